@@ -1,0 +1,29 @@
+//===- Compare.h - Tensor comparison within a tolerance ---------*- C++ -*-===//
+#ifndef LATHE_SUPPORT_COMPARE_H
+#define LATHE_SUPPORT_COMPARE_H
+
+#include "lathe/Support/Tensor.h"
+
+namespace lathe {
+
+struct Comparison {
+  bool ok = false;
+  double maxAbsError = 0; ///< over finite pairs; infinity if an Inf/NaN differs
+  double maxRelError = 0; ///< |a - e| / |e| over pairs with e != 0
+  Shape worstIndex;       ///< where |a - e| exceeds its tolerance the most
+  double worstActual = 0, worstExpected = 0;
+  int64_t mismatches = 0;
+  int64_t elements = 0;
+  /// One line: "f32[2,3] agrees, largest error 1e-7", or what differs where.
+  std::string message;
+};
+
+/// NumPy's rule: |actual - expected| <= atol + rtol * |expected|. NaN equals
+/// NaN, an infinity equals itself. Integers and booleans must be equal. Types
+/// and shapes must be equal; if not, `mismatches` is -1.
+Comparison compareTensors(const TensorView &actual, const TensorView &expected,
+                          double rtol, double atol);
+
+} // namespace lathe
+
+#endif // LATHE_SUPPORT_COMPARE_H

@@ -1,0 +1,76 @@
+#include "lathe/Support/MappedFile.h"
+
+#include "lathe/Support/Error.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace llvm;
+
+namespace lathe {
+
+Expected<std::shared_ptr<MappedFile>> MappedFile::open(StringRef path) {
+  std::string name = path.str();
+  // Not blocking: opening a pipe nobody writes to would hang otherwise.
+  int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0)
+    return makeErrnoError("cannot open " + quote(path), errno);
+  struct stat info;
+  if (::fstat(fd, &info)) {
+    int reason = errno;
+    ::close(fd);
+    return makeErrnoError("cannot read " + quote(path), reason);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return makeError("{0} is {1}, expected a file", quote(path),
+                     S_ISDIR(info.st_mode) ? "a folder" : "a device or a pipe");
+  }
+  std::shared_ptr<MappedFile> file(new MappedFile());
+  file->fileName = std::move(name);
+  if (info.st_size > 0) {
+    void *base = ::mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (base == MAP_FAILED) {
+      int reason = errno;
+      ::close(fd);
+      return makeErrnoError("cannot map " + quote(path), reason);
+    }
+    file->base = static_cast<const char *>(base);
+    file->length = info.st_size;
+  }
+  ::close(fd);
+  return file;
+}
+
+MappedFile::~MappedFile() {
+  if (base)
+    ::munmap(const_cast<char *>(base), length);
+}
+
+void MappedFile::prefetch(uint64_t offset, uint64_t bytes) const {
+  if (!base || offset >= length)
+    return;
+  static const uint64_t page = ::sysconf(_SC_PAGESIZE);
+  uint64_t begin = alignDown(offset, page);
+  uint64_t end = std::min(length, SaturatingAdd(offset, bytes));
+  ::madvise(const_cast<char *>(base) + begin, end - begin, MADV_WILLNEED);
+}
+
+void MappedFile::dropPages(uint64_t offset, uint64_t bytes) const {
+  if (!base || offset >= length)
+    return;
+  static const uint64_t page = ::sysconf(_SC_PAGESIZE);
+  uint64_t begin = alignTo(offset, page);
+  uint64_t end = std::min(length, SaturatingAdd(offset, bytes));
+  // The file's last, partial page counts as whole when the range reaches it.
+  if (end != length)
+    end = alignDown(end, page);
+  if (begin < end)
+    ::madvise(const_cast<char *>(base) + begin, end - begin, MADV_DONTNEED);
+}
+
+} // namespace lathe

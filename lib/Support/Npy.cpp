@@ -150,8 +150,9 @@ static Expected<Tensor> parse(StringRef bytes) {
   size_t start = major == 1 ? 10 : 12;
   if (bytes.size() < start)
     return makeError("the file ends inside the header");
-  uint64_t headerSize = major == 1 ? support::endian::read16le(&bytes[8])
-                                   : support::endian::read32le(&bytes[8]);
+  uint64_t headerSize = major == 1
+                            ? support::endian::read16le(bytes.data() + 8)
+                            : support::endian::read32le(bytes.data() + 8);
   if (headerSize > bytes.size() - start)
     return makeError("the header of {0} bytes does not fit in the file's {1}",
                      headerSize, bytes.size());

@@ -2,12 +2,13 @@
 
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/MathExtras.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 using namespace llvm;
 using json = nlohmann::json;
@@ -165,12 +166,10 @@ static Error checkEntries(std::vector<Safetensors::Entry> &entries,
                        quote(entry.name), formatType(entry.dtype, entry.shape),
                        *needed, end - begin);
   }
-  std::stable_sort(
-      entries.begin(), entries.end(),
-      [](const Safetensors::Entry &a, const Safetensors::Entry &b) {
-        return std::make_pair(a.offset, a.bytes) <
-               std::make_pair(b.offset, b.bytes);
-      });
+  llvm::sort(entries, [](const auto &a, const auto &b) {
+    return std::tie(a.offset, a.bytes, a.name) <
+           std::tie(b.offset, b.bytes, b.name);
+  });
   uint64_t reached = 0;
   for (Safetensors::Entry &entry : entries) {
     if (entry.offset != reached)

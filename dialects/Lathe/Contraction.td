@@ -1,0 +1,78 @@
+//===- Contraction.td - Matrix products and attention -*- tablegen -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_CONTRACTION_TD
+#define LATHE_CONTRACTION_TD
+
+include "dialects/Lathe/LatheBase.td"
+
+def MatmulOp : Lathe_PureOp<"matmul", [Fusible, SameOperandsAndResultElementType]> {
+  let summary = "batched matrix product";
+  let description = [{
+    `[..., m, k] x [..., k, n] -> [..., m, n]`; leading dims broadcast as in
+    NumPy. `transpose_lhs` and `transpose_rhs` swap the last two dims first.
+    16-bit floats accumulate in f32; integers in their own type, wrapping.
+  }];
+  let arguments = (ins Lathe_NumericTensor:$lhs, Lathe_NumericTensor:$rhs,
+                       UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs);
+  let results = (outs Lathe_NumericTensor:$result);
+  let hasVerifier = 1;
+}
+
+def LinearOp : Lathe_PureOp<"linear", [Fusible, SameOperandsAndResultElementType]> {
+  let summary = "x W^T + b, as in a dense layer";
+  let description = [{
+    `[..., k]`, weight `[n, k]` (the layout of public checkpoints), optional bias
+    `[n]` -> `[..., n]`.
+  }];
+  let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$weight,
+                       Optional<Lathe_NumericTensor>:$bias);
+  let results = (outs Lathe_NumericTensor:$result);
+  let hasVerifier = 1;
+}
+
+def PackOp : Lathe_PureOp<"pack", [FusibleKindOnly]> {
+  let summary = "the right-hand matrix of a contraction in panels of columns";
+  let description = [{
+    `[..., k, n] -> [..., ceil(n / panel), k, panel]`, zeros beyond column n;
+    with `transposed` the input is `[..., n, k]`. Made by `lathe-pack-weights`
+    and run once, when weights are loaded.
+  }];
+  let arguments = (ins Lathe_FloatTensor:$input, UnitAttr:$transposed,
+                       DefaultValuedAttr<I64Attr, "32">:$panel);
+  let results = (outs Lathe_FloatTensor:$result);
+  let hasVerifier = 1;
+}
+
+def PackedMatmulOp : Lathe_PureOp<"packed_matmul", [FusibleKindOnly]> {
+  let summary = "matrix product with a packed right-hand side";
+  let description = [{
+    `[..., m, k] x pack([k, n]) -> [..., m, n]`, where `n` is given because the
+    last panel may be padded. The packed side has no batch dims.
+  }];
+  let arguments = (ins Lathe_FloatTensor:$lhs, Lathe_FloatTensor:$packed, I64Attr:$n);
+  let results = (outs Lathe_FloatTensor:$result);
+  let hasVerifier = 1;
+}
+
+def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, Decomposable]> {
+  let summary = "scaled dot-product attention";
+  let description = [{
+    `softmax(q k^T * scale + mask) v` over `q [b, h, s, d]`, `k [b, g, t, d]`,
+    `v [b, g, t, e]` -> `[b, h, s, e]`; h is a multiple of g (grouped-query). `mask`
+    broadcasts to `[b, h, s, t]`: a float mask is added, a Boolean one keeps where
+    true. With `causal`, query i sees keys j <= i + (t - s). `scale` defaults to
+    1/sqrt(d). A row that may see nothing gives zeros.
+  }];
+  let arguments = (ins Lathe_FloatTensor:$query, Lathe_FloatTensor:$key,
+                       Lathe_FloatTensor:$value, Optional<Lathe_Tensor>:$mask,
+                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal);
+  let results = (outs Lathe_FloatTensor:$result);
+  let hasVerifier = 1;
+}
+
+#endif // LATHE_CONTRACTION_TD

@@ -1,0 +1,102 @@
+//===- Inference.cpp - Shared shape inference of the op families ----------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Lathe/Inference.h"
+
+#include "mlir/IR/Matchers.h"
+
+namespace lathe {
+
+bool areCompatibleTypes(TypeRange inferred, TypeRange written) {
+  if (inferred.size() != written.size())
+    return false;
+  for (auto [a, b] : llvm::zip_equal(inferred, written)) {
+    auto ta = dyn_cast<RankedTensorType>(a), tb = dyn_cast<RankedTensorType>(b);
+    if (!ta || !tb || ta.getElementType() != tb.getElementType() ||
+        failed(verifyCompatibleShape(ta, tb)))
+      return false;
+  }
+  return true;
+}
+
+FailureOr<SmallVector<int64_t>> broadcastShapes(ArrayRef<int64_t> a,
+                                                ArrayRef<int64_t> b) {
+  if (a.size() < b.size())
+    std::swap(a, b);
+  SmallVector<int64_t> result(a);
+  size_t shift = a.size() - b.size();
+  for (size_t i = 0; i < b.size(); ++i) {
+    int64_t x = a[i + shift], y = b[i];
+    int64_t &r = result[i + shift];
+    if (x == y || y == 1)
+      r = x;
+    else if (x == 1)
+      r = y;
+    else if (ShapedType::isDynamic(x))
+      r = y;
+    else if (ShapedType::isDynamic(y))
+      r = x;
+    else
+      return failure();
+  }
+  return result;
+}
+
+FailureOr<int64_t> normalizeAxis(int64_t axis, int64_t rank) {
+  if (axis < -rank || axis >= rank)
+    return failure();
+  return axis < 0 ? axis + rank : axis;
+}
+
+FailureOr<SmallVector<int64_t>> normalizeAxes(ArrayRef<int64_t> axes,
+                                              int64_t rank) {
+  SmallVector<int64_t> result;
+  if (axes.empty()) {
+    for (int64_t i = 0; i < rank; ++i)
+      result.push_back(i);
+    return result;
+  }
+  for (int64_t axis : axes) {
+    FailureOr<int64_t> normal = normalizeAxis(axis, rank);
+    if (failed(normal))
+      return failure();
+    result.push_back(*normal);
+  }
+  llvm::sort(result);
+  if (std::unique(result.begin(), result.end()) != result.end())
+    return failure();
+  return result;
+}
+
+std::optional<SmallVector<int64_t>> getConstantIntegers(Value value) {
+  DenseIntElementsAttr attr;
+  if (!value || !matchPattern(value, m_Constant(&attr)))
+    return std::nullopt;
+  SmallVector<int64_t> result;
+  for (const APInt &v : attr.getValues<APInt>())
+    result.push_back(v.getSExtValue());
+  return result;
+}
+
+LogicalResult inferenceError(std::optional<Location> location,
+                             const Twine &message) {
+  return emitOptionalError(location, message);
+}
+
+AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,
+                       MLIRContext *context) {
+  SmallVector<AffineExpr> exprs;
+  size_t shift = result.size() - shape.size();
+  for (size_t i = 0; i < shape.size(); ++i) {
+    bool stretches = shape[i] == 1 && result[i + shift] != 1;
+    exprs.push_back(stretches ? getAffineConstantExpr(0, context)
+                              : getAffineDimExpr(i + shift, context));
+  }
+  return AffineMap::get(result.size(), 0, exprs, context);
+}
+
+} // namespace lathe

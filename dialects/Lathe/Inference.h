@@ -1,0 +1,50 @@
+//===- Inference.h - Shared shape inference of the op families --*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Used by the family files only.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_DIALECT_INFERENCE_H
+#define LATHE_DIALECT_INFERENCE_H
+
+#include "dialects/Lathe/Lathe.h"
+
+namespace lathe {
+
+/// NumPy broadcast of two shapes; kDynamic meets 1 as kDynamic, meets a static
+/// size above 1 as that size. Failure where they contradict.
+FailureOr<SmallVector<int64_t>> broadcastShapes(ArrayRef<int64_t> a,
+                                                ArrayRef<int64_t> b);
+
+/// Axis in [0, rank), counted from the end where negative; failure outside.
+FailureOr<int64_t> normalizeAxis(int64_t axis, int64_t rank);
+
+/// All of `axes` normalized, sorted, without duplicates (failure on one);
+/// empty means all axes.
+FailureOr<SmallVector<int64_t>> normalizeAxes(ArrayRef<int64_t> axes,
+                                              int64_t rank);
+
+/// The integers of a constant operand, or nullopt where it is not constant.
+std::optional<SmallVector<int64_t>> getConstantIntegers(Value value);
+
+/// Emits `message` at `location` where there is one, and fails.
+LogicalResult inferenceError(std::optional<Location> location,
+                             const Twine &message);
+
+inline RankedTensorType tensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+/// The indexing map of an operand of shape `shape` that is NumPy-broadcast to
+/// a result of shape `result`: constant 0 where a static 1 stretches.
+AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,
+                       MLIRContext *context);
+
+} // namespace lathe
+
+#endif // LATHE_DIALECT_INFERENCE_H

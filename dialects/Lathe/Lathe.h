@@ -1,0 +1,60 @@
+//===- Lathe.h - The lathe dialect ------------------------------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_DIALECT_LATHE_H
+#define LATHE_DIALECT_LATHE_H
+
+#include "lathe/Interfaces/Interfaces.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace lathe {
+using namespace mlir;
+
+/// Whether `written` result types agree with the `inferred` ones: equal element
+/// types, ranks and static sizes ('?' agrees with every size).
+bool areCompatibleTypes(TypeRange inferred, TypeRange written);
+
+} // namespace lathe
+
+#include "dialects/Lathe/LatheDialect.h.inc"
+#include "dialects/Lathe/LatheEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Lathe/LatheAttrs.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Elementwise.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Reduction.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Contraction.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Convolution.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Shape.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Indexing.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Normalization.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Loss.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Random.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Quantization.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Parameter.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Lathe/Control.h.inc"
+
+#endif // LATHE_DIALECT_LATHE_H

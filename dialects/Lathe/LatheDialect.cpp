@@ -1,0 +1,84 @@
+//===- LatheDialect.cpp - The lathe dialect -------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Lathe/Lathe.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include "dialects/Lathe/LatheDialect.cpp.inc"
+#include "dialects/Lathe/LatheEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Lathe/LatheAttrs.cpp.inc"
+
+namespace lathe {
+
+void LatheDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/Lathe/LatheAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Elementwise.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Reduction.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Contraction.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Convolution.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Shape.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Indexing.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Normalization.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Loss.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Random.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Quantization.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Parameter.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Control.cpp.inc"
+      >();
+}
+
+Operation *LatheDialect::materializeConstant(OpBuilder &builder, Attribute value,
+                                             Type type, Location location) {
+  auto elements = dyn_cast<ElementsAttr>(value);
+  if (!elements || elements.getType() != type)
+    return nullptr;
+  return builder.create<ConstantOp>(location, elements);
+}
+
+} // namespace lathe

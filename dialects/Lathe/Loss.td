@@ -1,0 +1,34 @@
+//===- Loss.td - Training losses (composites) -*- tablegen -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LOSS_TD
+#define LATHE_LOSS_TD
+
+include "dialects/Lathe/LatheBase.td"
+
+def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposable]> {
+  let summary = "-log softmax(logits)[label]";
+  let description = [{
+    Logits `[..., classes]`, labels `[...]`. `mean` divides by the number of labels
+    that are not `ignore_index`.
+  }];
+  let arguments = (ins Lathe_FloatTensor:$logits, Lathe_IndexTensor:$labels,
+                       DefaultValuedAttr<Lathe_LossReduction, "LossReduction::mean">:$reduction,
+                       OptionalAttr<I64Attr>:$ignore_index,
+                       DefaultValuedAttr<F64Attr, "0.0">:$label_smoothing);
+  let results = (outs Lathe_FloatTensor:$result);
+  let hasVerifier = 1;
+}
+def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable]> {
+  let summary = "squared difference";
+  let arguments = (ins Lathe_FloatTensor:$prediction, Lathe_FloatTensor:$target,
+                       DefaultValuedAttr<Lathe_LossReduction, "LossReduction::mean">:$reduction);
+  let results = (outs Lathe_FloatTensor:$result);
+  let hasVerifier = 1;
+}
+
+#endif // LATHE_LOSS_TD

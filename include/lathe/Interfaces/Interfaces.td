@@ -1,0 +1,136 @@
+//===- Interfaces.td - What a pass may ask an op ----------------*- tablegen -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Op knowledge lives in the op's family file and is reached through these
+// interfaces. A pass asks; it never lists ops. No op is named here.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_INTERFACES_TD
+#define LATHE_INTERFACES_TD
+
+include "mlir/IR/OpBase.td"
+
+// Why an interface and not a trait: gradients need code, and ops of other
+// dialects must be able to attach it from outside.
+def DifferentiableOpInterface : OpInterface<"DifferentiableOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = [{
+    Reverse-mode derivative rule of an op. An op without it is an error that
+    names the op when a gradient has to pass through.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        Builds the vector-Jacobian product. `cotangents` has one value per
+        result, null where the result is inactive. Returns one value per
+        operand, null where no gradient flows.
+      }],
+      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "buildVjp",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$cotangents)>,
+    InterfaceMethod<"Operands no gradient ever flows to (indices, masks, axes).",
+      "bool", "isInactiveOperand", (ins "unsigned":$index), "",
+      /*defaultImplementation=*/"return false;">,
+    InterfaceMethod<[{
+        The forward values the rule reads. Rematerialization decides from it
+        which of them to keep and which to compute again.
+      }],
+      "::llvm::SmallVector<::mlir::Value>", "getSavedValues", (ins), "",
+      /*defaultImplementation=*/"return {};">,
+  ];
+}
+
+// One kind, and the maps from the op's iteration space to its operands and
+// results, are all fusion needs to know.
+def FusibleOpInterface : OpInterface<"FusibleOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = [{
+    How an op may share a kernel with its neighbours. An op without the
+    interface is opaque: a kernel of its own.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        elementwise: one output element from one element of each operand;
+        reduction: output dims are a subset of the iteration space;
+        contraction: a multiply-accumulate with a tiled schedule of its own;
+        view: moves no data, can be folded into an access map;
+        opaque: a kernel of its own.
+      }],
+      "::lathe::FusionKind", "getFusionKind">,
+    InterfaceMethod<[{
+        One map per operand, then one per result, from the iteration space to
+        the tensor's dims. Broadcast dims are constant 0. Empty where the op's
+        accesses are not affine (opaque ops).
+      }],
+      "::llvm::SmallVector<::mlir::AffineMap>", "getFusionMaps", (ins), "",
+      /*defaultImplementation=*/"return {};">,
+  ];
+}
+
+def LayoutOpInterface : OpInterface<"LayoutOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = [{
+    What a change of data layout means to an op. Layouts are affine maps from
+    the logical dims to the stored ones (a permutation plus blocking).
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        agnostic: any layout, the same for all operands and results;
+        sensitive: the op computes faster in some layouts and names them;
+        view: the op itself is a change of layout.
+      }],
+      "::lathe::LayoutRole", "getLayoutRole", (ins), "",
+      "return ::lathe::LayoutRole::Agnostic;">,
+    InterfaceMethod<"Whether operand `index` may arrive in `layout`.",
+      "bool", "acceptsLayout",
+      (ins "unsigned":$index, "::mlir::AffineMap":$layout), "",
+      "return layout.isIdentity();">,
+    InterfaceMethod<[{
+        Rebuilds the op so that data operands and results are stored in
+        `layout` (a permutation of the result's dims); `operands` already are.
+        Returns the new results, or failure where the op cannot.
+      }],
+      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "applyLayout",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands,
+           "::mlir::AffineMap":$layout), "",
+      "return ::mlir::failure();">,
+  ];
+}
+
+def QuantizableOpInterface : OpInterface<"QuantizableOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = "Which values of an op may be stored in few bits, and how.";
+  let methods = [
+    InterfaceMethod<"Operands that may be quantized.",
+      "::llvm::SmallVector<unsigned>", "getQuantizableOperands", (ins), "",
+      "return {};">,
+    InterfaceMethod<"Axis of per-channel scales of operand `index`, or -1.",
+      "int64_t", "getChannelAxis", (ins "unsigned":$index), "", "return -1;">,
+    InterfaceMethod<[{
+        Builds the quantized form from quantized `operands`; the results are of
+        the op's own result types.
+      }],
+      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "buildQuantized",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands), "",
+      "return ::mlir::failure();">,
+  ];
+}
+
+def DecomposableOpInterface : OpInterface<"DecomposableOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = "A composite op in terms of smaller ops.";
+  let methods = [
+    InterfaceMethod<[{
+        Builds the decomposition at the builder's insertion point and returns
+        one value per result, of exactly the result types. May assume static
+        shapes: it runs after specialization.
+      }],
+      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "decompose",
+      (ins "::mlir::OpBuilder &":$builder)>,
+  ];
+}
+
+#endif // LATHE_INTERFACES_TD

@@ -1,0 +1,54 @@
+//===- Schedule.h - From a kernel op to loops over memory --------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TARGET_CPU_SCHEDULE_H
+#define LATHE_TARGET_CPU_SCHEDULE_H
+
+#include "dialects/Lathe/Lathe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace lathe::cpu {
+
+/// What code may be made for.
+struct CpuFeatures {
+  /// f32 lanes of the widest vector: 16 with AVX-512, 8 with AVX2, 4 else.
+  int64_t vectorWidth = 8;
+  /// Vector registers: 32 with AVX-512, 16 else.
+  int64_t vectorRegisters = 16;
+};
+
+/// A kernel as a function over memory,
+///   func.func @symbol(memref inputs..., memref outputs..., memref<?xi8> scratch,
+///                     index begin, index end)
+/// All memrefs are static, row-major and in storage types (see ScalarBody.h).
+/// It does the work items [begin, end) of [0, workItems); every partition gives
+/// the same bits. The body is scf, arith, math, memref, vector (no tensors).
+struct LoweredKernel {
+  func::FuncOp function;
+  int64_t workItems = 1;
+  /// Bytes of scratch a thread needs; a schedule carves it up with memref.view.
+  int64_t scratchBytes = 0;
+};
+
+/// Lowers `kernel` into `module` as a function named `symbol`, or fails with the
+/// reason in `whyNot` (no diagnostics: the next schedule is tried).
+using ScheduleFn = FailureOr<LoweredKernel> (*)(KernelOp kernel, ModuleOp module,
+                                                StringRef symbol,
+                                                const CpuFeatures &features,
+                                                std::string &whyNot);
+
+/// Attention in blocks of keys with an online softmax; one per file, tried in
+/// this order. `scheduleOpaque` takes everything that lowers to linalg.
+FailureOr<LoweredKernel> scheduleAttention(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleContraction(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleConvolution(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleRows(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleOpaque(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+
+} // namespace lathe::cpu
+
+#endif // LATHE_TARGET_CPU_SCHEDULE_H

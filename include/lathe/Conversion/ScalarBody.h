@@ -1,4 +1,5 @@
-//===- ScalarBody.h - What an elementwise op does to one element -*- C++ -*-===//
+//===- ScalarBody.h - What an elementwise op does to one element -*- C++
+//-*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -24,8 +25,10 @@ RankedTensorType getStorageType(RankedTensorType type);
 /// Converts a loaded scalar or vector from storage form to the form bodies
 /// compute on (i8 -> i1 for Booleans; unsigned types are signless there), and
 /// back. `elementType` is the lathe element type.
-Value fromStorage(OpBuilder &builder, Location loc, Value value, Type elementType);
-Value toStorage(OpBuilder &builder, Location loc, Value value, Type elementType);
+Value fromStorage(OpBuilder &builder, Location loc, Value value,
+                  Type elementType);
+Value toStorage(OpBuilder &builder, Location loc, Value value,
+                Type elementType);
 
 /// Emits what the elementwise lathe op `op` does to one element. `operands` are
 /// scalars, or vectors of one shape, in computing form (one per op operand, of

@@ -1,4 +1,5 @@
-//===- Schedule.h - From a kernel op to loops over memory --------*- C++ -*-===//
+//===- Schedule.h - From a kernel op to loops over memory --------*- C++
+//-*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -22,7 +23,8 @@ struct CpuFeatures {
 };
 
 /// A kernel as a function over memory,
-///   func.func @symbol(memref inputs..., memref outputs..., memref<?xi8> scratch,
+///   func.func @symbol(memref inputs..., memref outputs..., memref<?xi8>
+///   scratch,
 ///                     index begin, index end)
 /// All memrefs are static, row-major and in storage types (see ScalarBody.h).
 /// It does the work items [begin, end) of [0, workItems); every partition gives
@@ -34,20 +36,28 @@ struct LoweredKernel {
   int64_t scratchBytes = 0;
 };
 
-/// Lowers `kernel` into `module` as a function named `symbol`, or fails with the
-/// reason in `whyNot` (no diagnostics: the next schedule is tried).
-using ScheduleFn = FailureOr<LoweredKernel> (*)(KernelOp kernel, ModuleOp module,
+/// Lowers `kernel` into `module` as a function named `symbol`, or fails with
+/// the reason in `whyNot` (no diagnostics: the next schedule is tried).
+using ScheduleFn = FailureOr<LoweredKernel> (*)(KernelOp kernel,
+                                                ModuleOp module,
                                                 StringRef symbol,
                                                 const CpuFeatures &features,
                                                 std::string &whyNot);
 
 /// Attention in blocks of keys with an online softmax; one per file, tried in
 /// this order. `scheduleOpaque` takes everything that lowers to linalg.
-FailureOr<LoweredKernel> scheduleAttention(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
-FailureOr<LoweredKernel> scheduleContraction(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
-FailureOr<LoweredKernel> scheduleConvolution(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
-FailureOr<LoweredKernel> scheduleRows(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
-FailureOr<LoweredKernel> scheduleOpaque(KernelOp, ModuleOp, StringRef, const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleAttention(KernelOp, ModuleOp, StringRef,
+                                           const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleContraction(KernelOp, ModuleOp, StringRef,
+                                             const CpuFeatures &,
+                                             std::string &);
+FailureOr<LoweredKernel> scheduleConvolution(KernelOp, ModuleOp, StringRef,
+                                             const CpuFeatures &,
+                                             std::string &);
+FailureOr<LoweredKernel> scheduleRows(KernelOp, ModuleOp, StringRef,
+                                      const CpuFeatures &, std::string &);
+FailureOr<LoweredKernel> scheduleOpaque(KernelOp, ModuleOp, StringRef,
+                                        const CpuFeatures &, std::string &);
 
 } // namespace lathe::cpu
 

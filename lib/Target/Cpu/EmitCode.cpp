@@ -1,0 +1,155 @@
+//===- EmitCode.cpp - LLVM's optimizer and code generator -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Target/Cpu/CompileObject.h"
+
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Analysis/TargetTransformInfo.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+
+#include <mutex>
+
+using namespace mlir;
+
+namespace lathe::cpu {
+
+static void initializeTargets() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+  });
+}
+
+llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa) {
+  CpuTarget target;
+  target.triple = llvm::sys::getProcessTriple();
+  target.cpu = llvm::sys::getHostCPUName().str();
+  llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  auto has = [&](StringRef feature) { return features.lookup(feature); };
+  bool avx512 =
+      has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
+  bool avx2 = has("avx2") && has("fma");
+  if (isa == "avx512" && !avx512)
+    return llvm::createStringError("this processor has no AVX-512");
+  if (isa == "avx2" && !avx2)
+    return llvm::createStringError("this processor has no AVX2 with FMA");
+  if (!isa.empty() && isa != "avx512" && isa != "avx2" && isa != "sse")
+    return llvm::createStringError("unknown instruction set '" + isa +
+                                   "', expected avx512, avx2 or sse");
+  if (isa == "avx2" || isa == "sse")
+    avx512 = false;
+  if (isa == "sse")
+    avx2 = false;
+  if (!isa.empty() && isa != "avx512")
+    target.cpu = isa == "avx2" ? "x86-64-v3" : "x86-64-v2";
+  target.schedule.vectorWidth = avx512 ? 16 : avx2 ? 8 : 4;
+  target.schedule.vectorRegisters = avx512 ? 32 : 16;
+  for (const auto &feature : features) {
+    StringRef name = feature.getKey();
+    if (!feature.getValue())
+      continue;
+    // Tile state must be asked for from the kernel first; nothing here uses it.
+    if (name.starts_with("amx"))
+      continue;
+    if (!avx512 && (name.starts_with("avx512") || name.starts_with("avx10") ||
+                    name == "evex512"))
+      continue;
+    if (!avx2 && (name.starts_with("avx") || name == "fma" || name == "f16c" ||
+                  name == "vaes" || name == "vpclmulqdq"))
+      continue;
+    target.features.push_back(name.str());
+  }
+  llvm::sort(target.features);
+  return target;
+}
+
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const CpuTarget &target) {
+  initializeTargets();
+  std::string error;
+  const llvm::Target *backend =
+      llvm::TargetRegistry::lookupTarget(target.triple, error);
+  if (!backend)
+    return llvm::createStringError(error);
+  std::string features;
+  for (const std::string &feature : target.features)
+    features += (features.empty() ? "+" : ",+") + feature;
+  llvm::TargetOptions options;
+  return std::unique_ptr<llvm::TargetMachine>(backend->createTargetMachine(
+      target.triple, target.cpu, features, options, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+}
+
+llvm::Expected<std::string> emitCode(ModuleOp module, const CpuTarget &target,
+                                     CodeKind kind) {
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> llvmModule =
+      translateModuleToLLVMIR(module, context);
+  if (!llvmModule)
+    return llvm::createStringError("translation to LLVM IR failed");
+  auto machineOrError = createTargetMachine(target);
+  if (!machineOrError)
+    return machineOrError.takeError();
+  std::unique_ptr<llvm::TargetMachine> machine = std::move(*machineOrError);
+  llvmModule->setDataLayout(machine->createDataLayout());
+  llvmModule->setTargetTriple(target.triple);
+  for (llvm::Function &function : *llvmModule) {
+    if (function.isDeclaration())
+      continue;
+    // LLVM prefers 256-bit vectors on most AVX-512 machines; scalar loops lose
+    // half their throughput that way here.
+    if (target.schedule.vectorWidth == 16)
+      function.addFnAttr("prefer-vector-width", "512");
+    function.addFnAttr("no-trapping-math", "true");
+    function.setUWTableKind(llvm::UWTableKind::None);
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager callGraph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = true;
+  tuning.SLPVectorization = false;
+  llvm::PassBuilder builder(machine.get(), tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(callGraph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, callGraph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
+      .run(*llvmModule, modules);
+
+  if (kind == CodeKind::LLVM) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    llvmModule->print(os, nullptr);
+    return text;
+  }
+  llvm::SmallVector<char, 0> buffer;
+  llvm::raw_svector_ostream os(buffer);
+  llvm::legacy::PassManager codegen;
+  auto fileType = kind == CodeKind::Assembly
+                      ? llvm::CodeGenFileType::AssemblyFile
+                      : llvm::CodeGenFileType::ObjectFile;
+  if (machine->addPassesToEmitFile(codegen, os, nullptr, fileType))
+    return llvm::createStringError("the back end cannot emit code for " +
+                                   target.triple);
+  codegen.run(*llvmModule);
+  return std::string(buffer.begin(), buffer.end());
+}
+
+} // namespace lathe::cpu

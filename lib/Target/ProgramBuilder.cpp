@@ -15,6 +15,7 @@
 #include "lathe/Target/ProgramBuilder.h"
 
 #include "lathe/Target/BufferPlan.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -195,7 +196,9 @@ void ProgramBuilder::assign(ValueRange values,
   // A value that stands in another carried buffer would be overwritten before
   // it is read: such values take a detour.
   SmallVector<exec::BufferRef> sources;
-  for (auto [index, value] : llvm::enumerate(values)) {
+  for (auto it : llvm::enumerate(values)) {
+    size_t index = it.index();
+    Value value = it.value();
     exec::BufferRef source = use(value);
     bool clash = llvm::any_of(llvm::enumerate(carried), [&](auto other) {
       return other.index() != index &&

@@ -20,7 +20,6 @@ def MatmulOp : Lathe_PureOp<"matmul", [Fusible, SameOperandsAndResultElementType
   let arguments = (ins Lathe_NumericTensor:$lhs, Lathe_NumericTensor:$rhs,
                        UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
 }
 
 def LinearOp : Lathe_PureOp<"linear", [Fusible, SameOperandsAndResultElementType]> {
@@ -32,7 +31,6 @@ def LinearOp : Lathe_PureOp<"linear", [Fusible, SameOperandsAndResultElementType
   let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$weight,
                        Optional<Lathe_NumericTensor>:$bias);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
 }
 
 def PackOp : Lathe_PureOp<"pack", [FusibleKindOnly]> {
@@ -45,7 +43,6 @@ def PackOp : Lathe_PureOp<"pack", [FusibleKindOnly]> {
   let arguments = (ins Lathe_FloatTensor:$input, UnitAttr:$transposed,
                        DefaultValuedAttr<I64Attr, "32">:$panel);
   let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
 }
 
 def PackedMatmulOp : Lathe_PureOp<"packed_matmul", [FusibleKindOnly]> {

@@ -1,11 +1,154 @@
-//===- Elementwise.cpp - Elementwise ops -------------------------------------------------===//
+//===- Elementwise.cpp - Elementwise arithmetic, comparison, selection ----===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+//
+// Inference, fusion and layout of every op of the family are the three
+// templates below; folding is in ElementwiseFold.cpp.
+//
+//===----------------------------------------------------------------------===//
 
+#include "dialects/Lathe/ElementwiseOps.h"
 #include "dialects/Lathe/Inference.h"
+
+namespace lathe {
+
+//===----------------------------------------------------------------------===//
+// Inference
+//===----------------------------------------------------------------------===//
+
+/// The element type of an op's result: that of the first operand, unless the op
+/// says otherwise.
+template <typename OpTy>
+static Type resultElementType(MLIRContext *context,
+                              typename OpTy::Adaptor adaptor) {
+  if constexpr (llvm::is_one_of<OpTy, CompareOp, IsNanOp, IsInfOp>::value)
+    return IntegerType::get(context, 1);
+  else if constexpr (std::is_same_v<OpTy, SelectOp>)
+    return getElementTypeOrSelf(adaptor.getOnTrue().getType());
+  else if constexpr (std::is_same_v<OpTy, CastOp>)
+    return adaptor.getDtype();
+  else
+    return getElementTypeOrSelf(adaptor.getOperands().front().getType());
+}
+
+template <typename OpTy>
+static LogicalResult inferElementwise(MLIRContext *context,
+                                      std::optional<Location> location,
+                                      typename OpTy::Adaptor adaptor,
+                                      SmallVectorImpl<Type> &results) {
+  SmallVector<int64_t> shape;
+  for (Value operand : adaptor.getOperands()) {
+    auto type = dyn_cast<RankedTensorType>(operand.getType());
+    if (!type)
+      return inferenceError<OpTy>(location,
+                                  "expected operands that are ranked tensors");
+    FailureOr<SmallVector<int64_t>> both =
+        broadcastShapes(shape, type.getShape());
+    if (failed(both))
+      return inferenceError<OpTy>(
+          location, "expected operand shapes that broadcast, got " +
+                        shapeText(shape) + " and " +
+                        shapeText(type.getShape()));
+    shape = std::move(*both);
+  }
+  Type element = resultElementType<OpTy>(context, adaptor);
+  if (!element || !TensorType::isValidElementType(element))
+    return inferenceError<OpTy>(location, "expected a tensor's element type");
+  results.push_back(RankedTensorType::get(shape, element));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Fusion and layout
+//===----------------------------------------------------------------------===//
+
+static SmallVector<AffineMap> elementwiseMaps(Operation *op) {
+  ArrayRef<int64_t> result = tensorType(op->getResult(0)).getShape();
+  SmallVector<AffineMap> maps;
+  for (Value operand : op->getOperands()) {
+    ArrayRef<int64_t> shape = tensorType(operand).getShape();
+    // An open size may turn out to be a 1 that stretches.
+    if (op->getNumOperands() > 1 && ShapedType::isDynamicShape(shape))
+      return {};
+    maps.push_back(broadcastMap(shape, result, op->getContext()));
+  }
+  maps.push_back(
+      AffineMap::getMultiDimIdentityMap(result.size(), op->getContext()));
+  return maps;
+}
+
+/// The op on operands that are already permuted. An operand of lower rank has
+/// no place in the permutation unless it holds one element.
+static FailureOr<SmallVector<Value>> rebuildInLayout(Operation *op,
+                                                     OpBuilder &builder,
+                                                     ValueRange operands,
+                                                     AffineMap layout) {
+  auto type = tensorType(op->getResult(0));
+  if (!layout.isPermutation() || layout.getNumDims() != type.getRank() ||
+      operands.size() != op->getNumOperands())
+    return failure();
+  for (Value operand : operands) {
+    auto operandType = tensorType(operand);
+    bool isOneElement =
+        llvm::all_of(operandType.getShape(), [](int64_t s) { return s == 1; });
+    if (operandType.getRank() != type.getRank() && !isOneElement)
+      return failure();
+  }
+  SmallVector<int64_t> shape =
+      applyPermutationMap<int64_t>(layout, type.getShape());
+  OperationState state(op->getLoc(), op->getName(), operands,
+                       RankedTensorType::get(shape, type.getElementType()),
+                       op->getAttrs());
+  return SmallVector<Value>{builder.create(state)->getResult(0)};
+}
+
+#define LATHE_ELEMENTWISE_METHODS(OP)                                          \
+  LogicalResult OP::inferReturnTypes(                                          \
+      MLIRContext *context, std::optional<Location> location, Adaptor adaptor, \
+      SmallVectorImpl<Type> &results) {                                        \
+    return inferElementwise<OP>(context, location, adaptor, results);          \
+  }                                                                            \
+  FusionKind OP::getFusionKind() { return FusionKind::Elementwise; }           \
+  SmallVector<AffineMap> OP::getFusionMaps() {                                 \
+    return elementwiseMaps(*this);                                             \
+  }                                                                            \
+  LayoutRole OP::getLayoutRole() { return LayoutRole::Agnostic; }              \
+  bool OP::acceptsLayout(unsigned, AffineMap layout) {                         \
+    return layout.isPermutation();                                             \
+  }                                                                            \
+  FailureOr<SmallVector<Value>> OP::applyLayout(                               \
+      OpBuilder &builder, ValueRange operands, AffineMap layout) {             \
+    return rebuildInLayout(*this, builder, operands, layout);                  \
+  }
+LATHE_ELEMENTWISE_OPS(LATHE_ELEMENTWISE_METHODS)
+#undef LATHE_ELEMENTWISE_METHODS
+
+//===----------------------------------------------------------------------===//
+// Verifiers
+//===----------------------------------------------------------------------===//
+
+LogicalResult CompareOp::verify() {
+  Type lhs = tensorType(getLhs()).getElementType();
+  Type rhs = tensorType(getRhs()).getElementType();
+  if (lhs != rhs)
+    return emitOpError("expected operands of one element type, got ")
+           << lhs << " and " << rhs;
+  return success();
+}
+
+LogicalResult SelectOp::verify() {
+  Type onTrue = tensorType(getOnTrue()).getElementType();
+  Type onFalse = tensorType(getOnFalse()).getElementType();
+  if (onTrue != onFalse)
+    return emitOpError("expected values of one element type, got ")
+           << onTrue << " and " << onFalse;
+  return success();
+}
+
+} // namespace lathe
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Elementwise.cpp.inc"

@@ -8,6 +8,7 @@
 #include "dialects/Lathe/Inference.h"
 
 #include "mlir/IR/Matchers.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace lathe {
 
@@ -85,6 +86,20 @@ std::optional<SmallVector<int64_t>> getConstantIntegers(Value value) {
 LogicalResult inferenceError(std::optional<Location> location,
                              const Twine &message) {
   return emitOptionalError(location, message);
+}
+
+std::string shapeText(ArrayRef<int64_t> shape) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << '[';
+  llvm::interleaveComma(shape, stream, [&](int64_t size) {
+    if (ShapedType::isDynamic(size))
+      stream << '?';
+    else
+      stream << size;
+  });
+  stream << ']';
+  return text;
 }
 
 AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,

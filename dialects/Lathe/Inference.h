@@ -36,6 +36,43 @@ std::optional<SmallVector<int64_t>> getConstantIntegers(Value value);
 LogicalResult inferenceError(std::optional<Location> location,
                              const Twine &message);
 
+/// The same, led by the op's name as verifiers write it.
+template <typename OpTy>
+LogicalResult inferenceError(std::optional<Location> location,
+                             const Twine &message) {
+  return inferenceError(location,
+                        "'" + OpTy::getOperationName() + "' op " + message);
+}
+
+/// "[2, ?, 3]", for messages.
+std::string shapeText(ArrayRef<int64_t> shape);
+
+/// What is wrong with an axis, or axes, that normalize* refused.
+template <typename OpTy>
+LogicalResult axisError(std::optional<Location> location, int64_t rank,
+                        int64_t axis) {
+  return inferenceError<OpTy>(location,
+                              "expected an axis from " + Twine(-rank) + " to " +
+                                  Twine(rank - 1) + ", got " + Twine(axis));
+}
+template <typename OpTy>
+LogicalResult axesError(std::optional<Location> location, int64_t rank,
+                        ArrayRef<int64_t> axes) {
+  return inferenceError<OpTy>(
+      location, "expected different axes from " + Twine(-rank) + " to " +
+                    Twine(rank - 1) + ", got " + shapeText(axes));
+}
+
+/// Whether two sizes may be the same at run time.
+inline bool sizesAgree(int64_t a, int64_t b) {
+  return a == b || ShapedType::isDynamic(a) || ShapedType::isDynamic(b);
+}
+
+/// The more precise of two sizes that agree.
+inline int64_t mergeSizes(int64_t a, int64_t b) {
+  return ShapedType::isDynamic(a) ? b : a;
+}
+
 inline RankedTensorType tensorType(Value value) {
   return cast<RankedTensorType>(value.getType());
 }

@@ -15,7 +15,6 @@ class Lathe_SoftmaxOp<string mnemonic, string what> :
   let summary = what;
   let arguments = (ins Lathe_FloatTensor:$input, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
 }
 def SoftmaxOp : Lathe_SoftmaxOp<"softmax", "exp(x - max) / sum, along an axis">;
 def LogSoftmaxOp : Lathe_SoftmaxOp<"log_softmax", "x - max - log(sum(exp(x - max))), along an axis">;

@@ -21,7 +21,6 @@ class Lathe_ReduceOp<string mnemonic, Type type, string what> :
   let arguments = (ins type:$input, DenseI64ArrayAttr:$axes,
                        DefaultValuedAttr<BoolAttr, "false">:$keepdims);
   let results = (outs type:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def ReduceSumOp : Lathe_ReduceOp<"reduce_sum", Lathe_NumericTensor, "sum over axes">;
@@ -37,7 +36,6 @@ class Lathe_ArgReduceOp<string mnemonic, string what> :
                        DefaultValuedAttr<BoolAttr, "false">:$keepdims,
                        UnitAttr:$select_last);
   let results = (outs RankedTensorOf<[I64]>:$result);
-  let hasVerifier = 1;
 }
 def ArgMaxOp : Lathe_ArgReduceOp<"argmax", "index of the first (or last) maximum along an axis">;
 def ArgMinOp : Lathe_ArgReduceOp<"argmin", "index of the first (or last) minimum along an axis">;
@@ -47,7 +45,6 @@ def CumSumOp : Lathe_PureOp<"cumsum", [FusibleKindOnly, SameOperandsAndResultEle
   let arguments = (ins Lathe_NumericTensor:$input, I64Attr:$axis,
                        UnitAttr:$exclusive, UnitAttr:$reverse);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
 }
 
 def TopKOp : Lathe_PureOp<"top_k", [FusibleKindOnly]> {
@@ -59,7 +56,6 @@ def TopKOp : Lathe_PureOp<"top_k", [FusibleKindOnly]> {
   let arguments = (ins Lathe_NumericTensor:$input, I64Attr:$k,
                        DefaultValuedAttr<I64Attr, "-1">:$axis, UnitAttr:$smallest);
   let results = (outs Lathe_NumericTensor:$values, RankedTensorOf<[I64]>:$indices);
-  let hasVerifier = 1;
 }
 
 #endif // LATHE_REDUCTION_TD

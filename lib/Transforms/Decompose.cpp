@@ -1,0 +1,81 @@
+//===- Decompose.cpp - Expand composite ops -------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Interfaces/Interfaces.h"
+#include "lathe/Transforms/Passes.h"
+
+#include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace lathe {
+#define GEN_PASS_DEF_DECOMPOSE
+#include "lathe/Transforms/Passes.h.inc"
+
+namespace {
+/// What a decomposition built, so that one that fails midway leaves nothing.
+struct Created : RewriterBase::Listener {
+  void notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) override {
+    ops.push_back(op);
+  }
+  SmallVector<Operation *> ops;
+};
+
+struct Decompose : impl::DecomposeBase<Decompose> {
+  using DecomposeBase::DecomposeBase;
+
+  LogicalResult initialize(MLIRContext *context) override {
+    for (const std::string &name : keep) {
+      auto info = RegisteredOperationName::lookup(name, context);
+      if (!info || !info->hasInterface<DecomposableOpInterface>())
+        return emitError(UnknownLoc::get(context))
+               << "expected names of composite ops in 'keep', got '" << name
+               << "'";
+    }
+    return success();
+  }
+
+  void runOnOperation() override {
+    llvm::StringSet<> kept;
+    for (const std::string &name : keep)
+      kept.insert(name);
+    // A decomposition may contain composites: a new one stands in the worklist
+    // of the next round. What failed once fails again, and stays.
+    DenseSet<Operation *> refused;
+    while (true) {
+      SmallVector<DecomposableOpInterface> worklist;
+      getOperation()->walk([&](DecomposableOpInterface op) {
+        if (!kept.contains(op->getName().getStringRef()) &&
+            !refused.contains(op))
+          worklist.push_back(op);
+      });
+      if (worklist.empty())
+        return;
+      for (DecomposableOpInterface op : worklist)
+        if (succeeded(expand(op)))
+          ++numDecomposed;
+        else
+          refused.insert(op);
+    }
+  }
+
+  LogicalResult expand(DecomposableOpInterface op) {
+    Created created;
+    IRRewriter rewriter(op->getContext(), &created);
+    rewriter.setInsertionPoint(op);
+    FailureOr<SmallVector<Value>> values = op.decompose(rewriter);
+    if (failed(values) ||
+        TypeRange(ValueRange(*values)) != op->getResultTypes()) {
+      for (Operation *half : llvm::reverse(created.ops))
+        half->erase();
+      return failure();
+    }
+    rewriter.replaceOp(op, *values);
+    return success();
+  }
+};
+} // namespace
+} // namespace lathe

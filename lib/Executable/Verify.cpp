@@ -17,6 +17,7 @@ using Wide = __int128;
 constexpr uint64_t kMaxBytes = uint64_t(1) << 47; // the x86-64 address space
 constexpr uint64_t kMaxScratch = uint64_t(1) << 32;
 constexpr int kMaxNesting = 64;
+constexpr int64_t kMaxLayers = 1 << 20; // each has a key of its own
 
 class ProgramVerifier {
 public:
@@ -80,6 +81,9 @@ Error ProgramVerifier::weights() {
     if (stacked && weight.type().shape_size() == 0)
       return makeError("parameter {0} is stacked but has rank 0",
                        quote(weight.name()));
+    if (stacked && weight.type().shape(0) > kMaxLayers)
+      return makeError("parameter {0} is stacked {1} deep",
+                       quote(weight.name()), weight.type().shape(0));
     if (!weight.file().empty() && weight.file_bytes() != *bytes)
       return makeError("parameter {0} takes {1} bytes, but {2} are in {3}",
                        quote(weight.name()), *bytes, weight.file_bytes(),

@@ -1,0 +1,112 @@
+//===- Session.h - Running a compiled model ---------------------*- C++ -*-===//
+//
+//   auto model = LoadedModel::load(executable);
+//   auto session = Session::create(*model, /*program=*/0, weights, {});
+//   auto outputs = (*session)->run(inputs);
+//
+//===----------------------------------------------------------------------===//
+#ifndef LATHE_RUNTIME_SESSION_H
+#define LATHE_RUNTIME_SESSION_H
+
+#include "lathe/Runtime/Profile.h"
+#include "lathe/Runtime/WeightSource.h"
+#include "lathe/Support/Tensor.h"
+
+namespace lathe {
+
+namespace exec {
+class Executable;
+class Program;
+} // namespace exec
+
+class ThreadPool;
+
+/// A kernel's machine code; see `Kernel` in Executable.proto.
+using KernelFunction = void (*)(void **args, void *scratch, int64_t begin,
+                                int64_t end);
+
+/// An Executable whose code is in memory, shared by the sessions of all its
+/// programs.
+class LoadedModel {
+public:
+  /// The executable must have passed verifyExecutable. Errors: made for another
+  /// processor, code that does not link.
+  static llvm::Expected<std::shared_ptr<LoadedModel>>
+  load(std::shared_ptr<const exec::Executable> executable);
+  ~LoadedModel();
+
+  const exec::Executable &executable() const { return *exe; }
+  KernelFunction kernel(size_t index) const { return kernels[index]; }
+  /// The constants, 64-byte aligned.
+  char *constants() const { return static_cast<char *>(constantBytes.data()); }
+
+private:
+  LoadedModel();
+  std::shared_ptr<const exec::Executable> exe;
+  std::unique_ptr<class ObjectLoader> loader;
+  std::vector<KernelFunction> kernels;
+  Tensor constantBytes;
+};
+
+struct SessionOptions {
+  unsigned threads = 0; ///< 0: as many as the process may use
+  uint64_t seed = 0;    ///< of parameters made by their initializers
+  bool profile = false; ///< measure every launch
+  /// Where weights files are given, a parameter that is in none of them is an
+  /// error unless this says to start it from its initializer.
+  bool initializeMissing = false;
+  /// A `while` that runs longer is given up with an error.
+  uint64_t maxWhileIterations = 100'000'000;
+  /// To share between sessions; null makes one of `threads` threads.
+  std::shared_ptr<ThreadPool> pool;
+};
+
+struct TensorSpec {
+  std::string name;
+  DType dtype;
+  Shape shape;
+};
+
+/// One program of a model with its weights and memory. Not for several threads
+/// at once.
+class Session {
+public:
+  /// Binds the weights and runs the program's load steps. Every parameter that
+  /// is missing or does not fit is in the one error that comes back.
+  static llvm::Expected<std::unique_ptr<Session>>
+  create(std::shared_ptr<LoadedModel> model, unsigned program,
+         WeightSource &weights, const SessionOptions &options);
+  ~Session();
+
+  llvm::ArrayRef<TensorSpec> inputs() const;
+  llvm::ArrayRef<TensorSpec> outputs() const;
+
+  /// Inputs in the order of `inputs()`; results likewise. Errors: number, type
+  /// or shape of an input, a failed check of the program.
+  llvm::Expected<std::vector<Tensor>> run(llvm::ArrayRef<TensorView> inputs);
+  /// The same into tensors of the caller, which must not overlap the inputs.
+  llvm::Error run(llvm::ArrayRef<TensorView> inputs,
+                  llvm::ArrayRef<TensorView> outputs);
+
+  /// Empty kernels unless asked for in the options.
+  Profile &profile();
+  /// What the user may want to know: "all keys carry the prefix 'bert.'".
+  llvm::ArrayRef<std::string> notes() const;
+
+  struct Memory {
+    uint64_t arena = 0;      ///< intermediate values
+    uint64_t persistent = 0; ///< made by the load steps
+    uint64_t weights = 0;    ///< read from files while running
+    uint64_t scratch = 0;    ///< of all threads
+  };
+  Memory memory() const;
+
+private:
+  Session();
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace lathe
+
+#endif // LATHE_RUNTIME_SESSION_H

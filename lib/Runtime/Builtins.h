@@ -1,0 +1,12 @@
+// The functions compiled kernels may call.
+#ifndef LATHE_LIB_RUNTIME_BUILTINS_H
+#define LATHE_LIB_RUNTIME_BUILTINS_H
+
+#include "llvm/ADT/StringRef.h"
+
+namespace lathe {
+/// Address of the function of this name, null if it is not on the list.
+void *findBuiltin(llvm::StringRef name);
+} // namespace lathe
+
+#endif // LATHE_LIB_RUNTIME_BUILTINS_H

@@ -1,0 +1,54 @@
+#include "lathe/Executable/Executable.h"
+#include "lathe/Runtime/ObjectLoader.h"
+#include "lathe/Runtime/Session.h"
+#include "lathe/Support/Error.h"
+#include "llvm/TargetParser/Host.h"
+
+#include <cstring>
+
+using namespace llvm;
+
+namespace lathe {
+
+LoadedModel::LoadedModel() = default;
+LoadedModel::~LoadedModel() = default;
+
+Expected<std::shared_ptr<LoadedModel>>
+LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
+  const exec::Executable &exe = *executable;
+  if (exe.target() != "cpu")
+    return makeError("the model is compiled for the target {0}, this runtime "
+                     "has cpu",
+                     quote(exe.target()));
+  std::vector<std::string> features(exe.cpu_features().begin(),
+                                    exe.cpu_features().end());
+  if (Error error = checkCpuFeatures(features))
+    return std::move(error);
+  std::shared_ptr<LoadedModel> model(new LoadedModel());
+  model->loader = std::make_unique<ObjectLoader>();
+  // An object is called after the first kernel in it.
+  std::vector<StringRef> names(exe.objects_size(), "object");
+  for (int i = exe.kernels_size(); i-- > 0;)
+    names[exe.kernels(i).object()] = exe.kernels(i).name();
+  for (int i = 0; i < exe.objects_size(); ++i)
+    if (Error error = model->loader->add(exe.objects(i).code(), names[i]))
+      return std::move(error);
+  for (const exec::Kernel &kernel : exe.kernels()) {
+    void *address = model->loader->lookup(kernel.object(), kernel.symbol());
+    if (!address)
+      return makeError("the code of kernel {0} does not define {1}",
+                       quote(kernel.name()), quote(kernel.symbol()));
+    model->kernels.push_back(reinterpret_cast<KernelFunction>(address));
+  }
+  // Protobuf aligns its strings to 16 bytes at most.
+  int64_t bytes = static_cast<int64_t>(exe.constants().size());
+  Expected<Tensor> constants = Tensor::create(DType::U8, {bytes});
+  if (!constants)
+    return constants.takeError();
+  std::memcpy(constants->data(), exe.constants().data(), bytes);
+  model->constantBytes = std::move(*constants);
+  model->exe = std::move(executable);
+  return model;
+}
+
+} // namespace lathe

@@ -1,0 +1,124 @@
+#include "lathe/Runtime/ThreadPool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace lathe {
+
+// How long a thread looks for what it waits for before it sleeps. Waking a
+// sleeper costs tens of microseconds, so launches that follow each other
+// closely are worth a short look; anything longer would take the processor from
+// others who share it.
+static constexpr std::chrono::microseconds kSpin(20);
+
+static void futexWait(std::atomic<uint32_t> &word, uint32_t value) {
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE,
+            value, nullptr, nullptr, 0);
+}
+static void futexWakeAll(std::atomic<uint32_t> &word) {
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE,
+            INT_MAX, nullptr, nullptr, 0);
+}
+static void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// Looks at `done` for a bounded time; true if it came true.
+template <typename Done> static bool spin(Done done) {
+  auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (done())
+        return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return done();
+}
+
+unsigned ThreadPool::availableThreads() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0)
+    return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+ThreadPool::ThreadPool(unsigned threads)
+    : count(threads ? threads : availableThreads()) {
+  workers.reserve(count - 1);
+  for (unsigned i = 1; i < count; ++i)
+    workers.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop = true;
+  ++generation;
+  futexWakeAll(generation);
+  for (std::thread &worker : workers)
+    worker.join();
+}
+
+void ThreadPool::doChunk(unsigned thread) {
+  // 128 bits: items * thread must not overflow for any count.
+  auto bound = [&](unsigned i) {
+    return static_cast<int64_t>(static_cast<__int128>(items) * i / chunks);
+  };
+  body(thread, bound(thread), bound(thread + 1));
+}
+
+void ThreadPool::run(
+    int64_t newItems,
+    llvm::function_ref<void(unsigned, int64_t, int64_t)> newBody) {
+  if (newItems <= 0)
+    return;
+  if (count == 1 || newItems == 1) {
+    newBody(0, 0, newItems);
+    return;
+  }
+  items = newItems;
+  chunks = static_cast<unsigned>(std::min<int64_t>(count, newItems));
+  body = newBody;
+  // Every worker reports, those without a chunk too: none may still be looking
+  // at this launch's fields when the next one overwrites them.
+  pending.store(count - 1, std::memory_order_relaxed);
+  generation.fetch_add(1);
+  if (sleepers.load())
+    futexWakeAll(generation);
+  doChunk(0);
+  if (spin([&] { return pending.load(std::memory_order_acquire) == 0; }))
+    return;
+  callerSleeps.store(1);
+  while (uint32_t left = pending.load())
+    futexWait(pending, left);
+  callerSleeps.store(0);
+}
+
+void ThreadPool::work(unsigned thread) {
+  uint32_t seen = 0;
+  while (true) {
+    auto changed = [&] { return generation.load() != seen; };
+    if (!spin(changed)) {
+      ++sleepers;
+      while (!changed())
+        futexWait(generation, seen);
+      --sleepers;
+    }
+    if (stop)
+      return;
+    // Exactly one more: the caller waits for every worker before the next.
+    ++seen;
+    if (thread < chunks)
+      doChunk(thread);
+    if (pending.fetch_sub(1) == 1 && callerSleeps.load())
+      futexWakeAll(pending);
+  }
+}
+
+} // namespace lathe

@@ -1,0 +1,257 @@
+#include "WeightBinder.h"
+
+#include "Initializer.h"
+#include "lathe/Runtime/ThreadPool.h"
+#include "lathe/Support/Error.h"
+#include "llvm/ADT/STLExtras.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+using namespace llvm;
+
+namespace lathe {
+
+/// The keys of a parameter in a weights file: one, or one per layer.
+static std::vector<std::string> keysOf(const exec::Weight &weight) {
+  StringRef pattern = weight.key().empty() ? weight.name() : weight.key();
+  size_t hole = weight.key().empty() ? StringRef::npos : pattern.find("{}");
+  if (hole == StringRef::npos)
+    return {pattern.str()};
+  std::vector<std::string> keys;
+  int64_t layers = weight.type().shape(0);
+  for (int64_t i = 0; i < layers; ++i)
+    keys.push_back(
+        (pattern.take_front(hole) + Twine(i) + pattern.drop_front(hole + 2))
+            .str());
+  return keys;
+}
+
+static bool isStacked(const exec::Weight &weight) {
+  return StringRef(weight.key()).contains("{}");
+}
+
+/// The key of `names` that a user most likely meant by `key`.
+static std::string nearest(StringRef key, ArrayRef<StringRef> names) {
+  StringRef best;
+  unsigned bestDistance = std::max<size_t>(key.size() / 3, 2) + 1;
+  for (StringRef name : names) {
+    // A longer or shorter path to the same leaf is the usual difference.
+    unsigned distance = name.ends_with(key) || key.ends_with(name)
+                            ? 1
+                            : name.edit_distance(key, true, bestDistance);
+    if (distance < bestDistance) {
+      bestDistance = distance;
+      best = name;
+    }
+  }
+  return best.empty() ? "" : " (did you mean " + quote(best) + "?)";
+}
+
+std::string WeightBinder::rename(StringRef key) const {
+  StringRef rest = key;
+  rest.consume_front(dropPrefix);
+  return addPrefix + rest.str();
+}
+
+// Checkpoints of one model often differ by a leading "bert." or "model.". One
+// prefix that makes every missing key fit is taken; two that would are a
+// question for the user, so neither is.
+void WeightBinder::choosePrefix(const exec::Program &program,
+                                const WeightSource &source) {
+  std::vector<std::string> missing;
+  for (const exec::Weight &weight : program.weights()) {
+    if (!weight.file().empty())
+      continue;
+    for (std::string &key : keysOf(weight))
+      if (!source.find(key))
+        missing.push_back(std::move(key));
+  }
+  if (missing.empty() || source.empty())
+    return;
+  StringRef first = missing.front();
+  std::set<std::pair<std::string, std::string>> candidates; // add, drop
+  for (StringRef name : source.keys())
+    if (name.ends_with(first) && name.drop_back(first.size()).ends_with("."))
+      candidates.insert({name.drop_back(first.size()).str(), ""});
+  for (size_t dot = first.find('.'); dot != StringRef::npos;
+       dot = first.find('.', dot + 1))
+    if (source.find(first.drop_front(dot + 1)))
+      candidates.insert({"", first.take_front(dot + 1).str()});
+  std::vector<std::pair<std::string, std::string>> fitting;
+  for (const auto &candidate : candidates) {
+    auto fits = [&](StringRef key) {
+      return (candidate.second.empty() ||
+              key.consume_front(candidate.second)) &&
+             source.find(candidate.first + key.str());
+    };
+    if (all_of(missing, fits))
+      fitting.push_back(candidate);
+  }
+  if (fitting.size() == 1) {
+    std::tie(addPrefix, dropPrefix) = fitting.front();
+    notes.push_back(addPrefix.empty()
+                        ? "the weights files leave out the prefix " +
+                              quote(dropPrefix)
+                        : "the keys of the weights files carry the prefix " +
+                              quote(addPrefix));
+  } else if (fitting.size() > 1) {
+    notes.push_back("several prefixes would make the missing keys fit");
+  }
+}
+
+void WeightBinder::bindFromFiles(Binding &binding, const WeightSource &source,
+                                 std::vector<std::string> &missing,
+                                 std::vector<std::string> &wrong) {
+  ArrayRef<int64_t> shape = binding.shape;
+  if (isStacked(*binding.weight))
+    shape = shape.drop_front();
+  for (const std::string &key : keysOf(*binding.weight)) {
+    WeightSource::Found found = source.find(key);
+    if (!found)
+      found = source.find(rename(key));
+    if (!found) {
+      missing.push_back(key);
+      continue;
+    }
+    if (found.entry->dtype != binding.dtype ||
+        ArrayRef<int64_t>(found.entry->shape) != shape) {
+      wrong.push_back(quote(found.entry->name) + " is " +
+                      formatType(found.entry->dtype, found.entry->shape) +
+                      " in the file, expected " +
+                      formatType(binding.dtype, shape));
+      continue;
+    }
+    binding.pieces.push_back({found.file, found.file->file(),
+                              found.entry->offset, found.entry->bytes});
+  }
+}
+
+void WeightBinder::bindFromModel(Binding &binding, WeightSource &source,
+                                 std::vector<std::string> &wrong) {
+  const exec::Weight &weight = *binding.weight;
+  Expected<std::shared_ptr<MappedFile>> file = source.modelFile(weight.file());
+  if (!file) {
+    wrong.push_back(quote(weight.name()) + ": " +
+                    llvm::toString(file.takeError()));
+    return;
+  }
+  uint64_t size = (*file)->size();
+  if (weight.file_offset() > size ||
+      weight.file_bytes() > size - weight.file_offset()) {
+    wrong.push_back(formatv("{0} lies at [{1}, {1} + {2}) of {3}, which has "
+                            "{4} bytes",
+                            quote(weight.name()), weight.file_offset(),
+                            weight.file_bytes(), quote(weight.file()), size));
+    return;
+  }
+  binding.pieces.push_back(
+      {nullptr, *file, weight.file_offset(), weight.file_bytes()});
+}
+
+Error WeightBinder::bind(const exec::Program &program, WeightSource &source,
+                         const SessionOptions &options) {
+  seed = options.seed;
+  choosePrefix(program, source);
+  std::vector<std::string> missing, wrong;
+  size_t initialized = 0;
+  for (const exec::Weight &weight : program.weights()) {
+    Binding binding;
+    binding.weight = &weight;
+    Expected<DType> dtype = fromElementType(weight.type().element());
+    if (!dtype)
+      return dtype.takeError();
+    binding.dtype = *dtype;
+    binding.shape.assign(weight.type().shape().begin(),
+                         weight.type().shape().end());
+    std::vector<std::string> absent;
+    bindFromFiles(binding, source, absent, wrong);
+    // None of its keys anywhere: it may come from the model file or start anew.
+    bool nowhere = absent.size() == keysOf(weight).size();
+    if (nowhere && !weight.file().empty()) {
+      bindFromModel(binding, source, wrong);
+    } else if (nowhere && !weight.initializer().kind().empty() &&
+               (source.empty() || options.initializeMissing)) {
+      binding.fromInitializer = true;
+      ++initialized;
+    } else {
+      missing.insert(missing.end(), absent.begin(), absent.end());
+    }
+    bindings.push_back(std::move(binding));
+  }
+  if (initialized && !source.empty())
+    notes.push_back(std::to_string(initialized) +
+                    " parameters are in none of the weights files and start "
+                    "from their initializers");
+  if (missing.empty() && wrong.empty())
+    return Error::success();
+  if (source.empty() && wrong.empty())
+    return makeError("the model has {0} parameters without values, such as "
+                     "{1}; name a weights file",
+                     missing.size(), quote(missing.front()));
+  std::string text = "the weights do not fit the model";
+  std::vector<StringRef> names = source.keys();
+  for (const std::string &key : missing)
+    text += "\n  " + quote(key) + " is missing" + nearest(key, names);
+  for (const std::string &line : wrong)
+    text += "\n  " + line;
+  return makeError(text);
+}
+
+Expected<char *> WeightBinder::acquire(size_t index, ThreadPool &pool) {
+  Binding &binding = bindings[index];
+  if (binding.address)
+    return binding.address;
+  size_t elementSize = dtypeSize(binding.dtype);
+  bool inPlace = !binding.pieces.empty();
+  for (size_t i = 0; inPlace && i < binding.pieces.size(); ++i) {
+    const Piece &piece = binding.pieces[i], &first = binding.pieces[0];
+    inPlace = piece.file == first.file &&
+              piece.offset == first.offset + i * first.bytes;
+  }
+  if (inPlace) {
+    const Piece &first = binding.pieces[0];
+    const char *at = first.file->data() + first.offset;
+    // Kernels may count on whole elements being aligned. Booleans other than 0
+    // and 1 are undefined for them.
+    inPlace = reinterpret_cast<uintptr_t>(at) % elementSize == 0 &&
+              binding.dtype != DType::I1;
+    if (inPlace)
+      return binding.address = const_cast<char *>(at);
+  }
+  Expected<Tensor> block = Tensor::create(binding.dtype, binding.shape);
+  if (!block)
+    return prefixError("parameter " + quote(binding.weight->name()),
+                       block.takeError());
+  if (binding.fromInitializer) {
+    const exec::Initializer &init = binding.weight->initializer();
+    if (Error error =
+            initialize(*block, binding.weight->name(), init.kind(), init.a(),
+                       init.b(), isStacked(*binding.weight), seed, pool))
+      return prefixError("parameter " + quote(binding.weight->name()),
+                         std::move(error));
+  }
+  char *to = static_cast<char *>(block->data());
+  for (const Piece &piece : binding.pieces) {
+    std::memcpy(to, piece.file->data() + piece.offset, piece.bytes);
+    to += piece.bytes;
+    // Now there are two copies of it; one is enough.
+    piece.file->dropPages(piece.offset, piece.bytes);
+  }
+  if (binding.dtype == DType::I1)
+    for (uint8_t &element : block->as<uint8_t>())
+      element = element != 0;
+  binding.block = std::move(*block);
+  return binding.address = static_cast<char *>(binding.block.data());
+}
+
+void WeightBinder::release(size_t index) {
+  Binding &binding = bindings[index];
+  binding.address = nullptr;
+  binding.block = Tensor();
+  for (const Piece &piece : binding.pieces)
+    piece.file->dropPages(piece.offset, piece.bytes);
+}
+
+} // namespace lathe

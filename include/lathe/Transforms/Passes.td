@@ -50,4 +50,71 @@ def Decompose : Pass<"lathe-decompose"> {
   ];
 }
 
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+def ExplainKernels : Pass<"lathe-explain-kernels"> {
+  let summary = "print every kernel and why its neighbours are not in it";
+  let description = [{
+    Prints to standard output, per `lathe.kernel`: its name, schedule and ops with
+    their place in the model. Where `lathe-form-kernels` ran with `explain`, also
+    each neighbouring op left out and why. The IR stays as it is.
+  }];
+  let options = [
+    Option<"json", "json", "bool", /*default=*/"false",
+           "Print a JSON array instead of text">
+  ];
+}
+
+def FormKernels : Pass<"lathe-form-kernels", "::mlir::func::FuncOp"> {
+  let summary = "group ops into kernels";
+  let description = [{
+    Moves every op that computes into a `lathe.kernel` region, together with the
+    neighbours that can share its loops, as `FusibleOpInterface` tells:
+
+    - `rows`: elementwise ops, reductions over the last dims, and views, as long
+      as all of them run over the same rows (softmax is one kernel);
+    - `contraction`, `convolution`: one product and the elementwise ops on its
+      whole, single-use result (bias, activation, residual);
+    - `attention`: with the transposes around it;
+    - `opaque`: everything else, one op each.
+
+    Splat constants and constants of at most 16 elements are copied into the
+    kernels. Outside stay parameters, larger constants, reshapes (aliases),
+    control flow and terminators. With `fuse=false` every op is a kernel. With
+    `explain` every kernel carries `lathe.left_out`: its neighbours and, for each,
+    why it is not in the kernel. Sizes must be static.
+
+    Before:
+    ```mlir
+    %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    %1 = lathe.gelu %0 : (tensor<4x16xf32>) -> tensor<4x16xf32>
+    ```
+    After:
+    ```mlir
+    %1 = lathe.kernel "linear_gelu" schedule "contraction" (%a = %x, %b = %w)
+        : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32> {
+      %2 = lathe.linear %a, %b : ...
+      %3 = lathe.gelu %2 : ...
+      lathe.yield %3 : tensor<4x16xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"fuse", "fuse", "bool", /*default=*/"true",
+           "Let ops share kernels; otherwise every op is a kernel of its own">,
+    Option<"explain", "explain", "bool", /*default=*/"false",
+           "Record on every kernel which neighbours are left out, and why">,
+    Option<"maxOps", "max-ops", "unsigned", /*default=*/"64",
+           "Ops of a kernel at most">,
+    Option<"maxInputs", "max-inputs", "unsigned", /*default=*/"24",
+           "Inputs of a kernel at most">
+  ];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels formed">,
+    Statistic<"numFused", "fused", "ops that share a kernel with an earlier one">
+  ];
+}
+
 #endif // LATHE_TRANSFORMS_PASSES_TD

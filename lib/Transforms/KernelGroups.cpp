@@ -1,0 +1,488 @@
+//===- KernelGroups.cpp - Which ops of a block share a kernel -------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Greedy, in block order, so nearly linear:
+//  1. attention takes the transposes around it,
+//  2. a contraction takes the longest chain of elementwise consumers from which
+//     one value leaves,
+//  3. every other elementwise op, reduction and view joins the kernels of its
+//     producers where they share its rows (RowDomain.h), the latest first.
+// A join must not make the graph of kernels cyclic. The search for a cycle is
+// bounded; where the bound is met, the op stays out.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelGroups.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallPtrSet.h"
+#include <queue>
+
+using namespace lathe;
+
+/// Ops visited before the search for a cycle gives up.
+static constexpr unsigned kSearchBudget = 512;
+/// Elementwise consumers looked at behind a contraction.
+static constexpr unsigned kMaxEpilogue = 24;
+
+static FusionKind getKind(Operation *op) {
+  auto fusible = dyn_cast<FusibleOpInterface>(op);
+  return fusible ? fusible.getFusionKind() : FusionKind::Opaque;
+}
+
+bool lathe::belongsInKernel(Operation *op) {
+  // A reshape of row-major data is another name for the same bytes.
+  return isa_and_nonnull<LatheDialect>(op->getDialect()) &&
+         op->getNumRegions() == 0 && op->getNumResults() != 0 &&
+         isMemoryEffectFree(op) && !op->hasTrait<OpTrait::ConstantLike>() &&
+         !isa<GetParameterOp, ReshapeOp>(op);
+}
+
+bool lathe::isSmallConstant(Value value) {
+  DenseElementsAttr elements;
+  return matchPattern(value, m_Constant(&elements)) &&
+         (elements.isSplat() || elements.getNumElements() <= 16);
+}
+
+/// A permutation of dims: the view whose data a schedule reads in place.
+static TransposeOp getTransposeUsedOnce(Value value) {
+  auto transpose = value.getDefiningOp<TransposeOp>();
+  return transpose && value.hasOneUse() ? transpose : TransposeOp();
+}
+
+/// The schedule family a contraction is made for. It is a hint to people and to
+/// the target, which tries its schedules in turn.
+static StringRef getContractionSchedule(Operation *op) {
+  return isa<ConvOp, PackedConvOp>(op) ? "convolution" : "contraction";
+}
+
+KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
+    : block(block), options(options) {
+  collect();
+  for (Operation &op : block)
+    if (belongsInKernel(&op) && isa<AttentionOp>(op))
+      formAttention(&op);
+  for (Operation &op : block)
+    if (belongsInKernel(&op) && !getGroup(&op) &&
+        getKind(&op) == FusionKind::Contraction)
+      formContraction(&op);
+  for (Operation &op : block)
+    if (belongsInKernel(&op) && !getGroup(&op))
+      formRows(&op);
+  while (!sortUnits())
+    ;
+}
+
+void KernelGroups::collect() {
+  unsigned next = 0;
+  for (Operation &op : block)
+    place[&op] = next++;
+  for (Operation &op : block) {
+    llvm::SmallSetVector<Operation *, 4> seen;
+    auto add = [&](Value value) {
+      Operation *producer = value.getDefiningOp();
+      if (producer && producer->getBlock() == &block)
+        seen.insert(producer);
+    };
+    llvm::for_each(op.getOperands(), add);
+    if (op.getNumRegions() != 0) {
+      llvm::SetVector<Value> captured;
+      getUsedValuesDefinedAbove(op.getRegions(), captured);
+      llvm::for_each(captured, add);
+    }
+    dependencies[&op].assign(seen.begin(), seen.end());
+  }
+}
+
+KernelGroup *KernelGroups::newGroup(ArrayRef<Operation *> ops,
+                                    StringRef schedule) {
+  groups.push_back(std::make_unique<KernelGroup>());
+  KernelGroup *group = groups.back().get();
+  group->schedule = schedule;
+  group->first = group->last = place.lookup(ops.front());
+  extend(*group, ops);
+  return group;
+}
+
+void KernelGroups::extend(KernelGroup &group, ArrayRef<Operation *> ops) {
+  llvm::append_range(group.ops, ops);
+  llvm::sort(group.ops, [&](Operation *a, Operation *b) {
+    return place.lookup(a) < place.lookup(b);
+  });
+  for (Operation *op : ops) {
+    groupOf[op] = &group;
+    group.first = std::min(group.first, place.lookup(op));
+    group.last = std::max(group.last, place.lookup(op));
+  }
+}
+
+void KernelGroups::refuse(Operation *producer, Operation *consumer,
+                          const Twine &reason) {
+  if (options.explain)
+    reasons[{producer, consumer}] = reason.str();
+}
+
+/// Whether `from` depends on `to` through a kernel or op that is neither: if
+/// so, the two cannot be one kernel. Gives up, and says yes, after a bounded
+/// search.
+bool KernelGroups::pathOutside(const KernelGroup *from, Operation *fromOp,
+                               const KernelGroup *to, Operation *toOp) const {
+  unsigned floor = to ? to->first : place.lookup(toOp);
+  auto isFrom = [&](Operation *op) {
+    return op == fromOp || (from && groupOf.lookup(op) == from);
+  };
+  auto isTo = [&](Operation *op) {
+    return op == toOp || (to && groupOf.lookup(op) == to);
+  };
+  SmallVector<Operation *> worklist;
+  llvm::SmallPtrSet<const void *, 32> seen;
+  unsigned visited = 0;
+  // Queues a unit that is neither end and may still reach `to`.
+  auto visit = [&](Operation *op) {
+    KernelGroup *group = groupOf.lookup(op);
+    const void *unit = group ? static_cast<const void *>(group) : op;
+    unsigned last = group ? group->last : place.lookup(op);
+    if (last <= floor || isFrom(op) || !seen.insert(unit).second)
+      return;
+    if (group)
+      llvm::append_range(worklist, group->ops);
+    else
+      worklist.push_back(op);
+  };
+  auto start = [&](Operation *op) {
+    for (Operation *producer : dependencies.find(op)->second)
+      if (!isTo(producer))
+        visit(producer);
+  };
+  if (from)
+    llvm::for_each(from->ops, start);
+  if (fromOp)
+    start(fromOp);
+  while (!worklist.empty()) {
+    if (++visited > kSearchBudget)
+      return true;
+    for (Operation *producer :
+         dependencies.find(worklist.pop_back_val())->second) {
+      if (isTo(producer))
+        return true;
+      visit(producer);
+    }
+  }
+  return false;
+}
+
+LogicalResult KernelGroups::canShare(KernelGroup &into,
+                                     ArrayRef<Operation *> extra,
+                                     std::string &whyNot) const {
+  if (into.ops.size() + extra.size() > options.maxOps) {
+    whyNot = "would make a kernel of more than " +
+             std::to_string(options.maxOps) + " ops";
+    return failure();
+  }
+  llvm::SmallPtrSet<Operation *, 32> members(into.ops.begin(), into.ops.end());
+  members.insert(extra.begin(), extra.end());
+  llvm::SmallPtrSet<Value, 32> inputs;
+  for (Operation *op : members)
+    for (Value operand : op->getOperands())
+      if (!members.contains(operand.getDefiningOp()) &&
+          !isSmallConstant(operand))
+        inputs.insert(operand);
+  if (inputs.size() > options.maxInputs) {
+    whyNot = "would make a kernel of more than " +
+             std::to_string(options.maxInputs) + " inputs";
+    return failure();
+  }
+  return success();
+}
+
+void KernelGroups::formAttention(Operation *op) {
+  SmallVector<Operation *> ops = {op};
+  if (options.fuse) {
+    auto attention = cast<AttentionOp>(op);
+    for (Value side :
+         {attention.getQuery(), attention.getKey(), attention.getValue()})
+      if (TransposeOp transpose = getTransposeUsedOnce(side))
+        if (!getGroup(transpose))
+          ops.push_back(transpose);
+    if (op->getResult(0).hasOneUse()) {
+      Operation *user = *op->getResult(0).user_begin();
+      if (isa<TransposeOp>(user) && user->getBlock() == &block &&
+          !getGroup(user))
+        ops.push_back(user);
+    }
+  }
+  newGroup(ops, "attention");
+}
+
+/// Whether an epilogue can read `operand` beside the tile it works on: a whole
+/// tensor, or one that is broadcast over the leading dims. A convolution's
+/// channels may also stand in front.
+static bool isEpilogueOperand(Value operand, ArrayRef<int64_t> shape,
+                              bool isConvolution) {
+  auto type = cast<RankedTensorType>(operand.getType());
+  SmallVector<int64_t> aligned(shape.size(), 1);
+  if (type.getRank() > static_cast<int64_t>(shape.size()))
+    return false;
+  llvm::copy(type.getShape(), aligned.end() - type.getRank());
+  unsigned lead = 0;
+  while (lead < shape.size() && aligned[lead] == 1)
+    ++lead;
+  if (ArrayRef<int64_t>(aligned).drop_front(lead) == shape.drop_front(lead))
+    return true;
+  return isConvolution && lead == 1 && aligned[1] == shape[1] &&
+         llvm::all_of(ArrayRef<int64_t>(aligned).drop_front(2),
+                      [](int64_t size) { return size == 1; });
+}
+
+void KernelGroups::formContraction(Operation *op) {
+  StringRef schedule = getContractionSchedule(op);
+  SmallVector<Operation *> best = {op};
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  if (!options.fuse || op->getNumResults() != 1) {
+    newGroup(best, schedule);
+    return;
+  }
+
+  // Candidates in block order; the longest prefix from which one value leaves
+  // is the epilogue.
+  SmallVector<Operation *> chain = best;
+  llvm::SmallPtrSet<Operation *, 16> members = {op};
+  auto byPlace = [&](Operation *a, Operation *b) {
+    return place.lookup(a) > place.lookup(b);
+  };
+  std::priority_queue<Operation *, std::vector<Operation *>, decltype(byPlace)>
+      candidates(byPlace);
+  llvm::SmallPtrSet<Operation *, 16> queued;
+  auto queueUsers = [&](Operation *producer) {
+    for (Operation *user : producer->getResult(0).getUsers())
+      if (user->getBlock() == &block && queued.insert(user).second)
+        candidates.push(user);
+  };
+  auto admits = [&](Operation *user) -> std::string {
+    if (!belongsInKernel(user) || getGroup(user) ||
+        getKind(user) != FusionKind::Elementwise || user->getNumResults() != 1)
+      return "is not elementwise";
+    auto result = cast<RankedTensorType>(user->getResult(0).getType());
+    if (result.getShape() != type.getShape())
+      return "has another shape than the contraction";
+    for (Value operand : user->getOperands())
+      if (!members.contains(operand.getDefiningOp()) &&
+          !isEpilogueOperand(operand, type.getShape(),
+                             schedule == "convolution"))
+        return "reads an operand that is not whole and not broadcast over the "
+               "leading dims";
+    return "";
+  };
+  auto escapes = [&](Operation *member) {
+    return llvm::any_of(member->getResult(0).getUsers(), [&](Operation *user) {
+      return !members.contains(user);
+    });
+  };
+  queueUsers(op);
+  while (!candidates.empty() && chain.size() <= kMaxEpilogue) {
+    Operation *user = candidates.top();
+    candidates.pop();
+    std::string whyNot = admits(user);
+    if (!whyNot.empty()) {
+      for (Value operand : user->getOperands())
+        if (members.contains(operand.getDefiningOp()) && belongsInKernel(user))
+          refuse(operand.getDefiningOp(), user, whyNot);
+      continue;
+    }
+    chain.push_back(user);
+    members.insert(user);
+    queueUsers(user);
+    if (llvm::count_if(chain, escapes) <= 1 &&
+        (escapes(user) || user->use_empty()))
+      best = chain;
+  }
+  for (Operation *left : ArrayRef<Operation *>(chain).drop_front(best.size()))
+    for (Value operand : left->getOperands())
+      if (members.contains(operand.getDefiningOp()))
+        refuse(operand.getDefiningOp(), left,
+               "an intermediate result of the contraction is used elsewhere");
+  newGroup(best, schedule);
+}
+
+void KernelGroups::formRows(Operation *op) {
+  std::optional<RowDomain> alone = RowDomain::start(op);
+  if (!alone) {
+    newGroup(op, "opaque");
+    return;
+  }
+  if (!options.fuse) {
+    newGroup(op, "rows")->rows = std::move(alone);
+    return;
+  }
+
+  // The kernels of the producers, the latest first.
+  SmallVector<KernelGroup *> producers;
+  auto producerIn = [&](KernelGroup *group) {
+    for (Operation *producer : dependencies.find(op)->second)
+      if (getGroup(producer) == group)
+        return producer;
+    return static_cast<Operation *>(nullptr);
+  };
+  for (Operation *producer : dependencies.find(op)->second)
+    if (KernelGroup *group = getGroup(producer))
+      if (!llvm::is_contained(producers, group))
+        producers.push_back(group);
+  llvm::sort(producers,
+             [](KernelGroup *a, KernelGroup *b) { return a->last > b->last; });
+
+  static constexpr StringLiteral cycle =
+      "would make the kernels depend on each other in a circle";
+  KernelGroup *home = nullptr;
+  for (KernelGroup *group : producers) {
+    if (!group->rows)
+      continue;
+    std::string whyNot;
+    if (!home) {
+      if (failed(canShare(*group, op, whyNot))) {
+      } else if (pathOutside(nullptr, op, group, nullptr) ||
+                 pathOutside(group, nullptr, nullptr, op)) {
+        whyNot = cycle;
+      } else if (succeeded(group->rows->join(op, whyNot))) {
+        extend(*group, op);
+        home = group;
+        continue;
+      }
+    } else if (failed(canShare(*home, group->ops, whyNot))) {
+    } else if (pathOutside(home, nullptr, group, nullptr) ||
+               pathOutside(group, nullptr, home, nullptr)) {
+      whyNot = cycle;
+    } else if (succeeded(home->rows->merge(*group->rows, op, whyNot))) {
+      extend(*home, group->ops);
+      group->ops.clear();
+      continue;
+    }
+    refuse(producerIn(group), op, whyNot);
+  }
+  if (!home)
+    newGroup(op, "rows")->rows = std::move(alone);
+}
+
+/// Orders the units by dependency, and by place among the ready ones. Returns
+/// false after taking apart kernels that depend on each other in a circle;
+/// the checks before should leave none.
+bool KernelGroups::sortUnits() {
+  llvm::erase_if(groups, [](auto &group) { return group->ops.empty(); });
+  order.clear();
+  DenseMap<const void *, unsigned> index;
+  SmallVector<Unit> units;
+  for (Operation &op : block) {
+    KernelGroup *group = getGroup(&op);
+    const void *key = group ? static_cast<const void *>(group) : &op;
+    if (index.try_emplace(key, units.size()).second)
+      units.push_back({group, group ? nullptr : &op});
+  }
+  auto unitOf = [&](Operation *op) {
+    KernelGroup *group = getGroup(op);
+    return index.lookup(group ? static_cast<const void *>(group) : op);
+  };
+  SmallVector<SmallVector<unsigned, 4>> users(units.size());
+  SmallVector<unsigned> waiting(units.size(), 0);
+  std::optional<unsigned> lastEffect;
+  for (Operation &op : block) {
+    unsigned unit = unitOf(&op);
+    auto dependOn = [&](unsigned producer) {
+      if (producer == unit)
+        return;
+      users[producer].push_back(unit);
+      ++waiting[unit];
+    };
+    for (Operation *producer : dependencies.find(&op)->second)
+      dependOn(unitOf(producer));
+    // Effects keep their order, and the terminator stays behind everything.
+    if (!getGroup(&op) && !isMemoryEffectFree(&op)) {
+      if (lastEffect)
+        dependOn(*lastEffect);
+      lastEffect = unit;
+    }
+  }
+  std::priority_queue<unsigned, std::vector<unsigned>, std::greater<unsigned>>
+      ready;
+  for (unsigned unit = 0; unit < units.size(); ++unit)
+    if (waiting[unit] == 0)
+      ready.push(unit);
+  while (!ready.empty()) {
+    unsigned unit = ready.top();
+    ready.pop();
+    if (!units[unit].op || !units[unit].op->hasTrait<OpTrait::IsTerminator>())
+      order.push_back(units[unit]);
+    for (unsigned user : users[unit])
+      if (--waiting[user] == 0)
+        ready.push(user);
+  }
+  bool sorted = true;
+  for (unsigned unit = 0; unit < units.size(); ++unit) {
+    KernelGroup *group = units[unit].group;
+    if (waiting[unit] == 0 || !group || group->ops.size() == 1)
+      continue;
+    sorted = false;
+    SmallVector<Operation *> ops = std::move(group->ops);
+    group->ops.clear();
+    for (Operation *op : ops) {
+      std::optional<RowDomain> rows = RowDomain::start(op);
+      StringRef schedule = isa<AttentionOp>(op) ? "attention"
+                           : getKind(op) == FusionKind::Contraction
+                               ? getContractionSchedule(op)
+                           : rows ? "rows"
+                                  : "opaque";
+      newGroup(op, schedule)->rows = std::move(rows);
+    }
+  }
+  return sorted;
+}
+
+std::string KernelGroups::getReason(Operation *producer,
+                                    Operation *consumer) const {
+  if (auto it = reasons.find({producer, consumer}); it != reasons.end())
+    return it->second;
+  auto fits = [](Operation *op) {
+    FusionKind kind = getKind(op);
+    return kind != FusionKind::Opaque && getOpAccess(op).has_value();
+  };
+  if (!options.fuse)
+    return "fusion is off";
+  for (auto [op, other] :
+       {std::pair(producer, consumer), {consumer, producer}}) {
+    std::string name = op->getName().getStringRef().str();
+    if (isa<ReshapeOp>(op))
+      return name + " moves no data and stays outside as an alias";
+    if (!belongsInKernel(op))
+      return name + " stays outside of kernels";
+    KernelGroup *group = getGroup(op);
+    if (group && group->schedule == "attention")
+      return "attention takes only the transposes of its operands and result";
+  }
+  if (getKind(consumer) == FusionKind::Contraction)
+    return "a contraction takes no producers: it would compute them again for "
+           "every tile of the product";
+  for (Operation *op : {producer, consumer})
+    if (KernelGroup *group = getGroup(op))
+      if (group->schedule == "opaque")
+        return op->getName().getStringRef().str() +
+               " is opaque and has a kernel of its own";
+  KernelGroup *group = getGroup(producer);
+  if (group && !group->rows)
+    return "only an elementwise op on the whole, single-use result can follow "
+           "in "
+           "a kernel of schedule " +
+           group->schedule.str();
+  if (!fits(consumer))
+    return consumer->getName().getStringRef().str() +
+           " has no affine accesses that fusion could follow";
+  group = getGroup(consumer);
+  if (group && !group->rows)
+    return "is the epilogue of another contraction";
+  return "shares no rows with it";
+}

@@ -15,9 +15,10 @@ using namespace mlir;
 
 /// Rewrites `function`, whose body is one block of lathe ops on static tensors,
 /// to linalg, tensor, arith, math and scf on tensors of storage types (see
-/// ScalarBody.h); the signature changes with them. Composite ops go through their
-/// decomposition. Fails with a diagnostic at the first op that has no lowering
-/// (control flow, parameters, open sizes), leaving `function` as it was.
+/// ScalarBody.h); the signature changes with them. Composite ops go through
+/// their decomposition. Fails with a diagnostic at the first op that has no
+/// lowering (control flow, parameters, open sizes), leaving `function` as it
+/// was.
 LogicalResult convertToLinalg(func::FuncOp function);
 
 } // namespace lathe

@@ -100,9 +100,8 @@ static LogicalResult lowerComposite(Lowering &l, DecomposableOpInterface op) {
   auto holder = Block();
   builder.setInsertionPointToEnd(&holder);
   FailureOr<SmallVector<Value>> parts = op.decompose(builder);
-  LogicalResult result = failed(parts)
-                             ? op->emitOpError("cannot be decomposed")
-                             : success();
+  LogicalResult result =
+      failed(parts) ? op->emitOpError("cannot be decomposed") : success();
   if (succeeded(result))
     for (Operation &part : holder)
       if (failed(result = l.lower(&part)))

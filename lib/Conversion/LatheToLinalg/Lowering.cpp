@@ -152,8 +152,8 @@ Value Lowering::pad(Value tensor, Shape low, Shape high, Value value) {
   bool grows = false;
   for (auto [l, h, size] : llvm::zip_equal(low, high, shape(tensor))) {
     cropAt.push_back(std::max<int64_t>(0, -l));
-    cropSize.push_back(std::max<int64_t>(
-        0, size + std::min<int64_t>(0, l) + std::min<int64_t>(0, h)));
+    cropSize.push_back(std::max<int64_t>(0, size + std::min<int64_t>(0, l) +
+                                                std::min<int64_t>(0, h)));
     at.push_back(std::max<int64_t>(0, l));
     result.push_back(std::max<int64_t>(0, size + l + h));
     grows |= l > 0 || h > 0;
@@ -171,15 +171,16 @@ Value Lowering::narrow(Value tensor, Type elementType) {
   Type to = getStorageType(elementType);
   if (from.getElementType() == to)
     return tensor;
-  return mapElements(
-      tensor, identity(from.getRank()),
-      RankedTensorType::get(from.getShape(), to),
-      [&](ElementBuilder &b, ValueRange args) { return b.narrow(args[0], to); });
+  return mapElements(tensor, identity(from.getRank()),
+                     RankedTensorType::get(from.getShape(), to),
+                     [&](ElementBuilder &b, ValueRange args) {
+                       return b.narrow(args[0], to);
+                     });
 }
 
-SmallVector<Value> Lowering::loops(
-    Shape bounds, ValueRange inits,
-    function_ref<SmallVector<Value>(ValueRange, ValueRange)> body) {
+SmallVector<Value>
+Lowering::loops(Shape bounds, ValueRange inits,
+                function_ref<SmallVector<Value>(ValueRange, ValueRange)> body) {
   SmallVector<Value> indices;
   std::function<SmallVector<Value>(size_t, ValueRange)> nest =
       [&](size_t level, ValueRange carried) -> SmallVector<Value> {

@@ -33,7 +33,8 @@ using OneBodyFn = function_ref<Value(ElementBuilder &, ValueRange)>;
 
 class Lowering {
 public:
-  Lowering(OpBuilder &builder) : builder(builder), loc(builder.getUnknownLoc()) {}
+  Lowering(OpBuilder &builder)
+      : builder(builder), loc(builder.getUnknownLoc()) {}
 
   LogicalResult lower(Operation *op);
 
@@ -82,21 +83,23 @@ public:
                ArrayRef<IteratorType> iterators, OneBodyFn body);
   /// sum of a * b, accumulated in the element type of `init`.
   Value contract(Value a, Value b, Value init, AffineMap mapA, AffineMap mapB,
-                 AffineMap mapInit, unsigned parallelDims, ValueRange shapes = {},
-                 ArrayRef<AffineMap> shapeMaps = {});
+                 AffineMap mapInit, unsigned parallelDims,
+                 ValueRange shapes = {}, ArrayRef<AffineMap> shapeMaps = {});
 
   Value reshape(Value tensor, Shape shape);
   Value slice(Value tensor, Shape offsets, Shape sizes);
   /// `tensor` (which it consumes) with `part` written at `offsets`.
   Value insert(Value part, Value tensor, Shape offsets);
-  /// `tensor` grown by `low` and `high` elements of `value`, cropped where negative.
+  /// `tensor` grown by `low` and `high` elements of `value`, cropped where
+  /// negative.
   Value pad(Value tensor, Shape low, Shape high, Value value);
   /// Elements of an accumulator type back to the storage form of `element`.
   Value narrow(Value tensor, Type element);
   /// scf loops over `bounds` with one carried tensor per init.
-  SmallVector<Value> loops(Shape bounds, ValueRange inits,
-                           function_ref<SmallVector<Value>(ValueRange indices,
-                                                           ValueRange carried)> body);
+  SmallVector<Value>
+  loops(Shape bounds, ValueRange inits,
+        function_ref<SmallVector<Value>(ValueRange indices, ValueRange carried)>
+            body);
   /// A loaded index made non-negative and clamped to [0, size).
   static Value wrapIndex(ElementBuilder &b, Value raw, int64_t size);
 

@@ -1,4 +1,4 @@
-//===- Convolution.cpp - Convolution ops -------------------------------------------------===//
+//===- Convolution.cpp - Convolutions, pooling, resize --------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -7,5 +7,485 @@
 
 #include "dialects/Lathe/Inference.h"
 
+#include <cmath>
+
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Convolution.cpp.inc"
+
+namespace lathe {
+
+using Types = SmallVectorImpl<Type>;
+using Sizes = ArrayRef<int64_t>;
+static constexpr int64_t kDynamic = ShapedType::kDynamic;
+
+static bool differ(int64_t a, int64_t b) {
+  return !ShapedType::isDynamic(a) && !ShapedType::isDynamic(b) && a != b;
+}
+
+//===----------------------------------------------------------------------===//
+// Windows
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The window attributes of convolutions and pools, with defaults filled in.
+struct Window {
+  SmallVector<int64_t> kernel, strides, dilations, low, high;
+  bool ceil = false;
+};
+} // namespace
+
+/// `list`, or `count` times `fallback` where it is empty; an error where its
+/// length is another or an entry is below `least`.
+static FailureOr<SmallVector<int64_t>> perDim(const Site &site, Sizes list,
+                                              size_t count, int64_t fallback,
+                                              int64_t least, StringRef what) {
+  if (list.empty())
+    return SmallVector<int64_t>(count, fallback);
+  if (list.size() != count)
+    return inferenceError(site, "expected " + Twine(count) + " entries in '" +
+                                    what + "', got " + Twine(list.size()));
+  for (int64_t entry : list)
+    if (entry < least)
+      return inferenceError(site, "expected entries of " + Twine(least) +
+                                      " or more in '" + what + "', got " +
+                                      Twine(entry));
+  return SmallVector<int64_t>(list);
+}
+
+template <typename Adaptor>
+static FailureOr<Window> readWindow(const Site &site, Adaptor adaptor,
+                                    size_t count, int64_t leastPad = 0) {
+  auto strides = perDim(site, adaptor.getStrides(), count, 1, 1, "strides");
+  auto dilations =
+      perDim(site, adaptor.getDilations(), count, 1, 1, "dilations");
+  if (failed(strides) || failed(dilations))
+    return failure();
+  auto low = perDim(site, adaptor.getPadLow(), count, 0, leastPad, "pad_low");
+  auto high =
+      perDim(site, adaptor.getPadHigh(), count, 0, leastPad, "pad_high");
+  if (failed(low) || failed(high))
+    return failure();
+  Window window;
+  window.strides = *strides;
+  window.dilations = *dilations;
+  window.low = *low;
+  window.high = *high;
+  return window;
+}
+
+/// Places the window can take in dim `i` of an input of size `in`. 128 bits
+/// hold every intermediate value, whatever sizes a model declares.
+static FailureOr<int64_t> countPlaces(const Site &site, const Window &w,
+                                      size_t i, int64_t in) {
+  if (ShapedType::isDynamic(in) || ShapedType::isDynamic(w.kernel[i]))
+    return kDynamic;
+  __int128 extent = __int128(w.kernel[i] - 1) * w.dilations[i] + 1;
+  __int128 padded = __int128(in) + w.low[i] + w.high[i];
+  if (w.kernel[i] < 1 || padded < extent)
+    return inferenceError(
+        site, "expected a window that fits the padded input in spatial dim " +
+                  Twine(i) + ", got kernel " + Twine(w.kernel[i]) +
+                  ", dilation " + Twine(w.dilations[i]) + ", size " +
+                  Twine(in) + " and padding " + Twine(w.low[i]) + " and " +
+                  Twine(w.high[i]));
+  __int128 room = padded - extent, stride = w.strides[i];
+  __int128 places = (w.ceil ? (room + stride - 1) / stride : room / stride) + 1;
+  // A window that would start in the padding at the end does not count.
+  if (w.ceil && (places - 1) * stride >= __int128(in) + w.low[i])
+    --places;
+  if (places > INT64_MAX)
+    return sizeTooLarge(site, i);
+  return int64_t(places);
+}
+
+/// The number of spatial dims of an image batch: 1 to 3.
+static FailureOr<size_t> spatialDims(const Site &site, Value input) {
+  int64_t rank = tensorType(input).getRank();
+  if (rank < 3 || rank > 5)
+    return inferenceError(site, "expected an input with 1 to 3 spatial dims, "
+                                "got rank " +
+                                    Twine(rank));
+  return size_t(rank - 2);
+}
+
+/// Places of the batch, channel and spatial dims.
+static int64_t channelDim(ImageLayout layout, size_t spatial) {
+  return layout == ImageLayout::channels_last ? spatial + 1 : 1;
+}
+static int64_t spatialDim(ImageLayout layout, size_t i) {
+  return layout == ImageLayout::channels_last ? i + 1 : i + 2;
+}
+
+static LogicalResult checkBias(const Site &site, Value bias, int64_t out) {
+  if (!bias)
+    return success();
+  Sizes shape = tensorType(bias).getShape();
+  if (shape.size() != 1 || differ(shape[0], out))
+    return inferenceError(site, "expected a bias of shape " + shapeText(out) +
+                                    ", got " + shapeText(shape));
+  return success();
+}
+
+static LogicalResult checkElementTypes(const Site &site, ValueRange operands) {
+  for (Value operand : operands)
+    if (operand && tensorType(operand).getElementType() !=
+                       tensorType(operands[0]).getElementType())
+      return inferenceError(site, "expected operands of one element type");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Convolutions
+//===----------------------------------------------------------------------===//
+
+LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
+                                       Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  FailureOr<size_t> spatial = spatialDims(site, adaptor.getInput());
+  if (failed(spatial) || failed(checkElementTypes(site, adaptor.getOperands())))
+    return failure();
+  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes filter = tensorType(adaptor.getFilter()).getShape();
+  if (filter.size() != input.size())
+    return inferenceError(site, "expected a filter of rank " +
+                                    Twine(input.size()) + ", got " +
+                                    shapeText(filter));
+  FailureOr<Window> window = readWindow(site, adaptor, *spatial);
+  if (failed(window))
+    return failure();
+  window->kernel.assign(filter.begin() + 2, filter.end());
+  ImageLayout layout = adaptor.getLayout();
+  int64_t channels = input[channelDim(layout, *spatial)];
+  int64_t groups = adaptor.getGroups();
+  if (groups < 1)
+    return inferenceError(site, "expected 'groups' of 1 or more, got " +
+                                    Twine(groups));
+  FailureOr<int64_t> expected = multiplySizes(filter[1], groups);
+  if (failed(expected) || differ(*expected, channels))
+    return inferenceError(site, "expected a filter whose dim 1 times " +
+                                    Twine(groups) + " groups is the input's " +
+                                    shapeText(channels) + " channels, got " +
+                                    shapeText(filter));
+  int64_t out = filter[0];
+  if (!ShapedType::isDynamic(out) && out % groups)
+    return inferenceError(site, "expected a multiple of " + Twine(groups) +
+                                    " groups as output channels, got " +
+                                    Twine(out));
+  if (failed(checkBias(site, adaptor.getBias(), out)))
+    return failure();
+  SmallVector<int64_t> shape(input);
+  shape[channelDim(layout, *spatial)] = out;
+  for (size_t i = 0; i < *spatial; ++i) {
+    int64_t dim = spatialDim(layout, i);
+    FailureOr<int64_t> places = countPlaces(site, *window, i, input[dim]);
+    if (failed(places))
+      return failure();
+    shape[dim] = *places;
+  }
+  return inferLike(adaptor.getInput(), shape, types);
+}
+
+LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
+                                             Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes packed = tensorType(adaptor.getPacked()).getShape();
+  if (failed(checkElementTypes(site, adaptor.getOperands())))
+    return failure();
+  if (input.size() != 4 || packed.size() != 3)
+    return inferenceError(site,
+                          "expected an input of rank 4 and a packed filter "
+                          "of rank 3, got " +
+                              shapeText(input) + " and " + shapeText(packed));
+  Window window;
+  auto kernel = adaptor.getKernel();
+  auto strides = perDim(site, adaptor.getStrides(), 2, 1, 1, "strides");
+  auto dilations = perDim(site, adaptor.getDilations(), 2, 1, 1, "dilations");
+  if (failed(strides) || failed(dilations))
+    return failure();
+  if (kernel.size() != 2 || kernel[0] < 1 || kernel[1] < 1)
+    return inferenceError(site,
+                          "expected 2 sizes of 1 or more in 'kernel', got " +
+                              shapeText(kernel));
+  int64_t out = adaptor.getOutChannels();
+  if (out < 1)
+    return inferenceError(site, "expected 'out_channels' of 1 or more, got " +
+                                    Twine(out));
+  FailureOr<int64_t> depth = multiplySizes(kernel[0], kernel[1]);
+  if (succeeded(depth))
+    depth = multiplySizes(*depth, input[3]);
+  bool panels = !ShapedType::isDynamic(packed[0]) &&
+                !ShapedType::isDynamic(packed[2]) &&
+                (packed[2] < 1 || (out - 1) / packed[2] + 1 != packed[0]);
+  if (failed(depth) || differ(*depth, packed[1]) || panels)
+    return inferenceError(
+        site, "expected a filter packed from kernel " + shapeText(kernel) +
+                  ", " + shapeText(input[3]) + " channels and " + Twine(out) +
+                  " outputs, got " + shapeText(packed));
+  window.kernel.assign(kernel.begin(), kernel.end());
+  window.strides = *strides;
+  window.dilations = *dilations;
+  window.low = window.high = {0, 0};
+  SmallVector<int64_t> shape(input);
+  shape[3] = out;
+  for (size_t i = 0; i < 2; ++i) {
+    FailureOr<int64_t> places = countPlaces(site, window, i, input[i + 1]);
+    if (failed(places))
+      return failure();
+    shape[i + 1] = *places;
+  }
+  return inferLike(adaptor.getInput(), shape, types);
+}
+
+LogicalResult ConvTransposeOp::inferReturnTypes(MLIRContext *,
+                                                MaybeLoc location,
+                                                Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  FailureOr<size_t> spatial = spatialDims(site, adaptor.getInput());
+  if (failed(spatial) || failed(checkElementTypes(site, adaptor.getOperands())))
+    return failure();
+  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes filter = tensorType(adaptor.getFilter()).getShape();
+  if (filter.size() != input.size() || differ(filter[0], input[1]))
+    return inferenceError(
+        site, "expected a filter of rank " + Twine(input.size()) + " with " +
+                  shapeText(input[1]) + " input channels in dim 0, got " +
+                  shapeText(filter));
+  // Padding crops here, so below 0 it grows the result.
+  FailureOr<Window> w = readWindow(site, adaptor, *spatial, INT64_MIN);
+  auto extra = perDim(site, adaptor.getOutputPadding(), *spatial, 0, 0,
+                      "output_padding");
+  if (failed(w) || failed(extra))
+    return failure();
+  int64_t groups = adaptor.getGroups();
+  if (groups < 1 || (!ShapedType::isDynamic(filter[0]) && filter[0] % groups))
+    return inferenceError(site, "expected 'groups' that divide " +
+                                    shapeText(filter[0]) +
+                                    " input channels, got " + Twine(groups));
+  FailureOr<int64_t> out = multiplySizes(filter[1], groups);
+  if (failed(out))
+    return sizeTooLarge(site, 1);
+  if (failed(checkBias(site, adaptor.getBias(), *out)))
+    return failure();
+  SmallVector<int64_t> shape{input[0], *out};
+  for (size_t i = 0; i < *spatial; ++i) {
+    int64_t in = input[i + 2], kernel = filter[i + 2];
+    if (in == 0 || kernel == 0)
+      return inferenceError(site,
+                            "expected sizes of 1 or more in spatial dim " +
+                                Twine(i) + ", got input " + Twine(in) +
+                                " and kernel " + Twine(kernel));
+    if (ShapedType::isDynamic(in) || ShapedType::isDynamic(kernel)) {
+      shape.push_back(kDynamic);
+      continue;
+    }
+    __int128 size = __int128(w->strides[i]) * (in - 1) + (*extra)[i] +
+                    __int128(kernel - 1) * w->dilations[i] + 1 - w->low[i] -
+                    w->high[i];
+    if (size < 0 || size > INT64_MAX)
+      return inferenceError(site,
+                            "expected padding that leaves a size from 0 to "
+                            "2^63 in spatial dim " +
+                                Twine(i));
+    shape.push_back(int64_t(size));
+  }
+  return inferLike(adaptor.getInput(), shape, types);
+}
+
+//===----------------------------------------------------------------------===//
+// Pooling
+//===----------------------------------------------------------------------===//
+
+template <typename Adaptor>
+static LogicalResult inferPool(const Site &site, Adaptor adaptor,
+                               Types &types) {
+  FailureOr<size_t> spatial = spatialDims(site, adaptor.getInput());
+  if (failed(spatial))
+    return failure();
+  FailureOr<Window> window = readWindow(site, adaptor, *spatial);
+  if (failed(window))
+    return failure();
+  Sizes kernel = adaptor.getKernel();
+  if (kernel.size() != *spatial ||
+      llvm::any_of(kernel, [](int64_t size) { return size < 1; }))
+    return inferenceError(site, "expected " + Twine(*spatial) +
+                                    " sizes of 1 or more in 'kernel', got " +
+                                    shapeText(kernel));
+  window->kernel.assign(kernel.begin(), kernel.end());
+  window->ceil = adaptor.getCeilMode();
+  Sizes input = tensorType(adaptor.getInput()).getShape();
+  SmallVector<int64_t> shape(input);
+  for (size_t i = 0; i < *spatial; ++i) {
+    int64_t dim = spatialDim(adaptor.getLayout(), i);
+    FailureOr<int64_t> places = countPlaces(site, *window, i, input[dim]);
+    if (failed(places))
+      return failure();
+    shape[dim] = *places;
+  }
+  return inferLike(adaptor.getInput(), shape, types);
+}
+
+LogicalResult MaxPoolOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
+                                          Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  return inferPool(site, adaptor, types);
+}
+LogicalResult AvgPoolOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
+                                          Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  return inferPool(site, adaptor, types);
+}
+LogicalResult MaxPoolWithIndexOp::inferReturnTypes(MLIRContext *context,
+                                                   MaybeLoc location,
+                                                   Adaptor adaptor,
+                                                   Types &types) {
+  Site site{location, getOperationName()};
+  if (adaptor.getLayout() != ImageLayout::channels_first)
+    return inferenceError(site, "expected layout 'channels_first', which the "
+                                "flat indices count in");
+  if (failed(inferPool(site, adaptor, types)))
+    return failure();
+  types.push_back(cast<RankedTensorType>(types[0]).clone(
+      Type(IntegerType::get(context, 64))));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Resize
+//===----------------------------------------------------------------------===//
+
+LogicalResult ResizeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
+                                         Adaptor adaptor, Types &types) {
+  Site site{location, getOperationName()};
+  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes sizes = adaptor.getSizes();
+  ArrayRef<double> scales = adaptor.getScales(), roi = adaptor.getRoi();
+  bool crops = adaptor.getCoordinates() == CoordinateMode::tf_crop_and_resize;
+  if (sizes.empty() && scales.empty() && !input.empty())
+    return inferenceError(site, "expected 'sizes' or 'scales'");
+  if ((!sizes.empty() && sizes.size() != input.size()) ||
+      (!scales.empty() && scales.size() != input.size()))
+    return inferenceError(site, "expected " + Twine(input.size()) +
+                                    " entries in 'sizes' or 'scales', got " +
+                                    Twine(sizes.size()) + " and " +
+                                    Twine(scales.size()));
+  if (crops ? roi.size() != 2 * input.size() : !roi.empty())
+    return inferenceError(site, "expected 'roi' with " +
+                                    Twine(2 * input.size()) +
+                                    " entries exactly where 'coordinates' is "
+                                    "tf_crop_and_resize, got " +
+                                    Twine(roi.size()));
+  for (double number : roi)
+    if (!std::isfinite(number))
+      return inferenceError(site, "expected finite numbers in 'roi'");
+  SmallVector<int64_t> shape;
+  for (auto [i, in] : llvm::enumerate(input)) {
+    if (!scales.empty() && !(std::isfinite(scales[i]) && scales[i] > 0))
+      return inferenceError(site, "expected scales above 0 in dim " + Twine(i));
+    if (!sizes.empty()) {
+      if (sizes[i] < 0)
+        return inferenceError(site, "expected sizes of 0 or more, got " +
+                                        Twine(sizes[i]));
+      shape.push_back(sizes[i]);
+    } else if (ShapedType::isDynamic(in)) {
+      shape.push_back(scales[i] == 1 && !crops ? in : kDynamic);
+    } else {
+      double part = crops ? roi[i + input.size()] - roi[i] : 1.0;
+      double size = std::floor(double(in) * part * scales[i]);
+      if (!(size >= 0 && size < 0x1p62))
+        return sizeTooLarge(site, i);
+      shape.push_back(int64_t(size));
+    }
+    if (in == 0 && shape.back() > 0)
+      return inferenceError(site, "cannot interpolate dim " + Twine(i) +
+                                      " of size 0");
+  }
+  return inferLike(adaptor.getInput(), shape, types);
+}
+
+//===----------------------------------------------------------------------===//
+// Layout and fusion
+//===----------------------------------------------------------------------===//
+
+/// N C spatial... -> N spatial... C, as a map from logical to stored dims.
+static bool isChannelsLast(AffineMap layout, int64_t rank) {
+  if (!layout.isPermutation() || layout.getNumDims() != rank)
+    return false;
+  SmallVector<unsigned> dims{0};
+  for (int64_t i = 2; i < rank; ++i)
+    dims.push_back(i);
+  dims.push_back(1);
+  return layout == AffineMap::getPermutationMap(dims, layout.getContext());
+}
+
+template <typename Op>
+static bool acceptsImageLayout(Op op, unsigned index, AffineMap layout) {
+  if (layout.isIdentity())
+    return true;
+  return index == 0 && op.getLayout() == ImageLayout::channels_first &&
+         isChannelsLast(layout, tensorType(op.getInput()).getRank());
+}
+
+/// Clones the op with its first operand replaced and channels last.
+template <typename Op>
+static FailureOr<SmallVector<Value>> toChannelsLast(Op op, OpBuilder &builder,
+                                                    ValueRange operands,
+                                                    AffineMap layout) {
+  if (!acceptsImageLayout(op, 0, layout) || layout.isIdentity())
+    return failure();
+  auto old = cast<RankedTensorType>(op->getResult(0).getType());
+  SmallVector<int64_t> shape;
+  for (AffineExpr expr : layout.getResults())
+    shape.push_back(old.getDimSize(cast<AffineDimExpr>(expr).getPosition()));
+  OperationState state(op.getLoc(), op->getName());
+  state.addOperands(operands);
+  state.addTypes(RankedTensorType::get(shape, old.getElementType()));
+  state.addAttributes(llvm::to_vector(op->getDiscardableAttrs()));
+  auto &properties = state.getOrAddProperties<typename Op::Properties>();
+  properties = op.getProperties();
+  properties.layout =
+      ImageLayoutAttr::get(op.getContext(), ImageLayout::channels_last);
+  return SmallVector<Value>(builder.create(state)->getResults());
+}
+
+#define LATHE_IMAGE_LAYOUT(OP)                                                 \
+  LayoutRole OP::getLayoutRole() { return LayoutRole::Sensitive; }             \
+  bool OP::acceptsLayout(unsigned index, AffineMap layout) {                   \
+    return acceptsImageLayout(*this, index, layout);                           \
+  }                                                                            \
+  FailureOr<SmallVector<Value>> OP::applyLayout(                               \
+      OpBuilder &builder, ValueRange operands, AffineMap layout) {             \
+    return toChannelsLast(*this, builder, operands, layout);                   \
+  }
+LATHE_IMAGE_LAYOUT(ConvOp)
+LATHE_IMAGE_LAYOUT(MaxPoolOp)
+LATHE_IMAGE_LAYOUT(AvgPoolOp)
+#undef LATHE_IMAGE_LAYOUT
+
+// Its indices count in the logical layout.
+LayoutRole MaxPoolWithIndexOp::getLayoutRole() { return LayoutRole::Sensitive; }
+bool MaxPoolWithIndexOp::acceptsLayout(unsigned, AffineMap layout) {
+  return layout.isIdentity();
+}
+FailureOr<SmallVector<Value>>
+MaxPoolWithIndexOp::applyLayout(OpBuilder &, ValueRange, AffineMap) {
+  return failure();
+}
+
+FusionKind ConvOp::getFusionKind() { return FusionKind::Contraction; }
+FusionKind PackedConvOp::getFusionKind() { return FusionKind::Contraction; }
+FusionKind ConvTransposeOp::getFusionKind() { return FusionKind::Opaque; }
+FusionKind MaxPoolOp::getFusionKind() { return FusionKind::Opaque; }
+FusionKind AvgPoolOp::getFusionKind() { return FusionKind::Opaque; }
+FusionKind MaxPoolWithIndexOp::getFusionKind() { return FusionKind::Opaque; }
+FusionKind ResizeOp::getFusionKind() { return FusionKind::Opaque; }
+
+//===----------------------------------------------------------------------===//
+// Decomposition
+//===----------------------------------------------------------------------===//
+
+FailureOr<SmallVector<Value>> ConvTransposeOp::decompose(OpBuilder &builder) {
+  return failure();
+}
+
+} // namespace lathe

@@ -28,7 +28,6 @@ def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly,
                        DefaultValuedAttr<I64Attr, "1">:$groups,
                        DefaultValuedAttr<Lathe_ImageLayout, "ImageLayout::channels_first">:$layout);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
 }
 
 def PackedConvOp : Lathe_PureOp<"packed_conv", [FusibleKindOnly]> {
@@ -41,7 +40,6 @@ def PackedConvOp : Lathe_PureOp<"packed_conv", [FusibleKindOnly]> {
                        DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                        I64Attr:$out_channels);
   let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
 }
 
 def ConvTransposeOp : Lathe_PureOp<"conv_transpose", [FusibleKindOnly, Decomposable]> {
@@ -56,30 +54,28 @@ def ConvTransposeOp : Lathe_PureOp<"conv_transpose", [FusibleKindOnly, Decomposa
                        Strides:$pad_low, Strides:$pad_high, Strides:$output_padding,
                        DefaultValuedAttr<I64Attr, "1">:$groups);
   let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
 }
 
-class Lathe_PoolOp<string mnemonic, Type type, list<Trait> traits = []> :
+class Lathe_PoolOp<string mnemonic, list<Trait> traits = []> :
     Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly,
     DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>], traits)> {
   dag poolArguments = (ins DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                            Strides:$pad_low, Strides:$pad_high, UnitAttr:$ceil_mode,
                            DefaultValuedAttr<Lathe_ImageLayout, "ImageLayout::channels_first">:$layout);
-  let hasVerifier = 1;
 }
-def MaxPoolOp : Lathe_PoolOp<"max_pool", Lathe_NumericTensor> {
+def MaxPoolOp : Lathe_PoolOp<"max_pool"> {
   let summary = "maximum over windows";
   let arguments = !con((ins Lathe_NumericTensor:$input), poolArguments);
   let results = (outs Lathe_NumericTensor:$result);
 }
-def AvgPoolOp : Lathe_PoolOp<"avg_pool", Lathe_FloatTensor> {
+def AvgPoolOp : Lathe_PoolOp<"avg_pool"> {
   let summary = "mean over windows";
   let description = "Padding counts in the divisor only with `count_include_pad`.";
   let arguments = !con((ins Lathe_FloatTensor:$input), poolArguments,
                        (ins UnitAttr:$count_include_pad));
   let results = (outs Lathe_FloatTensor:$result);
 }
-def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index", Lathe_NumericTensor> {
+def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let summary = "maximum over windows, and its flat index in the input";
   let arguments = !con((ins Lathe_NumericTensor:$input), poolArguments,
                        (ins UnitAttr:$column_major));
@@ -105,7 +101,6 @@ def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, SameOperandsAndResultEle
                        DefaultValuedAttr<DenseF64ArrayAttr, "{}">:$roi,
                        DefaultValuedAttr<F64Attr, "0.0">:$extrapolation_value);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
 }
 
 #endif // LATHE_CONVOLUTION_TD

@@ -19,21 +19,18 @@ def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly]> {
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices,
                        DefaultValuedAttr<I64Attr, "0">:$axis);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def GatherElementsOp : Lathe_PureOp<"gather_elements", [FusibleKindOnly]> {
   let summary = "element-by-element gather along an axis (NumPy's take_along_axis)";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def GatherNdOp : Lathe_PureOp<"gather_nd", [FusibleKindOnly]> {
   let summary = "slices of `input` at index tuples in the last dim of `indices`";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices,
                        DefaultValuedAttr<I64Attr, "0">:$batch_dims);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def ScatterElementsOp : Lathe_PureOp<"scatter_elements", [FusibleKindOnly]> {
   let summary = "`input` with `updates` written at `indices` along an axis, in order";
@@ -41,20 +38,17 @@ def ScatterElementsOp : Lathe_PureOp<"scatter_elements", [FusibleKindOnly]> {
                        I64Attr:$axis,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def ScatterNdOp : Lathe_PureOp<"scatter_nd", [FusibleKindOnly]> {
   let summary = "`input` with `updates` written at index tuples, in order";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, Lathe_Tensor:$updates,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def EmbeddingOp : Lathe_PureOp<"embedding", [FusibleKindOnly, Decomposable]> {
   let summary = "rows of a table: gather on axis 0";
   let arguments = (ins Lathe_Tensor:$table, Lathe_IndexTensor:$ids);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 
 #endif // LATHE_INDEXING_TD

@@ -75,12 +75,46 @@ FailureOr<SmallVector<int64_t>> normalizeAxes(ArrayRef<int64_t> axes,
 
 std::optional<SmallVector<int64_t>> getConstantIntegers(Value value) {
   DenseIntElementsAttr attr;
-  if (!value || !matchPattern(value, m_Constant(&attr)))
+  if (!value || !matchPattern(value, m_Constant(&attr)) ||
+      attr.getNumElements() > 4096)
     return std::nullopt;
+  bool isUnsigned = attr.getElementType().isUnsignedInteger();
   SmallVector<int64_t> result;
   for (const APInt &v : attr.getValues<APInt>())
-    result.push_back(v.getSExtValue());
+    result.push_back(isUnsigned ? v.getZExtValue() : v.getSExtValue());
   return result;
+}
+
+FailureOr<int64_t> multiplySizes(int64_t a, int64_t b) {
+  int64_t r;
+  if (ShapedType::isDynamic(a) || ShapedType::isDynamic(b))
+    return ShapedType::kDynamic;
+  if (llvm::MulOverflow(a, b, r) || r < 0)
+    return failure();
+  return r;
+}
+
+FailureOr<int64_t> addSizes(int64_t a, int64_t b) {
+  int64_t r;
+  if (ShapedType::isDynamic(a) || ShapedType::isDynamic(b))
+    return ShapedType::kDynamic;
+  if (llvm::AddOverflow(a, b, r) || r < 0)
+    return failure();
+  return r;
+}
+
+FailureOr<int64_t> elementCount(ArrayRef<int64_t> shape) {
+  if (llvm::is_contained(shape, 0))
+    return 0;
+  if (ShapedType::isDynamicShape(shape))
+    return ShapedType::kDynamic;
+  FailureOr<int64_t> count = 1;
+  for (int64_t size : shape) {
+    count = multiplySizes(*count, size);
+    if (failed(count))
+      return failure();
+  }
+  return count;
 }
 
 LogicalResult inferenceError(std::optional<Location> location,
@@ -100,6 +134,20 @@ std::string shapeText(ArrayRef<int64_t> shape) {
   });
   stream << ']';
   return text;
+}
+
+LogicalResult sizeTooLarge(const Site &site, int64_t dim) {
+  return inferenceError(site, "expected a size below 2^63 in dim " +
+                                  Twine(dim) + " of the result");
+}
+
+FailureOr<int64_t> vectorLength(const Site &site, Value operand,
+                                StringRef what) {
+  RankedTensorType type = tensorType(operand);
+  if (type.getRank() != 1)
+    return inferenceError(site, "expected '" + what + "' of rank 1, got rank " +
+                                    Twine(type.getRank()));
+  return type.getDimSize(0);
 }
 
 AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,

@@ -29,8 +29,18 @@ FailureOr<int64_t> normalizeAxis(int64_t axis, int64_t rank);
 FailureOr<SmallVector<int64_t>> normalizeAxes(ArrayRef<int64_t> axes,
                                               int64_t rank);
 
-/// The integers of a constant operand, or nullopt where it is not constant.
+/// The integers of a constant operand, or nullopt where it is not constant or
+/// has more than 4096 elements.
 std::optional<SmallVector<int64_t>> getConstantIntegers(Value value);
+
+/// a * b and a + b of sizes, kDynamic where either is; failure where the result
+/// does not fit or is negative.
+FailureOr<int64_t> multiplySizes(int64_t a, int64_t b);
+FailureOr<int64_t> addSizes(int64_t a, int64_t b);
+
+/// The number of elements, kDynamic where a size is open (and none is 0);
+/// failure where it does not fit 64 bits.
+FailureOr<int64_t> elementCount(ArrayRef<int64_t> shape);
 
 /// Emits `message` at `location` where there is one, and fails.
 LogicalResult inferenceError(std::optional<Location> location,
@@ -72,6 +82,32 @@ inline bool sizesAgree(int64_t a, int64_t b) {
 inline int64_t mergeSizes(int64_t a, int64_t b) {
   return ShapedType::isDynamic(a) ? b : a;
 }
+
+using MaybeLoc = std::optional<Location>;
+
+/// Infers one result of `shape` with the element type of `like`.
+inline LogicalResult inferLike(Value like, ArrayRef<int64_t> shape,
+                               SmallVectorImpl<Type> &types) {
+  Type element = cast<RankedTensorType>(like.getType()).getElementType();
+  types.push_back(RankedTensorType::get(shape, element));
+  return success();
+}
+
+/// Where inference runs: messages name the op, and go nowhere without location.
+struct Site {
+  MaybeLoc location;
+  StringRef op;
+};
+inline LogicalResult inferenceError(const Site &site, const Twine &message) {
+  return inferenceError(site.location, "'" + site.op + "' op " + message);
+}
+
+/// The error of a result size that does not fit 63 bits.
+LogicalResult sizeTooLarge(const Site &site, int64_t dim);
+
+/// The static length of a rank-1 operand `what` of sizes or positions.
+FailureOr<int64_t> vectorLength(const Site &site, Value operand,
+                                StringRef what);
 
 inline RankedTensorType tensorType(Value value) {
   return cast<RankedTensorType>(value.getType());

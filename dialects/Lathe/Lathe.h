@@ -25,6 +25,16 @@ using namespace mlir;
 /// types, ranks and static sizes ('?' agrees with every size).
 bool areCompatibleTypes(TypeRange inferred, TypeRange written);
 
+/// One dim of a slice in normal form: elements start, start + step, ...,
+/// `size` of them, all inside the dim; `step` may be negative.
+struct SliceRange {
+  int64_t start, step, size;
+};
+
+/// NumPy's start:end:step on a dim of static `size`; `step` must not be 0.
+SliceRange normalizeSlice(int64_t start, int64_t end, int64_t step,
+                          int64_t size);
+
 } // namespace lathe
 
 #include "dialects/Lathe/LatheDialect.h.inc"

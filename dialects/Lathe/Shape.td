@@ -26,7 +26,6 @@ def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly]> {
   }];
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$shape, UnitAttr:$allow_zero);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
@@ -35,14 +34,12 @@ def DynamicReshapeOp : Lathe_PureOp<"dynamic_reshape", [FusibleKindOnly]> {
   let description = "As `reshape`, with `shape` computed; becomes a `reshape` once `shape` is constant.";
   let arguments = (ins Lathe_Tensor:$input, RankedTensorOf<[I64]>:$shape, UnitAttr:$allow_zero);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasCanonicalizer = 1;
 }
 def SqueezeOp : Lathe_PureOp<"squeeze", [FusibleKindOnly]> {
   let summary = "drops dims of size 1 (all of them where `axes` is empty)";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
@@ -50,7 +47,6 @@ def UnsqueezeOp : Lathe_PureOp<"unsqueeze", [FusibleKindOnly]> {
   let summary = "inserts dims of size 1; `axes` count in the result";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
@@ -58,7 +54,6 @@ def TransposeOp : Lathe_PureOp<"transpose", [Fusible]> {
   let summary = "result dim i is input dim permutation[i]";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$permutation);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
@@ -67,7 +62,6 @@ def BroadcastOp : Lathe_PureOp<"broadcast", [Fusible]> {
   let description = "`shape` is broadcast against the input's (so 1 keeps the input's size).";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$shape);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def DynamicBroadcastOp : Lathe_PureOp<"dynamic_broadcast", [FusibleKindOnly]> {
@@ -87,7 +81,6 @@ def SliceOp : Lathe_PureOp<"slice", [FusibleKindOnly]> {
                        DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$axes,
                        DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$steps);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def DynamicSliceOp : Lathe_PureOp<"dynamic_slice", [FusibleKindOnly, AttrSizedOperandSegments]> {
@@ -105,7 +98,6 @@ def ConcatOp : Lathe_PureOp<"concat", [FusibleKindOnly, SameOperandsAndResultEle
   let summary = "joins tensors along an axis";
   let arguments = (ins Variadic<Lathe_Tensor>:$inputs, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, LayoutAgnostic]> {
@@ -115,7 +107,6 @@ def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, LayoutAgnostic]> {
                        DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high,
                        DefaultValuedAttr<Lathe_PadMode, "PadMode::constant">:$mode);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def DynamicPadOp : Lathe_PureOp<"dynamic_pad", [FusibleKindOnly]> {
   let summary = "pad by computed amounts: `pads` is all lows, then all highs";
@@ -128,7 +119,6 @@ def TileOp : Lathe_PureOp<"tile", [FusibleKindOnly]> {
   let summary = "repeats every dim";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$repeats);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def DynamicTileOp : Lathe_PureOp<"dynamic_tile", [FusibleKindOnly]> {
   let summary = "tile by computed repeats";
@@ -140,7 +130,6 @@ def ReverseOp : Lathe_PureOp<"reverse", [FusibleKindOnly]> {
   let summary = "reverses the order along axes";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);
-  let hasVerifier = 1;
 }
 def ShapeOfOp : Lathe_PureOp<"shape_of", [FusibleKindOnly]> {
   let summary = "the sizes of a tensor, as tensor<rank x i64>";
@@ -152,7 +141,6 @@ def IotaOp : Lathe_PureOp<"iota", [FusibleKindOnly]> {
   let summary = "the index along one axis";
   let arguments = (ins DenseI64ArrayAttr:$shape, I64Attr:$axis, TypeAttr:$dtype);
   let results = (outs Lathe_NumericTensor:$result);
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 def DynamicRangeOp : Lathe_PureOp<"dynamic_range", [FusibleKindOnly, SameOperandsAndResultElementType]> {

@@ -9,6 +9,14 @@
 using namespace lathe;
 using namespace lathe::test;
 
+// Asking for more memory than there is must be an error here, too, where the
+// address sanitizer would rather stop.
+extern "C" const char *__asan_default_options();
+extern "C" __attribute__((visibility("default"))) const char *
+__asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+
 TEST(Error, FormatsAndKeepsPlainTextAsItIs) {
   EXPECT_EQ(message(makeError("{0} of {1}", 3, "x")), "3 of x");
   EXPECT_EQ(message(makeError("a {0} b")), "a {0} b");

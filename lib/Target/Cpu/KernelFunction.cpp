@@ -1,0 +1,110 @@
+//===- KernelFunction.cpp - A kernel as a function on tensors -------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelFunction.h"
+
+#include "lathe/Conversion/LatheToLinalg.h"
+
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace lathe::cpu {
+
+/// Collects the diagnostics of its scope as text instead of printing them.
+class DiagnosticCollector {
+public:
+  DiagnosticCollector(MLIRContext *context, std::string &text)
+      : handler(context, [&text](Diagnostic &diagnostic) {
+          if (!text.empty())
+            text += "; ";
+          text += diagnostic.str();
+          return success();
+        }) {}
+
+private:
+  ScopedDiagnosticHandler handler;
+};
+
+/// Fuse where nothing is computed twice: the producer has one consumer, whose
+/// space is not larger than the producer's.
+static bool fusesForFree(OpOperand *operand) {
+  auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
+  auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
+  if (!producer || !consumer || !producer->hasOneUse())
+    return false;
+  AffineMap map = consumer.getMatchingIndexingMap(operand);
+  int64_t space = 1, values = 1;
+  for (int64_t size : consumer.getStaticLoopRanges())
+    space *= size;
+  for (int64_t size :
+       cast<RankedTensorType>(operand->get().getType()).getShape())
+    values *= size;
+  return map.isProjectedPermutation() && space <= values;
+}
+
+static LogicalResult simplify(func::FuncOp function) {
+  MLIRContext *context = function.getContext();
+  RewritePatternSet patterns(context);
+  linalg::populateElementwiseOpsFusionPatterns(patterns, fusesForFree);
+  linalg::FillOp::getCanonicalizationPatterns(patterns, context);
+  GreedyRewriteConfig config;
+  config.useTopDownTraversal = true;
+  (void)applyPatternsAndFoldGreedily(function, std::move(patterns), config);
+  IRRewriter rewriter(context);
+  DominanceInfo dominance(function);
+  eliminateCommonSubExpressions(rewriter, dominance, function);
+  return success();
+}
+
+FailureOr<func::FuncOp> buildTensorFunction(KernelOp kernel, ModuleOp module,
+                                            StringRef symbol,
+                                            std::string &whyNot) {
+  MLIRContext *context = kernel.getContext();
+  Block &body = kernel.getBody().front();
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  auto type = builder.getFunctionType(body.getArgumentTypes(),
+                                      body.getTerminator()->getOperandTypes());
+  auto function = builder.create<func::FuncOp>(kernel.getLoc(), symbol, type);
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToEnd(entry);
+  IRMapping mapping;
+  mapping.map(body.getArguments(), entry->getArguments());
+  for (Operation &op : body.without_terminator())
+    builder.clone(op, mapping);
+  SmallVector<Value> results;
+  for (Value value : body.getTerminator()->getOperands())
+    results.push_back(mapping.lookup(value));
+  builder.create<func::ReturnOp>(kernel.getLoc(), results);
+
+  DiagnosticCollector collector(context, whyNot);
+  if (failed(convertToLinalg(function)) || failed(simplify(function))) {
+    function.erase();
+    return failure();
+  }
+  return function;
+}
+
+FunctionType getKernelSignature(func::FuncOp tensorFunction) {
+  Builder builder(tensorFunction.getContext());
+  SmallVector<Type> inputs;
+  auto add = [&](Type type) {
+    auto tensor = cast<RankedTensorType>(type);
+    inputs.push_back(
+        MemRefType::get(tensor.getShape(), tensor.getElementType()));
+  };
+  llvm::for_each(tensorFunction.getArgumentTypes(), add);
+  llvm::for_each(tensorFunction.getResultTypes(), add);
+  inputs.push_back(
+      MemRefType::get({ShapedType::kDynamic}, builder.getI8Type()));
+  inputs.append(2, builder.getIndexType());
+  return builder.getFunctionType(inputs, {});
+}
+
+} // namespace lathe::cpu

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/Composer.h"
 
 namespace lathe {
 
@@ -299,8 +299,85 @@ LogicalResult AttentionOp::verify() {
 
 FusionKind AttentionOp::getFusionKind() { return FusionKind::Contraction; }
 
+/// Scores with -infinity where a row may not look.
+static Value maskScores(Composer &c, AttentionOp op, Value scores) {
+  auto type = tensorType(scores);
+  Type element = type.getElementType();
+  Value minusInfinity =
+      c.constant(element, -std::numeric_limits<double>::infinity());
+  if (Value mask = op.getMask()) {
+    if (tensorType(mask).getElementType().isInteger(1))
+      scores = c.make<SelectOp>(mask, scores, minusInfinity);
+    else
+      scores = c.make<AddOp>(scores, c.widen(mask));
+  }
+  if (op.getCausal()) {
+    int64_t s = type.getDimSize(2), t = type.getDimSize(3);
+    Type i64 = IntegerType::get(op.getContext(), 64);
+    Value row = c.make<IotaOp>(ArrayRef<int64_t>{s, 1}, /*axis=*/0, i64);
+    Value column = c.make<IotaOp>(ArrayRef<int64_t>{1, t}, /*axis=*/1, i64);
+    Value lastSeen = c.make<AddOp>(row, c.constant(i64, t - s));
+    Value sees = c.make<CompareOp>(ComparePredicate::le, column, lastSeen);
+    scores = c.make<SelectOp>(sees, scores, minusInfinity);
+  }
+  return scores;
+}
+
+/// Softmax over the last dim that gives zeros where all scores are -infinity.
+static Value softmaxOrZero(Composer &c, Value scores) {
+  Type element = tensorType(scores).getElementType();
+  Value zero = c.constant(element, 0.0), one = c.constant(element, 1.0);
+  Value minusInfinity =
+      c.constant(element, -std::numeric_limits<double>::infinity());
+  SmallVector<int64_t> axes{tensorType(scores).getRank() - 1};
+  Value max = c.make<ReduceMaxOp>(scores, axes, /*keepdims=*/true);
+  Value seesNothing =
+      c.make<CompareOp>(ComparePredicate::eq, max, minusInfinity);
+  Value shift = c.make<SelectOp>(seesNothing, zero, max);
+  Value exp = c.make<ExpOp>(c.make<SubOp>(scores, shift));
+  Value sum = c.make<ReduceSumOp>(exp, axes, /*keepdims=*/true);
+  return c.make<DivOp>(exp, c.make<SelectOp>(seesNothing, one, sum));
+}
+
 FailureOr<SmallVector<Value>> AttentionOp::decompose(OpBuilder &builder) {
-  return failure();
+  auto type = tensorType(getQuery());
+  auto keyType = tensorType(getKey());
+  if (!type.hasStaticShape() || !keyType.hasStaticShape() ||
+      !tensorType(getValue()).hasStaticShape())
+    return failure();
+  Composer c(builder, *this);
+  ArrayRef<int64_t> shape = type.getShape();
+  int64_t b = shape[0], h = shape[1], s = shape[2], d = shape[3];
+  int64_t g = keyType.getDimSize(1), t = keyType.getDimSize(2);
+  int64_t e = tensorType(getValue()).getDimSize(3);
+  Value query = c.widen(getQuery()), key = c.widen(getKey()),
+        value = c.widen(getValue());
+  // Query heads that share a key head are rows of one product: h = g * (h / g)
+  // makes this a reshape.
+  auto reshape = [&](Value x, ArrayRef<int64_t> to) -> Value {
+    if (tensorType(x).getShape() == to)
+      return x;
+    auto op = builder.create<ReshapeOp>(getLoc(), x, to);
+    op.setAllowZero(llvm::is_contained(to, 0));
+    return op;
+  };
+  int64_t rows = g ? h / g * s : s;
+  query = reshape(query, {b, g, rows, d});
+  Value scores = c.make<MatmulOp>(query, key, /*transpose_lhs=*/false,
+                                  /*transpose_rhs=*/true);
+  scores = reshape(scores, {b, h, s, t});
+  Type element = tensorType(scores).getElementType();
+  double scale = getScale() ? getScale()->convertToDouble()
+                            : 1.0 / std::sqrt(double(std::max<int64_t>(d, 1)));
+  scores = c.make<MulOp>(scores, c.constant(element, scale));
+  scores = maskScores(c, *this, scores);
+  bool rowsMaySeeNothing = getMask() || (getCausal() && s > t) || t == 0;
+  Value weights =
+      rowsMaySeeNothing ? softmaxOrZero(c, scores) : c.make<SoftmaxOp>(scores);
+  weights = reshape(weights, {b, g, rows, t});
+  Value result = c.make<MatmulOp>(weights, value);
+  result = reshape(result, {b, h, s, e});
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 
 } // namespace lathe

@@ -61,6 +61,10 @@ std::string shapeText(ArrayRef<int64_t> shape);
 template <typename OpTy>
 LogicalResult axisError(std::optional<Location> location, int64_t rank,
                         int64_t axis) {
+  if (rank == 0)
+    return inferenceError<OpTy>(
+        location,
+        "expected an input of rank 1 or more for axis " + Twine(axis));
   return inferenceError<OpTy>(location,
                               "expected an axis from " + Twine(-rank) + " to " +
                                   Twine(rank - 1) + ", got " + Twine(axis));
@@ -68,6 +72,9 @@ LogicalResult axisError(std::optional<Location> location, int64_t rank,
 template <typename OpTy>
 LogicalResult axesError(std::optional<Location> location, int64_t rank,
                         ArrayRef<int64_t> axes) {
+  if (rank == 0)
+    return inferenceError<OpTy>(location, "expected no axes for rank 0, got " +
+                                              shapeText(axes));
   return inferenceError<OpTy>(
       location, "expected different axes from " + Twine(-rank) + " to " +
                     Twine(rank - 1) + ", got " + shapeText(axes));

@@ -73,8 +73,9 @@ void LatheDialect::initialize() {
       >();
 }
 
-Operation *LatheDialect::materializeConstant(OpBuilder &builder, Attribute value,
-                                             Type type, Location location) {
+Operation *LatheDialect::materializeConstant(OpBuilder &builder,
+                                             Attribute value, Type type,
+                                             Location location) {
   auto elements = dyn_cast<ElementsAttr>(value);
   if (!elements || elements.getType() != type)
     return nullptr;

@@ -5,9 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/Composer.h"
 
 namespace lathe {
+
+/// The mean or sum over all elements, or `loss` itself.
+static Value reduceLoss(Composer &c, Value loss, LossReduction reduction) {
+  if (reduction == LossReduction::mean)
+    return c.make<ReduceMeanOp>(loss, ArrayRef<int64_t>());
+  if (reduction == LossReduction::sum)
+    return c.make<ReduceSumOp>(loss, ArrayRef<int64_t>());
+  return loss;
+}
 
 //===----------------------------------------------------------------------===//
 // cross_entropy
@@ -20,8 +29,9 @@ LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext *,
   auto logits = dyn_cast<RankedTensorType>(adaptor.getLogits().getType());
   auto labels = dyn_cast<RankedTensorType>(adaptor.getLabels().getType());
   if (!logits || !labels || logits.getRank() < 1)
-    return inferenceError<CrossEntropyOp>(location,
-                                          "expected logits of rank 1 or more");
+    return inferenceError<CrossEntropyOp>(
+        location, "expected logits of rank 1 or more, got rank " +
+                      Twine(logits ? logits.getRank() : -1));
   ArrayRef<int64_t> rows = logits.getShape().drop_back();
   if (failed(verifyCompatibleShape(rows, labels.getShape())))
     return inferenceError<CrossEntropyOp>(
@@ -46,8 +56,46 @@ LogicalResult CrossEntropyOp::verify() {
 
 FusionKind CrossEntropyOp::getFusionKind() { return FusionKind::Opaque; }
 
+// The label's logarithm is picked by comparing labels with an iota, not by a
+// gather: so the loss stays one reduction over rows that a kernel can hold.
 FailureOr<SmallVector<Value>> CrossEntropyOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getLogits());
+  int64_t classes = type.getShape().back(), last = type.getRank() - 1;
+  if (ShapedType::isDynamic(classes))
+    return failure();
+  Value logits = c.widen(getLogits());
+  Type element = tensorType(logits).getElementType();
+  Type labelType = tensorType(getLabels()).getElementType();
+  Value zero = c.constant(element, 0.0);
+
+  Value logs = c.make<LogSoftmaxOp>(logits);
+  Value index = c.make<IotaOp>(ArrayRef(classes), /*axis=*/0, labelType);
+  Value isLabel = c.make<CompareOp>(
+      ComparePredicate::eq, c.make<UnsqueezeOp>(getLabels(), ArrayRef(last)),
+      index);
+  Value picked = c.make<SelectOp>(isLabel, logs, zero);
+  Value loss = c.make<NegOp>(c.make<ReduceSumOp>(picked, ArrayRef(last)));
+  double smoothing = getLabelSmoothing().convertToDouble();
+  if (smoothing != 0.0) {
+    Value uniform = c.make<ReduceMeanOp>(logs, ArrayRef(last));
+    loss =
+        c.make<SubOp>(c.make<MulOp>(loss, c.constant(element, 1.0 - smoothing)),
+                      c.make<MulOp>(uniform, c.constant(element, smoothing)));
+  }
+  Value counted;
+  if (std::optional<int64_t> ignored = getIgnoreIndex()) {
+    counted = c.make<CompareOp>(ComparePredicate::ne, getLabels(),
+                                c.constant(labelType, *ignored));
+    loss = c.make<SelectOp>(counted, loss, zero);
+  }
+  if (getReduction() == LossReduction::mean && counted)
+    loss = c.make<DivOp>(
+        c.make<ReduceSumOp>(loss, ArrayRef<int64_t>()),
+        c.make<ReduceSumOp>(c.cast(counted, element), ArrayRef<int64_t>()));
+  else
+    loss = reduceLoss(c, loss, getReduction());
+  return SmallVector<Value>{c.cast(loss, type.getElementType())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -90,7 +138,13 @@ LogicalResult MseOp::verify() {
 FusionKind MseOp::getFusionKind() { return FusionKind::Opaque; }
 
 FailureOr<SmallVector<Value>> MseOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  Value difference =
+      c.make<SubOp>(c.widen(getPrediction()), c.widen(getTarget()));
+  Value loss =
+      reduceLoss(c, c.make<MulOp>(difference, difference), getReduction());
+  return SmallVector<Value>{
+      c.cast(loss, tensorType(getPrediction()).getElementType())};
 }
 
 } // namespace lathe

@@ -21,6 +21,9 @@ def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposabl
                        OptionalAttr<I64Attr>:$ignore_index,
                        DefaultValuedAttr<F64Attr, "0.0">:$label_smoothing);
   let results = (outs Lathe_FloatTensor:$result);
+  let assemblyFormat = [{
+    operands (`reduce` $reduction^)? attr-dict `:` functional-type(operands, results)
+  }];
   let hasVerifier = 1;
 }
 def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable]> {
@@ -28,6 +31,9 @@ def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable]> {
   let arguments = (ins Lathe_FloatTensor:$prediction, Lathe_FloatTensor:$target,
                        DefaultValuedAttr<Lathe_LossReduction, "LossReduction::mean">:$reduction);
   let results = (outs Lathe_FloatTensor:$result);
+  let assemblyFormat = [{
+    operands (`reduce` $reduction^)? attr-dict `:` functional-type(operands, results)
+  }];
   let hasVerifier = 1;
 }
 

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/Composer.h"
 
 namespace lathe {
 
@@ -43,11 +43,31 @@ LogicalResult LogSoftmaxOp::inferReturnTypes(MLIRContext *,
 FusionKind SoftmaxOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind LogSoftmaxOp::getFusionKind() { return FusionKind::Opaque; }
 
-FailureOr<SmallVector<Value>> SoftmaxOp::decompose(OpBuilder &builder) {
-  return failure();
+/// x - max(x) along `axis`, in the type the op computes in.
+static Value subtractMax(Composer &c, Value x, int64_t axis) {
+  Value max = c.make<ReduceMaxOp>(x, ArrayRef(axis), /*keepdims=*/true);
+  return c.make<SubOp>(x, max);
 }
+
+FailureOr<SmallVector<Value>> SoftmaxOp::decompose(OpBuilder &builder) {
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  int64_t axis = *normalizeAxis(getAxis(), type.getRank());
+  Value exp = c.make<ExpOp>(subtractMax(c, c.widen(getInput()), axis));
+  Value sum = c.make<ReduceSumOp>(exp, ArrayRef(axis), /*keepdims=*/true);
+  Value result = c.make<DivOp>(exp, sum);
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
+}
+
 FailureOr<SmallVector<Value>> LogSoftmaxOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  int64_t axis = *normalizeAxis(getAxis(), type.getRank());
+  Value shifted = subtractMax(c, c.widen(getInput()), axis);
+  Value sum = c.make<ReduceSumOp>(c.make<ExpOp>(shifted), ArrayRef(axis),
+                                  /*keepdims=*/true);
+  Value result = c.make<SubOp>(shifted, c.make<LogOp>(sum));
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -138,11 +158,40 @@ LogicalResult RmsNormOp::verify() { return verifyEpsilon(*this, getEpsilon()); }
 FusionKind LayerNormOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind RmsNormOp::getFusionKind() { return FusionKind::Opaque; }
 
+/// x / sqrt(mean(x^2) + epsilon) * scale + bias over `axes`; scale and bias may
+/// be null.
+static Value normalize(Composer &c, Value x, ArrayRef<int64_t> axes,
+                       const APFloat &epsilon, Value scale, Value bias) {
+  Type element = tensorType(x).getElementType();
+  Value variance = c.make<ReduceMeanOp>(c.make<MulOp>(x, x), axes,
+                                        /*keepdims=*/true);
+  Value shifted =
+      c.make<AddOp>(variance, c.constant(element, epsilon.convertToDouble()));
+  Value result = c.make<MulOp>(x, c.make<RsqrtOp>(shifted));
+  if (scale)
+    result = c.make<MulOp>(result, c.widen(scale));
+  if (bias)
+    result = c.make<AddOp>(result, c.widen(bias));
+  return result;
+}
+
 FailureOr<SmallVector<Value>> LayerNormOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(
+      *normalizeAxis(getAxis(), type.getRank()), type.getRank()));
+  Value x = c.widen(getInput());
+  Value mean = c.make<ReduceMeanOp>(x, axes, /*keepdims=*/true);
+  Value result = normalize(c, c.make<SubOp>(x, mean), axes, getEpsilon(),
+                           getScale(), getBias());
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 FailureOr<SmallVector<Value>> RmsNormOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  Value result = normalize(c, c.widen(getInput()), ArrayRef(type.getRank() - 1),
+                           getEpsilon(), getScale(), /*bias=*/Value());
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -192,8 +241,23 @@ LogicalResult BatchNormOp::verify() {
 
 FusionKind BatchNormOp::getFusionKind() { return FusionKind::Opaque; }
 
+// x * a + b, where a and b depend on the statistics alone and so can be
+// computed once, when weights are loaded.
 FailureOr<SmallVector<Value>> BatchNormOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  int64_t axis = *normalizeAxis(getAxis(), type.getRank());
+  Value x = c.widen(getInput());
+  Value epsilon = c.constant(tensorType(x).getElementType(),
+                             getEpsilon().convertToDouble());
+  Value deviation =
+      c.make<SqrtOp>(c.make<AddOp>(c.widen(getVariance()), epsilon));
+  Value a = c.make<DivOp>(c.widen(getScale()), deviation);
+  Value b =
+      c.make<SubOp>(c.widen(getBias()), c.make<MulOp>(c.widen(getMean()), a));
+  Value scaled = c.make<MulOp>(x, c.alongAxis(a, axis, type.getRank()));
+  Value result = c.make<AddOp>(scaled, c.alongAxis(b, axis, type.getRank()));
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 
 } // namespace lathe

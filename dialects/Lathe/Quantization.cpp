@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/Composer.h"
 
 namespace lathe {
 
@@ -66,8 +66,27 @@ LogicalResult QuantizeOp::verify() {
 
 FusionKind QuantizeOp::getFusionKind() { return FusionKind::Opaque; }
 
+/// A scale or zero point, placed along the quantized axis.
+static Value placeAlongAxis(Composer &c, Value parameter, int64_t axis,
+                            int64_t rank) {
+  if (tensorType(parameter).getRank() == 0)
+    return parameter;
+  return c.alongAxis(parameter, *normalizeAxis(axis, rank), rank);
+}
+
+// The cast to the zero point's type saturates.
 FailureOr<SmallVector<Value>> QuantizeOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  int64_t rank = tensorType(getInput()).getRank();
+  Value x = c.widen(getInput());
+  Type element = tensorType(x).getElementType();
+  Value scale = placeAlongAxis(c, c.widen(getScale()), getAxis(), rank);
+  Value zero =
+      placeAlongAxis(c, c.cast(getZeroPoint(), element), getAxis(), rank);
+  Value rounded = c.make<RoundOp>(c.make<DivOp>(x, scale));
+  return SmallVector<Value>{
+      c.cast(c.make<AddOp>(rounded, zero),
+             tensorType(getZeroPoint()).getElementType())};
 }
 
 LogicalResult DequantizeOp::inferReturnTypes(MLIRContext *,
@@ -93,7 +112,20 @@ LogicalResult DequantizeOp::verify() {
 FusionKind DequantizeOp::getFusionKind() { return FusionKind::Opaque; }
 
 FailureOr<SmallVector<Value>> DequantizeOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  Value scale =
+      placeAlongAxis(c, c.widen(getScale()), getAxis(), type.getRank());
+  Type element = tensorType(scale).getElementType();
+  Value x = getInput(), zero = getZeroPoint();
+  // Below 32 bits the difference is exact in floats; above it is taken in i64.
+  Type difference =
+      type.getElementTypeBitWidth() < 32 ? element : builder.getI64Type();
+  zero = placeAlongAxis(c, c.cast(zero, difference), getAxis(), type.getRank());
+  Value shifted = c.cast(c.make<SubOp>(c.cast(x, difference), zero), element);
+  Value result = c.make<MulOp>(shifted, scale);
+  return SmallVector<Value>{
+      c.cast(result, tensorType(getScale()).getElementType())};
 }
 
 } // namespace lathe

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/Composer.h"
 
 namespace lathe {
 
@@ -29,8 +29,12 @@ static LogicalResult inferRandom(std::optional<Location> location,
     return inferenceError<OpTy>(
         location, "expected a shape without negative sizes, got " +
                       shapeText(adaptor.getShape()));
-  if (!isa<FloatType>(adaptor.getDtype()))
-    return inferenceError<OpTy>(location, "expected a float dtype");
+  if (!isa<FloatType>(adaptor.getDtype())) {
+    std::string found;
+    llvm::raw_string_ostream(found) << adaptor.getDtype();
+    return inferenceError<OpTy>(location,
+                                "expected a float dtype, got '" + found + "'");
+  }
   results.push_back(
       RankedTensorType::get(adaptor.getShape(), adaptor.getDtype()));
   return success();
@@ -97,7 +101,23 @@ LogicalResult DropoutOp::verify() {
 FusionKind DropoutOp::getFusionKind() { return FusionKind::Opaque; }
 
 FailureOr<SmallVector<Value>> DropoutOp::decompose(OpBuilder &builder) {
-  return failure();
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  double rate = getRate().convertToDouble();
+  if (rate == 0.0)
+    return SmallVector<Value>{getInput()};
+  if (!type.hasStaticShape())
+    return failure();
+  Type f32 = builder.getF32Type();
+  Value random = c.make<RandomUniformOp>(
+      getKey(), type.getShape(), f32, getStream(), APFloat(0.0), APFloat(1.0));
+  Value keep =
+      c.make<CompareOp>(ComparePredicate::ge, random, c.constant(f32, rate));
+  Value x = c.widen(getInput());
+  Type element = tensorType(x).getElementType();
+  Value scaled = c.make<MulOp>(x, c.constant(element, 1.0 / (1.0 - rate)));
+  Value result = c.make<SelectOp>(keep, scaled, c.constant(element, 0.0));
+  return SmallVector<Value>{c.cast(result, type.getElementType())};
 }
 
 } // namespace lathe

@@ -65,8 +65,7 @@ static SmallVector<AffineMap> reductionMaps(RankedTensorType input,
   FusionKind OP::getFusionKind() { return FusionKind::Reduction; }             \
   SmallVector<AffineMap> OP::getFusionMaps() {                                 \
     return reductionMaps(tensorType(getInput()), getAxes(), getKeepdims());    \
-  }                                                                            \
-  OpFoldResult OP::fold(FoldAdaptor adaptor) { return {}; }
+  }
 LATHE_REDUCE_METHODS(ReduceSumOp)
 LATHE_REDUCE_METHODS(ReduceMeanOp)
 LATHE_REDUCE_METHODS(ReduceMaxOp)

@@ -1,0 +1,63 @@
+// RUN: lathe-opt %s -split-input-file -verify-diagnostics
+
+func.func @logits_rank(%x: tensor<f32>, %l: tensor<i64>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op expected logits of rank 1 or more, got rank 0}}
+  %0 = lathe.cross_entropy %x, %l : (tensor<f32>, tensor<i64>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @labels(%x: tensor<8x10xf32>, %l: tensor<7xi64>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op expected labels of shape [8], as the logits without their last dim, got [7]}}
+  %0 = lathe.cross_entropy %x, %l : (tensor<8x10xf32>, tensor<7xi64>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @labels_rank(%x: tensor<8x10xf32>, %l: tensor<8x1xi64>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op expected labels of shape [8], as the logits without their last dim, got [8, 1]}}
+  %0 = lathe.cross_entropy %x, %l : (tensor<8x10xf32>, tensor<8x1xi64>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @label_type(%x: tensor<8x10xf32>, %l: tensor<8xf32>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op operand #1 must be ranked tensor of}}
+  %0 = lathe.cross_entropy %x, %l : (tensor<8x10xf32>, tensor<8xf32>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @smoothing(%x: tensor<8x10xf32>, %l: tensor<8xi64>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op expected label_smoothing from 0 to 1, got 1.500000e+00}}
+  %0 = lathe.cross_entropy %x, %l {label_smoothing = 1.5 : f64} : (tensor<8x10xf32>, tensor<8xi64>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @reduced(%x: tensor<8x10xf32>, %l: tensor<8xi64>) {
+  // expected-error @+1 {{'lathe.cross_entropy' op inferred type(s) 'tensor<f32>' are incompatible with return type(s) of operation 'tensor<8xf32>'}}
+  %0 = lathe.cross_entropy %x, %l : (tensor<8x10xf32>, tensor<8xi64>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @mse_shapes(%x: tensor<8x10xf32>, %y: tensor<10xf32>) {
+  // expected-error @+1 {{'lathe.mse' op expected prediction and target of one shape, got [8, 10] and [10]}}
+  %0 = lathe.mse %x, %y : (tensor<8x10xf32>, tensor<10xf32>) -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @mse_element_types(%x: tensor<8xf32>, %y: tensor<8xf64>) {
+  // expected-error @+1 {{'lathe.mse' op expected prediction and target of one element type, got 'f32' and 'f64'}}
+  %0 = lathe.mse %x, %y : (tensor<8xf32>, tensor<8xf64>) -> tensor<f32>
+  return
+}

@@ -1,0 +1,48 @@
+// RUN: lathe-opt %s | lathe-opt | FileCheck %s
+// RUN: lathe-opt -mlir-print-op-generic %s | lathe-opt | FileCheck %s
+
+// CHECK-LABEL: func @matmul
+func.func @matmul(%a: tensor<5x1x2x3xf32>, %b: tensor<7x3x4xf32>, %c: tensor<?x3xi32>, %d: tensor<4x3xi32>, %e: tensor<3x2xf32>) {
+  // CHECK: lathe.matmul %{{.*}}, %{{.*}} : (tensor<5x1x2x3xf32>, tensor<7x3x4xf32>) -> tensor<5x7x2x4xf32>
+  %0 = lathe.matmul %a, %b : (tensor<5x1x2x3xf32>, tensor<7x3x4xf32>) -> tensor<5x7x2x4xf32>
+  // CHECK: lathe.matmul %{{.*}}, %{{.*}} {transpose_rhs} : (tensor<?x3xi32>, tensor<4x3xi32>) -> tensor<?x4xi32>
+  %1 = lathe.matmul %c, %d {transpose_rhs} : (tensor<?x3xi32>, tensor<4x3xi32>) -> tensor<?x4xi32>
+  // CHECK: lathe.matmul %{{.*}}, %{{.*}} {transpose_lhs} : (tensor<3x2xf32>, tensor<7x3x4xf32>) -> tensor<7x2x4xf32>
+  %2 = lathe.matmul %e, %b {transpose_lhs} : (tensor<3x2xf32>, tensor<7x3x4xf32>) -> tensor<7x2x4xf32>
+  return
+}
+
+// CHECK-LABEL: func @linear
+func.func @linear(%x: tensor<?x9x3xf32>, %w: tensor<4x3xf32>, %b: tensor<4xf32>, %v: tensor<3xf32>) {
+  // CHECK: lathe.linear %{{.*}}, %{{.*}} : (tensor<?x9x3xf32>, tensor<4x3xf32>) -> tensor<?x9x4xf32>
+  %0 = lathe.linear %x, %w : (tensor<?x9x3xf32>, tensor<4x3xf32>) -> tensor<?x9x4xf32>
+  // CHECK: lathe.linear %{{.*}}, %{{.*}}, %{{.*}} : (tensor<?x9x3xf32>, tensor<4x3xf32>, tensor<4xf32>) -> tensor<?x9x4xf32>
+  %1 = lathe.linear %x, %w, %b : (tensor<?x9x3xf32>, tensor<4x3xf32>, tensor<4xf32>) -> tensor<?x9x4xf32>
+  // CHECK: lathe.linear %{{.*}}, %{{.*}} : (tensor<3xf32>, tensor<4x3xf32>) -> tensor<4xf32>
+  %2 = lathe.linear %v, %w : (tensor<3xf32>, tensor<4x3xf32>) -> tensor<4xf32>
+  return
+}
+
+// CHECK-LABEL: func @packed
+func.func @packed(%x: tensor<9x3xf32>, %w: tensor<3x70xf32>, %t: tensor<70x3xf32>) {
+  // CHECK: lathe.pack %{{.*}} : (tensor<3x70xf32>) -> tensor<3x3x32xf32>
+  %0 = lathe.pack %w : (tensor<3x70xf32>) -> tensor<3x3x32xf32>
+  // CHECK: lathe.pack %{{.*}} {panel = 16 : i64, transposed} : (tensor<70x3xf32>) -> tensor<5x3x16xf32>
+  %1 = lathe.pack %t {panel = 16 : i64, transposed} : (tensor<70x3xf32>) -> tensor<5x3x16xf32>
+  // CHECK: lathe.packed_matmul %{{.*}}, %{{.*}} {n = 70 : i64} : (tensor<9x3xf32>, tensor<3x3x32xf32>) -> tensor<9x70xf32>
+  %2 = lathe.packed_matmul %x, %0 {n = 70 : i64} : (tensor<9x3xf32>, tensor<3x3x32xf32>) -> tensor<9x70xf32>
+  return
+}
+
+// CHECK-LABEL: func @attention
+func.func @attention(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>, %m: tensor<2x1x1x7xf32>, %b: tensor<5x7xi1>, %o: tensor<?x8x?x16xf32>) {
+  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
+  %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
+  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {scale = 2.500000e-01 : f64} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x1x1x7xf32>) -> tensor<2x8x5x32xf32>
+  %1 = lathe.attention %q, %k, %v, %m {scale = 2.500000e-01 : f64} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x1x1x7xf32>) -> tensor<2x8x5x32xf32>
+  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {causal} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<5x7xi1>) -> tensor<2x8x5x32xf32>
+  %2 = lathe.attention %q, %k, %v, %b {causal} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<5x7xi1>) -> tensor<2x8x5x32xf32>
+  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}} : (tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>) -> tensor<?x8x?x16xf32>
+  %3 = lathe.attention %o, %o, %o : (tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>) -> tensor<?x8x?x16xf32>
+  return
+}

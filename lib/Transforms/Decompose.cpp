@@ -73,6 +73,12 @@ struct Decompose : impl::DecomposeBase<Decompose> {
         half->erase();
       return failure();
     }
+    // The name of the composite stays visible in the names of kernels.
+    auto name = StringAttr::get(op->getContext(), op->getName().stripDialect());
+    for (Operation *part : created.ops)
+      if (auto fused = dyn_cast<FusedLoc>(part->getLoc());
+          !fused || !fused.getMetadata())
+        part->setLoc(FusedLoc::get(op->getContext(), part->getLoc(), name));
     rewriter.replaceOp(op, *values);
     return success();
   }

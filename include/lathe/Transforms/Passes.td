@@ -51,6 +51,113 @@ def Decompose : Pass<"lathe-decompose"> {
 }
 
 //===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+def FoldBatchNorm : Pass<"lathe-fold-batch-norm", "::mlir::func::FuncOp"> {
+  let summary = "fold per-channel scales and shifts into weights";
+  let description = [{
+    A `batch_norm` with known statistics, a `mul` or (after a convolution) an
+    `add` by known per-channel values becomes part of the weight and bias of the
+    convolution, `linear` or `matmul` it follows, if nobody else reads that
+    product. What is left is arithmetic on weights, which `lathe-hoist-load`
+    moves to load.
+
+    Before:
+    ```mlir
+    %0 = lathe.conv %x, %filter : ...
+    %y = lathe.batch_norm %0, %scale, %bias, %mean, %variance : ...
+    ```
+    After:
+    ```mlir
+    %d = lathe.sqrt(%variance + epsilon)
+    %s = lathe.div %scale, %d : ...
+    %b = lathe.sub %bias, (%mean * %s)
+    %f = lathe.mul %filter, (%s along the outputs)
+    %y = lathe.conv %x, %f, %b : ...
+    ```
+  }];
+  let statistics = [
+    Statistic<"numFolded", "folded", "ops folded into weights">
+  ];
+}
+
+def HoistLoad : Pass<"lathe-hoist-load", "::mlir::ModuleOp"> {
+  let summary = "compute once, at load, what depends on weights alone";
+  let description = [{
+    Moves work on parameters and constants from every public function `@f` to
+    `@f_load`, which the Runtime runs once. Its results become trailing arguments
+    of `@f` with `lathe.persistent`, their index. Parameters, constants and
+    reshapes of them stay where they are, and so does what would need much more
+    memory than what it is made from (a broadcast, say), unless a contraction or
+    an opaque op reads it. In the body of a `lathe.scan`, work on slices of
+    stacked parameters first becomes a scan of its own with stacked results.
+
+    Before:
+    ```mlir
+    func.func @main(%x: tensor<4x8xf32>) -> tensor<4x16xf32> {
+      %w = lathe.get_parameter @w : tensor<16x8xf32>
+      %p = lathe.pack %w {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+      %y = lathe.packed_matmul %x, %p {n = 16 : i64} : ...
+      return %y : tensor<4x16xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func private @main_load() -> tensor<1x8x32xf32>
+        attributes {lathe.load_for = @main} {
+      %w = lathe.get_parameter @w : tensor<16x8xf32>
+      %p = lathe.pack %w {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+      return %p : tensor<1x8x32xf32>
+    }
+    func.func @main(%x: tensor<4x8xf32>,
+                    %p: tensor<1x8x32xf32> {lathe.persistent = 0 : i64})
+        -> tensor<4x16xf32> {
+      %y = lathe.packed_matmul %x, %p {n = 16 : i64} : ...
+      return %y : tensor<4x16xf32>
+    }
+    ```
+  }];
+  let statistics = [
+    Statistic<"numHoisted", "hoisted", "values computed at load">,
+    Statistic<"numSplit", "split", "values moved out of the body of a scan">
+  ];
+}
+
+def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
+  let summary = "lay weights out in panels for the matrix microkernel";
+  let description = [{
+    Rewrites f32 products whose right-hand side is known at load:
+
+    - `linear`, and `matmul` with one matrix on the right, to `packed_matmul`;
+    - `conv` in layout channels_last with two spatial dims and one group to
+      `packed_conv` (`packed_matmul` where the kernel is 1x1 without strides),
+      with padding as a `pad` before it.
+
+    A bias becomes an elementwise `add`, which fusion puts into the product's
+    epilogue. Slices of stacked parameters in the body of a scan count as known.
+
+    Before:
+    ```mlir
+    %y = lathe.linear %x, %w, %b : ...
+    ```
+    After:
+    ```mlir
+    %p = lathe.pack %w {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+    %0 = lathe.packed_matmul %x, %p {n = 16 : i64} : ...
+    %y = lathe.add %0, %b : ...
+    ```
+  }];
+  let options = [
+    Option<"panel", "panel", "int64_t", /*default=*/"32",
+           "Columns of a panel">
+  ];
+  let statistics = [
+    Statistic<"numPacked", "packed", "products with a packed right-hand side">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // Kernels
 //===----------------------------------------------------------------------===//
 

@@ -1,0 +1,273 @@
+//===- HoistLoad.cpp - Work on weights alone, done once -------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Analysis/Cost.h"
+#include "lathe/Analysis/LoadTime.h"
+#include "lathe/Transforms/Passes.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace lathe {
+#define GEN_PASS_DEF_HOISTLOAD
+#include "lathe/Transforms/Passes.h.inc"
+} // namespace lathe
+
+using namespace lathe;
+
+/// A persistent value may be this many times bigger than what it is made from.
+static constexpr int64_t kMaxGrowth = 4;
+/// Values up to here are kept whatever they are made from.
+static constexpr int64_t kSmallBytes = 4096;
+
+/// Ops that read a tensor many times, or in no order a kernel could compute it
+/// in, want it in memory.
+static bool readsFromMemory(Operation *user) {
+  if (user->getNumRegions() != 0)
+    return true;
+  auto fusible = dyn_cast<FusibleOpInterface>(user);
+  if (!fusible)
+    return false;
+  FusionKind kind = fusible.getFusionKind();
+  return kind == FusionKind::Contraction || kind == FusionKind::Opaque;
+}
+
+/// Whether `value`, known at load, is worth a buffer of its own.
+static bool isWorthKeeping(Value value, const LoadTime &loadTime,
+                           ArrayRef<Operation *> users) {
+  if (loadTime.isFree(value))
+    return false;
+  int64_t bytes = getNumBytes(value.getType());
+  int64_t source = loadTime.getSourceBytes(value);
+  if (llvm::any_of(users, readsFromMemory))
+    return true;
+  auto fusible = value.getDefiningOp<FusibleOpInterface>();
+  if (fusible && fusible.getFusionKind() == FusionKind::View && bytes > source)
+    return false;
+  return bytes <= kSmallBytes || bytes / kMaxGrowth <= source;
+}
+
+/// The ops among `candidates` (in block order) whose results are to be computed
+/// at load, and the results the rest of the program reads.
+static void chooseKept(ArrayRef<Operation *> candidates,
+                       const LoadTime &loadTime,
+                       llvm::SmallSetVector<Value, 16> &kept) {
+  DenseSet<Operation *> moving(candidates.begin(), candidates.end());
+  for (Operation *op : llvm::reverse(candidates)) {
+    bool keepsAll = true;
+    SmallVector<Value> needed;
+    for (Value result : op->getResults()) {
+      SmallVector<Operation *> outside;
+      for (Operation *user : result.getUsers()) {
+        Operation *around = user;
+        while (around && !moving.contains(around))
+          around = around->getParentOp();
+        if (!around)
+          outside.push_back(user);
+      }
+      if (outside.empty())
+        continue;
+      needed.push_back(result);
+      keepsAll &= isWorthKeeping(result, loadTime, outside);
+    }
+    // What is cheap to make, or too big to keep, is made where it is read.
+    if (!keepsAll)
+      moving.erase(op);
+    else
+      kept.insert(needed.begin(), needed.end());
+  }
+}
+
+/// Copies what `values` are computed from, in order, to the builder's place.
+static void cloneSlice(OpBuilder &builder, ValueRange values,
+                       function_ref<bool(Operation *)> belongs,
+                       IRMapping &mapping) {
+  SmallVector<std::pair<Operation *, bool>> stack;
+  DenseSet<Operation *> done;
+  for (Value value : values)
+    stack.push_back({value.getDefiningOp(), false});
+  while (!stack.empty()) {
+    auto [op, isReady] = stack.pop_back_val();
+    if (!op || done.contains(op) || !belongs(op))
+      continue;
+    if (isReady) {
+      done.insert(op);
+      builder.clone(*op, mapping);
+      continue;
+    }
+    stack.push_back({op, true});
+    for (Value operand : op->getOperands())
+      stack.push_back({operand.getDefiningOp(), false});
+    llvm::SetVector<Value> captured;
+    getUsedValuesDefinedAbove(op->getRegions(), captured);
+    for (Value value : captured)
+      stack.push_back({value.getDefiningOp(), false});
+  }
+}
+
+namespace {
+class HoistLoad : public lathe::impl::HoistLoadBase<HoistLoad> {
+  using HoistLoadBase::HoistLoadBase;
+
+  void runOnOperation() override {
+    SmallVector<func::FuncOp> entries;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (function.isPublic() && !function.isExternal() &&
+          !function->hasAttr("lathe.load_for"))
+        entries.push_back(function);
+    for (func::FuncOp entry : entries) {
+      SmallVector<ScanOp> scans;
+      entry->walk<WalkOrder::PreOrder>(
+          [&](ScanOp scan) { scans.push_back(scan); });
+      for (ScanOp scan : scans)
+        splitScan(scan, LoadTime(entry));
+      hoist(entry);
+    }
+  }
+
+  void splitScan(ScanOp scan, const LoadTime &loadTime);
+  void hoist(func::FuncOp entry);
+};
+} // namespace
+
+/// Moves work on slices of known tensors out of the loop, into a scan of its
+/// own that makes the stacked results. That scan is known at load as a whole.
+void HoistLoad::splitScan(ScanOp scan, const LoadTime &loadTime) {
+  SmallVector<Operation *> candidates;
+  for (Operation &op : scan.getBody().front().without_terminator())
+    if (op.getNumRegions() == 0 && op.getNumResults() != 0 &&
+        llvm::all_of(op.getResults(), [&](Value result) {
+          return loadTime.getSlicingScan(result) == scan;
+        }))
+      candidates.push_back(&op);
+  llvm::SmallSetVector<Value, 16> chosen;
+  chooseKept(candidates, loadTime, chosen);
+  if (chosen.empty())
+    return;
+  SmallVector<Value> kept = llvm::to_vector(llvm::reverse(chosen));
+
+  // The loop that runs at load, over the inputs the kept values need.
+  OpBuilder builder(scan);
+  auto arguments =
+      scan.getBody().front().getArguments().drop_front(scan.getNumCarried());
+  SmallVector<Value> inputs;
+  SmallVector<BlockArgument> slices;
+  for (auto [input, slice] : llvm::zip(scan.getInputs(), arguments))
+    if (loadTime.isKnown(input)) {
+      inputs.push_back(input);
+      slices.push_back(slice);
+    }
+  int64_t trip = cast<RankedTensorType>(inputs.front().getType()).getDimSize(0);
+  SmallVector<Type> stackedTypes;
+  for (Value value : kept) {
+    auto type = cast<RankedTensorType>(value.getType());
+    SmallVector<int64_t> shape = {trip};
+    llvm::append_range(shape, type.getShape());
+    stackedTypes.push_back(RankedTensorType::get(shape, type.getElementType()));
+  }
+  auto load = builder.create<ScanOp>(
+      scan.getLoc(), stackedTypes, /*inits=*/ValueRange(), inputs,
+      /*trip_count=*/IntegerAttr(), /*reverse=*/UnitAttr());
+  Block &loadBody = load.getBody().emplaceBlock();
+  IRMapping mapping;
+  for (BlockArgument slice : slices)
+    mapping.map(slice, loadBody.addArgument(slice.getType(), slice.getLoc()));
+  OpBuilder loadBuilder = OpBuilder::atBlockEnd(&loadBody);
+  Block *body = &scan.getBody().front();
+  cloneSlice(
+      loadBuilder, kept, [&](Operation *op) { return op->getBlock() == body; },
+      mapping);
+  loadBuilder.create<YieldOp>(scan.getLoc(),
+                              llvm::map_to_vector(kept, [&](Value value) {
+                                return mapping.lookup(value);
+                              }));
+
+  // The old loop reads slices of the stacked results instead.
+  for (auto [value, stacked] : llvm::zip(kept, load.getResults())) {
+    scan.getInputsMutable().append(stacked);
+    value.replaceAllUsesWith(
+        body->addArgument(value.getType(), value.getLoc()));
+  }
+  for (Operation *op : llvm::reverse(candidates))
+    if (op->use_empty())
+      op->erase();
+  unsigned carried = scan.getNumCarried();
+  for (unsigned index = scan.getInputs().size(); index-- > 0;)
+    if (body->getArgument(carried + index).use_empty()) {
+      body->eraseArgument(carried + index);
+      scan.getInputsMutable().erase(index);
+    }
+  numSplit += kept.size();
+}
+
+void HoistLoad::hoist(func::FuncOp entry) {
+  LoadTime loadTime(entry);
+  SmallVector<Operation *> candidates;
+  entry->walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (op == entry)
+      return WalkResult::advance();
+    bool isKnown = op->getNumResults() != 0 &&
+                   llvm::all_of(op->getResults(), [&](Value result) {
+                     return loadTime.isKnown(result);
+                   });
+    if (isKnown)
+      candidates.push_back(op);
+    // What stands inside an op that moves, moves with it.
+    return isKnown ? WalkResult::skip() : WalkResult::advance();
+  });
+  llvm::SmallSetVector<Value, 16> kept;
+  chooseKept(candidates, loadTime, kept);
+  if (kept.empty())
+    return;
+
+  // In program order, so that the text reads like the model.
+  DenseMap<Operation *, unsigned> place;
+  for (auto [index, op] : llvm::enumerate(candidates))
+    place[op] = index;
+  SmallVector<Value> values = kept.takeVector();
+  llvm::sort(values, [&](Value a, Value b) {
+    auto key = [&](Value value) {
+      return std::pair(place.lookup(value.getDefiningOp()),
+                       cast<OpResult>(value).getResultNumber());
+    };
+    return key(a) < key(b);
+  });
+
+  OpBuilder builder(entry);
+  std::string name = (entry.getSymName() + "_load").str();
+  SymbolTable symbols(getOperation());
+  auto load = func::FuncOp::create(
+      entry.getLoc(), name,
+      builder.getFunctionType({}, ValueRange(values).getTypes()));
+  load.setPrivate();
+  load->setAttr("lathe.load_for", FlatSymbolRefAttr::get(entry));
+  symbols.insert(load, entry->getIterator());
+  OpBuilder loadBuilder = OpBuilder::atBlockEnd(load.addEntryBlock());
+  IRMapping mapping;
+  cloneSlice(
+      loadBuilder, values, [](Operation *op) { return !isa<func::FuncOp>(op); },
+      mapping);
+  loadBuilder.create<func::ReturnOp>(
+      entry.getLoc(), llvm::map_to_vector(values, [&](Value value) {
+        return mapping.lookup(value);
+      }));
+
+  for (auto [index, value] : llvm::enumerate(values)) {
+    unsigned argument = entry.getNumArguments();
+    entry.insertArgument(
+        argument, value.getType(),
+        builder.getDictionaryAttr(builder.getNamedAttr(
+            "lathe.persistent", builder.getI64IntegerAttr(index))),
+        value.getLoc());
+    value.replaceAllUsesWith(entry.getArgument(argument));
+  }
+  for (Operation *op : llvm::reverse(candidates))
+    if (op->use_empty())
+      op->erase();
+  numHoisted += values.size();
+}

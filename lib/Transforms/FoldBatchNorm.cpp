@@ -135,8 +135,9 @@ Operation *FoldBatchNorm::fold(Operation *op, const LoadTime &loadTime) {
   Location loc = op->getLoc();
   ChannelAffine affine;
   if (auto norm = dyn_cast<BatchNormOp>(op)) {
-    int64_t axis =
-        norm.getAxis() < 0 ? norm.getAxis() + type.getRank() : norm.getAxis();
+    int64_t axis = norm.getAxis();
+    if (axis < 0)
+      axis += type.getRank();
     if (at != 0 || axis != channelDim)
       return nullptr;
     auto vector = getType(norm.getVariance());

@@ -50,6 +50,149 @@ def Decompose : Pass<"lathe-decompose"> {
   ];
 }
 
+def MergeViews : Pass<"lathe-merge-views", "::mlir::func::FuncOp"> {
+  let summary = "merge successive transposes and reshapes";
+  let description = [{
+    Two transposes in a row become one, or nothing where they cancel out; so do
+    two reshapes. A transpose that only moves dims of size 1 becomes a reshape,
+    which costs nothing.
+
+    Before:
+    ```mlir
+    %0 = lathe.transpose %x {permutation = array<i64: 0, 2, 1>} : (tensor<2x3x4xf32>) -> tensor<2x4x3xf32>
+    %1 = lathe.transpose %0 {permutation = array<i64: 2, 0, 1>} : (tensor<2x4x3xf32>) -> tensor<3x2x4xf32>
+    ```
+    After:
+    ```mlir
+    %1 = lathe.transpose %x {permutation = array<i64: 1, 0, 2>} : (tensor<2x3x4xf32>) -> tensor<3x2x4xf32>
+    ```
+  }];
+}
+
+def RecognizeAttention : Pass<"lathe-recognize-attention", "::mlir::func::FuncOp"> {
+  let summary = "make attention of softmax(q k^T * scale + mask) v";
+  let description = [{
+    Imported transformers write attention out in products, scales and a softmax.
+    As one `lathe.attention` it runs without the scores ever being in memory.
+    Refused where the scores or weights are read elsewhere, or where batch dims
+    broadcast. A mask by `select` counts if what it hides becomes -inf.
+
+    Before:
+    ```mlir
+    %0 = lathe.matmul %q, %kt : ...
+    %1 = lathe.mul %0, %scale : ...
+    %2 = lathe.add %1, %mask : ...
+    %3 = lathe.softmax %2 : ...
+    %4 = lathe.matmul %3, %v : ...
+    ```
+    After:
+    ```mlir
+    %k = lathe.transpose %kt {permutation = array<i64: 0, 1, 3, 2>} : ...
+    %4 = lathe.attention %q, %k, %v, %mask {scale = 0.125 : f64} : ...
+    ```
+  }];
+}
+
+def RecognizeGelu : Pass<"lathe-recognize-gelu", "::mlir::func::FuncOp"> {
+  let summary = "make gelu and silu of their formulas";
+  let description = [{
+    `x * 0.5 * (1 + erf(x / sqrt(2)))` becomes `lathe.gelu`, its tanh
+    approximation `lathe.gelu {tanh}`, `x * sigmoid(x)` `lathe.silu`. The factors
+    may be in any order and grouping; numbers may be rounded to four digits.
+
+    Before:
+    ```mlir
+    %0 = lathe.div %x, %sqrt2 : ...
+    %1 = lathe.erf %0 : ...
+    %2 = lathe.add %1, %one : ...
+    %3 = lathe.mul %x, %2 : ...
+    %4 = lathe.mul %3, %half : ...
+    ```
+    After:
+    ```mlir
+    %4 = lathe.gelu %x : ...
+    ```
+  }];
+}
+
+def RecognizeNormalization : Pass<"lathe-recognize-normalization", "::mlir::func::FuncOp"> {
+  let summary = "make layer_norm and rms_norm of their formulas";
+  let description = [{
+    `(x - mean) / sqrt(variance + epsilon)` with an optional scale and bias over
+    the same last dims becomes `lathe.layer_norm`; without the mean, over the last
+    dim, `lathe.rms_norm`.
+
+    Before:
+    ```mlir
+    %mean = lathe.reduce_mean %x {axes = array<i64: -1>, keepdims = true} : ...
+    %d = lathe.sub %x, %mean : ...
+    %sq = lathe.mul %d, %d : ...
+    %var = lathe.reduce_mean %sq {axes = array<i64: -1>, keepdims = true} : ...
+    %ve = lathe.add %var, %epsilon : ...
+    %sd = lathe.sqrt %ve : ...
+    %y = lathe.div %d, %sd : ...
+    ```
+    After:
+    ```mlir
+    %y = lathe.layer_norm %x {epsilon = 1.0e-5 : f64} : ...
+    ```
+  }];
+}
+
+def Simplify : Pass<"lathe-simplify", "::mlir::func::FuncOp"> {
+  let summary = "small rewrites that let later passes see more";
+  let description = [{
+    - `x + (-y)` becomes `x - y`, `x - (-y)` becomes `x + y`;
+    - a `broadcast` goes where the elementwise op that reads it broadcasts anyway;
+    - a reduction that drops its dims, followed by a reshape that brings them
+      back, keeps them;
+    - a swap of the last two dims before a `matmul` becomes its `transpose_lhs` or
+      `transpose_rhs`.
+
+    Before:
+    ```mlir
+    %0 = lathe.neg %y : (tensor<4xf32>) -> tensor<4xf32>
+    %1 = lathe.add %x, %0 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    ```
+    After:
+    ```mlir
+    %1 = lathe.sub %x, %y : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    ```
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Layout
+//===----------------------------------------------------------------------===//
+
+def ChannelsLast : Pass<"lathe-channels-last", "::mlir::func::FuncOp"> {
+  let summary = "store images with their channels last";
+  let description = [{
+    Convolutions and pools over two spatial dims compute on `[n, h, w, c]`, where
+    the channels of a pixel fill vectors. Ops that do not mind
+    (`LayoutOpInterface`), reductions, batch norms and views follow where one of
+    their operands is stored so; where a value is read by an op that cannot,
+    it is transposed back. A model without such convolutions stays as it is.
+
+    Before:
+    ```mlir
+    %0 = lathe.conv %x, %f : (tensor<1x3x8x8xf32>, tensor<16x3x3x3xf32>) -> tensor<1x16x6x6xf32>
+    %1 = lathe.relu %0 : (tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+    ```
+    After:
+    ```mlir
+    %t = lathe.transpose %x {permutation = array<i64: 0, 2, 3, 1>} : ...
+    %0 = lathe.conv %t, %f {layout = channels_last} : ... -> tensor<1x6x6x16xf32>
+    %1 = lathe.relu %0 : (tensor<1x6x6x16xf32>) -> tensor<1x6x6x16xf32>
+    %2 = lathe.transpose %1 {permutation = array<i64: 0, 3, 1, 2>} : ...
+    ```
+  }];
+  let statistics = [
+    Statistic<"numConverted", "converted", "ops that compute on channels-last images">,
+    Statistic<"numTransposes", "transposes", "transposes inserted">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // Weights
 //===----------------------------------------------------------------------===//

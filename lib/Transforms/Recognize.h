@@ -1,0 +1,82 @@
+//===- Recognize.h - Helpers of the passes that recognize ops ---*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TRANSFORMS_RECOGNIZE_H
+#define LATHE_TRANSFORMS_RECOGNIZE_H
+
+#include "dialects/Lathe/Lathe.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
+
+namespace lathe {
+
+inline RankedTensorType getTensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+/// The number a constant holds in all its elements, seen through reshapes and
+/// broadcasts.
+inline std::optional<double> getSplatNumber(Value value) {
+  while (Operation *view = value.getDefiningOp()) {
+    if (!isa<ReshapeOp, UnsqueezeOp, SqueezeOp, BroadcastOp>(view))
+      break;
+    value = view->getOperand(0);
+  }
+  DenseElementsAttr elements;
+  if (!matchPattern(value, m_Constant(&elements)) || !elements.isSplat() ||
+      !isa<FloatType>(elements.getElementType()))
+    return std::nullopt;
+  APFloat number = elements.getSplatValue<APFloat>();
+  bool losesInfo;
+  number.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven,
+                 &losesInfo);
+  return number.convertToDouble();
+}
+
+/// Whether a number in a model stands for `expected`, which its exporter wrote
+/// with the digits of its element type, or fewer.
+inline bool isNumber(std::optional<double> number, double expected) {
+  return number && std::abs(*number - expected) <= 1e-4 * std::abs(expected);
+}
+
+/// For `a op b` with one operand a splat number: the other operand and the
+/// number; a null value otherwise.
+inline std::pair<Value, double> splitNumber(Operation *op) {
+  if (auto number = getSplatNumber(op->getOperand(1)))
+    return {op->getOperand(0), *number};
+  if (auto number = getSplatNumber(op->getOperand(0)))
+    return {op->getOperand(1), *number};
+  return {Value(), 0.0};
+}
+
+/// The factors of a tree of `mul` and `div` by numbers whose inner nodes have
+/// one use, numbers multiplied into `scale`.
+inline void collectFactors(Value value, SmallVectorImpl<Value> &factors,
+                           double &scale, bool isRoot = true) {
+  if (auto number = getSplatNumber(value)) {
+    scale *= *number;
+    return;
+  }
+  if (isRoot || value.hasOneUse()) {
+    if (auto mul = value.getDefiningOp<MulOp>()) {
+      collectFactors(mul.getLhs(), factors, scale, false);
+      collectFactors(mul.getRhs(), factors, scale, false);
+      return;
+    }
+    if (auto div = value.getDefiningOp<DivOp>())
+      if (auto number = getSplatNumber(div.getRhs())) {
+        scale /= *number;
+        collectFactors(div.getLhs(), factors, scale, false);
+        return;
+      }
+  }
+  factors.push_back(value);
+}
+
+} // namespace lathe
+
+#endif // LATHE_TRANSFORMS_RECOGNIZE_H

@@ -1,0 +1,170 @@
+//===- Simplify.cpp - Small rewrites that make later passes see more ------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Transforms/Passes.h"
+
+#include "dialects/Lathe/Lathe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace lathe {
+#define GEN_PASS_DEF_SIMPLIFY
+#include "lathe/Transforms/Passes.h.inc"
+} // namespace lathe
+
+using namespace lathe;
+
+static RankedTensorType getType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+namespace {
+/// x + (-y) -> x - y
+struct AddOfNegation : OpRewritePattern<AddOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    for (unsigned side : {1u, 0u})
+      if (auto negation = op->getOperand(side).getDefiningOp<NegOp>()) {
+        rewriter.replaceOpWithNewOp<SubOp>(
+            op, op.getType(), op->getOperand(1 - side), negation.getInput());
+        return success();
+      }
+    return rewriter.notifyMatchFailure(op, "expected a negation");
+  }
+};
+
+/// x - (-y) -> x + y
+struct SubOfNegation : OpRewritePattern<SubOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(SubOp op,
+                                PatternRewriter &rewriter) const override {
+    auto negation = op.getRhs().getDefiningOp<NegOp>();
+    if (!negation)
+      return rewriter.notifyMatchFailure(op,
+                                         "expected a negation on the right");
+    rewriter.replaceOpWithNewOp<AddOp>(op, op.getType(), op.getLhs(),
+                                       negation.getInput());
+    return success();
+  }
+};
+
+/// A broadcast that the elementwise op would do by itself.
+struct ImplicitBroadcast : OpInterfaceRewritePattern<FusibleOpInterface> {
+  using OpInterfaceRewritePattern::OpInterfaceRewritePattern;
+
+  LogicalResult matchAndRewrite(FusibleOpInterface op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getFusionKind() != FusionKind::Elementwise ||
+        op->getNumOperands() < 2)
+      return rewriter.notifyMatchFailure(op, "expected an elementwise op of "
+                                             "several operands");
+    ArrayRef<int64_t> shape = getType(op->getResult(0)).getShape();
+    for (OpOperand &operand : op->getOpOperands()) {
+      auto broadcast = operand.get().getDefiningOp<BroadcastOp>();
+      if (!broadcast)
+        continue;
+      // Another operand alone must give the result its shape.
+      bool isImplied = llvm::any_of(op->getOpOperands(), [&](OpOperand &other) {
+        return &other != &operand && getType(other.get()).getShape() == shape;
+      });
+      if (!isImplied ||
+          getType(broadcast).getRank() > static_cast<int64_t>(shape.size()))
+        continue;
+      rewriter.modifyOpInPlace(op, [&] { operand.set(broadcast.getInput()); });
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no broadcast that is implied");
+  }
+};
+
+/// reshape(reduce(x) without the dims) -> reduce(x) keeping them, which lets
+/// the consumers share the rows of the reduction.
+struct KeepReducedDims : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto reduce = op.getInput().getDefiningOp<FusibleOpInterface>();
+    if (!reduce || reduce.getFusionKind() != FusionKind::Reduction ||
+        !op.getInput().hasOneUse() || reduce->getNumOperands() != 1)
+      return rewriter.notifyMatchFailure(op, "expected a reduction, used once");
+    auto axes = reduce->getAttrOfType<DenseI64ArrayAttr>("axes");
+    auto keepdims = reduce->getAttrOfType<BoolAttr>("keepdims");
+    RankedTensorType input = getType(reduce->getOperand(0));
+    if (!axes || !keepdims || keepdims.getValue() || !input.hasStaticShape())
+      return rewriter.notifyMatchFailure(op, "expected a reduction that drops "
+                                             "its dims");
+    SmallVector<int64_t> shape(input.getShape());
+    if (axes.empty())
+      shape.assign(shape.size(), 1);
+    for (int64_t axis : axes.asArrayRef())
+      shape[axis < 0 ? axis + input.getRank() : axis] = 1;
+    if (getType(op.getResult()).getShape() != ArrayRef<int64_t>(shape))
+      return rewriter.notifyMatchFailure(op, "the dims come back elsewhere");
+    OperationState state(reduce.getLoc(), reduce->getName());
+    state.addOperands(reduce->getOperands());
+    state.addTypes(op.getType());
+    state.addAttributes(reduce->getAttrs());
+    state.attributes.set("keepdims", rewriter.getBoolAttr(true));
+    rewriter.replaceOp(op, rewriter.create(state));
+    return success();
+  }
+};
+
+/// matmul(x, transpose(y)) -> matmul(x, y) {transpose_rhs}, where the transpose
+/// swaps the last two dims; the same on the left.
+struct TransposeIntoMatmul : OpRewritePattern<MatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  static Value getSwapped(Value value) {
+    auto transpose = value.getDefiningOp<TransposeOp>();
+    if (!transpose)
+      return {};
+    ArrayRef<int64_t> permutation = transpose.getPermutation();
+    int64_t rank = permutation.size();
+    if (rank < 2 || permutation[rank - 1] != rank - 2 ||
+        permutation[rank - 2] != rank - 1)
+      return {};
+    for (int64_t dim = 0; dim < rank - 2; ++dim)
+      if (permutation[dim] != dim)
+        return {};
+    return transpose.getInput();
+  }
+
+  LogicalResult matchAndRewrite(MatmulOp op,
+                                PatternRewriter &rewriter) const override {
+    Value lhs = getSwapped(op.getLhs()), rhs = getSwapped(op.getRhs());
+    if (!lhs && !rhs)
+      return rewriter.notifyMatchFailure(op,
+                                         "expected a swap of the last dims");
+    auto flag = [&](bool isSet) {
+      return isSet ? rewriter.getUnitAttr() : UnitAttr();
+    };
+    rewriter.replaceOpWithNewOp<MatmulOp>(
+        op, op.getType(), lhs ? lhs : op.getLhs(), rhs ? rhs : op.getRhs(),
+        flag(op.getTransposeLhs() != bool(lhs)),
+        flag(op.getTransposeRhs() != bool(rhs)));
+    return success();
+  }
+};
+
+class Simplify : public lathe::impl::SimplifyBase<Simplify> {
+  using SimplifyBase::SimplifyBase;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<AddOfNegation, SubOfNegation, ImplicitBroadcast,
+                 KeepReducedDims, TransposeIntoMatmul>(&getContext());
+    if (failed(
+            applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace

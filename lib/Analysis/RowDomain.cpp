@@ -132,7 +132,7 @@ LogicalResult RowDomain::join(Operation *op, std::string &whyNot) {
   }
   // A first op with rows of another order stays alone.
   if (failed(checkReduced(reduced, whyNot))) {
-    whyNot = "the kernel " + whyNot;
+    whyNot = "follows a kernel that " + whyNot;
     return failure();
   }
 
@@ -224,7 +224,7 @@ LogicalResult RowDomain::merge(const RowDomain &other, Operation *via,
     return failure();
   }
   if (failed(other.checkReduced(other.reduced, whyNot))) {
-    whyNot = "its producer " + whyNot;
+    whyNot = "reads a kernel that " + whyNot;
     return failure();
   }
 
@@ -286,7 +286,7 @@ LogicalResult RowDomain::merge(const RowDomain &other, Operation *via,
       otherReduced.set(last);
   }
   if (failed(checkReduced(otherReduced, whyNot))) {
-    whyNot = "its producer " + whyNot;
+    whyNot = "reads a kernel that " + whyNot;
     return failure();
   }
   llvm::SmallBitVector merged = reduced;

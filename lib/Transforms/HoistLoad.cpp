@@ -110,6 +110,21 @@ static void cloneSlice(OpBuilder &builder, ValueRange values,
   }
 }
 
+/// All values that the computation of `values` reads.
+static DenseSet<Value> collectReads(ValueRange values,
+                                    function_ref<bool(Operation *)> belongs) {
+  DenseSet<Value> seen;
+  SmallVector<Value> worklist(values);
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    if (Operation *op = value.getDefiningOp(); op && belongs(op))
+      llvm::append_range(worklist, op->getOperands());
+  }
+  return seen;
+}
+
 namespace {
 class HoistLoad : public lathe::impl::HoistLoadBase<HoistLoad> {
   using HoistLoadBase::HoistLoadBase;
@@ -155,10 +170,13 @@ void HoistLoad::splitScan(ScanOp scan, const LoadTime &loadTime) {
   OpBuilder builder(scan);
   auto arguments =
       scan.getBody().front().getArguments().drop_front(scan.getNumCarried());
+  Block *body = &scan.getBody().front();
+  auto inBody = [&](Operation *op) { return op->getBlock() == body; };
+  DenseSet<Value> read = collectReads(kept, inBody);
   SmallVector<Value> inputs;
   SmallVector<BlockArgument> slices;
   for (auto [input, slice] : llvm::zip(scan.getInputs(), arguments))
-    if (loadTime.isKnown(input)) {
+    if (read.contains(slice)) {
       inputs.push_back(input);
       slices.push_back(slice);
     }
@@ -178,10 +196,7 @@ void HoistLoad::splitScan(ScanOp scan, const LoadTime &loadTime) {
   for (BlockArgument slice : slices)
     mapping.map(slice, loadBody.addArgument(slice.getType(), slice.getLoc()));
   OpBuilder loadBuilder = OpBuilder::atBlockEnd(&loadBody);
-  Block *body = &scan.getBody().front();
-  cloneSlice(
-      loadBuilder, kept, [&](Operation *op) { return op->getBlock() == body; },
-      mapping);
+  cloneSlice(loadBuilder, kept, inBody, mapping);
   loadBuilder.create<YieldOp>(scan.getLoc(),
                               llvm::map_to_vector(kept, [&](Value value) {
                                 return mapping.lookup(value);

@@ -127,7 +127,8 @@ void KernelGroups::extend(KernelGroup &group, ArrayRef<Operation *> ops) {
 void KernelGroups::refuse(Operation *producer, Operation *consumer,
                           const Twine &reason) {
   if (options.explain)
-    reasons[{producer, consumer}] = reason.str();
+    reasons[{producer, consumer}] =
+        (consumer->getName().getStringRef() + " " + reason).str();
 }
 
 /// Whether `from` depends on `to` through a kernel or op that is neither: if
@@ -308,7 +309,7 @@ void KernelGroups::formContraction(Operation *op) {
     for (Value operand : left->getOperands())
       if (members.contains(operand.getDefiningOp()))
         refuse(operand.getDefiningOp(), left,
-               "an intermediate result of the contraction is used elsewhere");
+               "follows an intermediate result that is used elsewhere, too");
   newGroup(best, schedule);
 }
 
@@ -339,7 +340,7 @@ void KernelGroups::formRows(Operation *op) {
              [](KernelGroup *a, KernelGroup *b) { return a->last > b->last; });
 
   static constexpr StringLiteral cycle =
-      "would make the kernels depend on each other in a circle";
+      "would make kernels depend on each other in a circle";
   KernelGroup *home = nullptr;
   for (KernelGroup *group : producers) {
     if (!group->rows)

@@ -1,3 +1,10 @@
+//===- Verify.cpp - What the Runtime may rely on --------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Executable/Executable.h"
 #include "lathe/Support/Error.h"
 #include "llvm/ADT/DenseMap.h"

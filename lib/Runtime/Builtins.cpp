@@ -1,3 +1,10 @@
+//===- Builtins.cpp - The functions kernels may call ----------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "Builtins.h"
 
 #include "lathe/Support/DType.h"
@@ -91,40 +98,69 @@ llvm::StringMap<void *> makeTable() {
   add("free", &std::free);
 
 #define LATHE_MATH(name, ...)                                                  \
-  add(#name, static_cast<double (*)(__VA_ARGS__)>(&::name));
+  add(#name, static_cast<double (*)(__VA_ARGS__)>(&::name))
 #define LATHE_MATHF(name, ...)                                                 \
-  add(#name, static_cast<float (*)(__VA_ARGS__)>(&::name));
-#define LATHE_UNARY(name) LATHE_MATH(name, double) LATHE_MATHF(name##f, float)
+  add(#name, static_cast<float (*)(__VA_ARGS__)>(&::name))
+#define LATHE_UNARY(name)                                                      \
+  LATHE_MATH(name, double);                                                    \
+  LATHE_MATHF(name##f, float)
 #define LATHE_BINARY(name)                                                     \
-  LATHE_MATH(name, double, double) LATHE_MATHF(name##f, float, float)
-  LATHE_UNARY(exp)
-  LATHE_UNARY(exp2)
-  LATHE_UNARY(exp10) LATHE_UNARY(expm1) LATHE_UNARY(log) LATHE_UNARY(
-      log2) LATHE_UNARY(log10) LATHE_UNARY(log1p) LATHE_UNARY(sin)
-      LATHE_UNARY(cos) LATHE_UNARY(tan) LATHE_UNARY(asin) LATHE_UNARY(
-          acos) LATHE_UNARY(atan) LATHE_UNARY(sinh) LATHE_UNARY(cosh)
-          LATHE_UNARY(tanh) LATHE_UNARY(asinh) LATHE_UNARY(acosh) LATHE_UNARY(
-              atanh) LATHE_UNARY(erf) LATHE_UNARY(erfc) LATHE_UNARY(lgamma)
-              LATHE_UNARY(tgamma) LATHE_UNARY(sqrt) LATHE_UNARY(
-                  cbrt) LATHE_UNARY(fabs) LATHE_UNARY(floor) LATHE_UNARY(ceil)
-                  LATHE_UNARY(trunc) LATHE_UNARY(round) LATHE_UNARY(
-                      rint) LATHE_UNARY(nearbyint) LATHE_UNARY(roundeven)
-                      LATHE_BINARY(pow) LATHE_BINARY(atan2) LATHE_BINARY(
-                          fmod) LATHE_BINARY(remainder) LATHE_BINARY(hypot)
-                          LATHE_BINARY(fmin) LATHE_BINARY(fmax) LATHE_BINARY(
-                              fdim) LATHE_BINARY(copysign)
-                              LATHE_MATH(fma, double, double, double)
-                                  LATHE_MATHF(fmaf, float, float, float)
-                                      LATHE_MATH(ldexp, double, int)
-                                          LATHE_MATHF(ldexpf, float, int)
-                                              LATHE_MATH(frexp, double, int *)
-                                                  LATHE_MATHF(frexpf, float,
-                                                              int *)
+  LATHE_MATH(name, double, double);                                            \
+  LATHE_MATHF(name##f, float, float)
+  LATHE_UNARY(exp);
+  LATHE_UNARY(exp2);
+  LATHE_UNARY(exp10);
+  LATHE_UNARY(expm1);
+  LATHE_UNARY(log);
+  LATHE_UNARY(log2);
+  LATHE_UNARY(log10);
+  LATHE_UNARY(log1p);
+  LATHE_UNARY(sin);
+  LATHE_UNARY(cos);
+  LATHE_UNARY(tan);
+  LATHE_UNARY(asin);
+  LATHE_UNARY(acos);
+  LATHE_UNARY(atan);
+  LATHE_UNARY(sinh);
+  LATHE_UNARY(cosh);
+  LATHE_UNARY(tanh);
+  LATHE_UNARY(asinh);
+  LATHE_UNARY(acosh);
+  LATHE_UNARY(atanh);
+  LATHE_UNARY(erf);
+  LATHE_UNARY(erfc);
+  LATHE_UNARY(lgamma);
+  LATHE_UNARY(tgamma);
+  LATHE_UNARY(sqrt);
+  LATHE_UNARY(cbrt);
+  LATHE_UNARY(fabs);
+  LATHE_UNARY(floor);
+  LATHE_UNARY(ceil);
+  LATHE_UNARY(trunc);
+  LATHE_UNARY(round);
+  LATHE_UNARY(rint);
+  LATHE_UNARY(nearbyint);
+  LATHE_UNARY(roundeven);
+  LATHE_BINARY(pow);
+  LATHE_BINARY(atan2);
+  LATHE_BINARY(fmod);
+  LATHE_BINARY(remainder);
+  LATHE_BINARY(hypot);
+  LATHE_BINARY(fmin);
+  LATHE_BINARY(fmax);
+  LATHE_BINARY(fdim);
+  LATHE_BINARY(copysign);
+  LATHE_MATH(fma, double, double, double);
+  LATHE_MATHF(fmaf, float, float, float);
+  LATHE_MATH(ldexp, double, int);
+  LATHE_MATHF(ldexpf, float, int);
+  LATHE_MATH(frexp, double, int *);
+  LATHE_MATHF(frexpf, float, int *);
 #undef LATHE_MATH
 #undef LATHE_MATHF
 #undef LATHE_UNARY
 #undef LATHE_BINARY
-                                                      add("sincos", &::sincos);
+  add("sincos", &::sincos);
   add("sincosf", &::sincosf);
   add("lround", static_cast<long (*)(double)>(&::lround));
   add("lroundf", static_cast<long (*)(float)>(&::lroundf));

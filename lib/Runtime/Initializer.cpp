@@ -1,3 +1,10 @@
+//===- Initializer.cpp - Starting values of parameters --------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "Initializer.h"
 
 #include "lathe/Runtime/ThreadPool.h"

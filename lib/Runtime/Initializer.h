@@ -1,3 +1,10 @@
+//===- Initializer.h - Starting values of parameters ---------- -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Starting values of parameters, from (seed, name) alone.
 #ifndef LATHE_LIB_RUNTIME_INITIALIZER_H
 #define LATHE_LIB_RUNTIME_INITIALIZER_H

@@ -1,3 +1,10 @@
+//===- LoadedModel.cpp - An Executable with its code in memory ------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Executable/Executable.h"
 #include "lathe/Runtime/ObjectLoader.h"
 #include "lathe/Runtime/Session.h"

@@ -1,3 +1,10 @@
+//===- ObjectLoader.cpp - Machine code into this process ------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Runtime/ObjectLoader.h"
 
 #include "Builtins.h"

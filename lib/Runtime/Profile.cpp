@@ -1,3 +1,10 @@
+//===- Profile.cpp - Where the time and memory go -------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Runtime/Profile.h"
 
 #include <algorithm>

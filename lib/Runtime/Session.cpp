@@ -1,3 +1,10 @@
+//===- Session.cpp - Running a compiled model -----------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Runtime/Session.h"
 
 #include "Steps.h"
@@ -268,12 +275,15 @@ Session::Memory Session::memory() const { return impl->memory; }
 
 static Error checkTensor(const TensorSpec &spec, const TensorView &tensor,
                          const char *role) {
-  if (tensor.dtype() == spec.dtype &&
-      tensor.shape() == ArrayRef<int64_t>(spec.shape))
-    return Error::success();
-  return makeError("{0} {1} is {2}, expected {3}", role, quote(spec.name),
-                   formatType(tensor.dtype(), tensor.shape()),
-                   formatType(spec.dtype, spec.shape));
+  if (tensor.dtype() != spec.dtype ||
+      tensor.shape() != ArrayRef<int64_t>(spec.shape))
+    return makeError("{0} {1} is {2}, expected {3}", role, quote(spec.name),
+                     formatType(tensor.dtype(), tensor.shape()),
+                     formatType(spec.dtype, spec.shape));
+  if (reinterpret_cast<uintptr_t>(tensor.data()) % dtypeSize(spec.dtype))
+    return makeError("the memory of {0} {1} is not aligned to its elements",
+                     role, quote(spec.name));
+  return Error::success();
 }
 
 Error Session::Impl::checkInput(size_t index, const TensorView &tensor) const {

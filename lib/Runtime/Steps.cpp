@@ -1,3 +1,10 @@
+//===- Steps.cpp - The steps of a program, interpreted --------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "Steps.h"
 
 #include "lathe/Runtime/ThreadPool.h"

@@ -1,3 +1,10 @@
+//===- Steps.h - The steps of a program, interpreted ---------- -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // The steps of a program, resolved once into a form that runs quickly.
 #ifndef LATHE_LIB_RUNTIME_STEPS_H
 #define LATHE_LIB_RUNTIME_STEPS_H

@@ -1,3 +1,10 @@
+//===- ThreadPool.cpp - Static partition over sleeping workers ------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Runtime/ThreadPool.h"
 
 #include <algorithm>
@@ -11,10 +18,12 @@
 namespace lathe {
 
 // How long a thread looks for what it waits for before it sleeps. Waking a
-// sleeper costs tens of microseconds, so launches that follow each other
-// closely are worth a short look; anything longer would take the processor from
-// others who share it.
+// thread on an idle processor costs tens of microseconds, so launches that
+// follow each other closely are worth a short look.
 static constexpr std::chrono::microseconds kSpin(20);
+// Where the other thread has no processor of its own, looking only keeps it
+// from running: after so many looks in vain the next ones are left out.
+static constexpr unsigned kTries = 4, kRest = 60;
 
 static void futexWait(std::atomic<uint32_t> &word, uint32_t value) {
   ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE,
@@ -30,16 +39,26 @@ static void pause() {
 #endif
 }
 
-/// Looks at `done` for a bounded time; true if it came true.
-template <typename Done> static bool spin(Done done) {
+/// Looks at `done` for a bounded time, if that has been of use lately; true if
+/// it came true.
+template <typename Done>
+static bool spin(ThreadPool::Patience &patience, Done done) {
+  if (patience.rest) {
+    --patience.rest;
+    return done();
+  }
   auto end = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 16; ++i) {
-      if (done())
+      if (done()) {
+        patience.failures = 0;
         return true;
+      }
       pause();
     }
   } while (std::chrono::steady_clock::now() < end);
+  if (++patience.failures >= kTries)
+    patience.rest = kRest;
   return done();
 }
 
@@ -92,7 +111,8 @@ void ThreadPool::run(
   if (sleepers.load())
     futexWakeAll(generation);
   doChunk(0);
-  if (spin([&] { return pending.load(std::memory_order_acquire) == 0; }))
+  if (spin(callerPatience,
+           [&] { return pending.load(std::memory_order_acquire) == 0; }))
     return;
   callerSleeps.store(1);
   while (uint32_t left = pending.load())
@@ -102,9 +122,10 @@ void ThreadPool::run(
 
 void ThreadPool::work(unsigned thread) {
   uint32_t seen = 0;
+  Patience patience;
   while (true) {
     auto changed = [&] { return generation.load() != seen; };
-    if (!spin(changed)) {
+    if (!spin(patience, changed)) {
       ++sleepers;
       while (!changed())
         futexWait(generation, seen);

@@ -1,3 +1,10 @@
+//===- WeightBinder.cpp - Parameters to files -----------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "WeightBinder.h"
 
 #include "Initializer.h"

@@ -1,3 +1,10 @@
+//===- WeightBinder.h - Parameters to files ------------------- -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Binds a program's parameters to files, model data or initializers, and brings
 // each into memory only for as long as it is needed.
 #ifndef LATHE_LIB_RUNTIME_WEIGHTBINDER_H

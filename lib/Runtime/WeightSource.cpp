@@ -1,3 +1,10 @@
+//===- WeightSource.cpp - Where parameters come from ----------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Runtime/WeightSource.h"
 
 #include "lathe/Support/Error.h"

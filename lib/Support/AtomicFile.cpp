@@ -1,3 +1,10 @@
+//===- AtomicFile.cpp - Files that appear whole or not at all -------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/AtomicFile.h"
 
 #include "lathe/Support/Error.h"

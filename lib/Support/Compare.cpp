@@ -1,3 +1,10 @@
+//===- Compare.cpp - Tensor comparison within a tolerance -----------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/Compare.h"
 
 #include "llvm/Support/raw_ostream.h"

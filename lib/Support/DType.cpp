@@ -1,3 +1,10 @@
+//===- DType.cpp - Element types of host tensors --------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/DType.h"
 
 #include "llvm/ADT/StringSwitch.h"

@@ -1,3 +1,10 @@
+//===- DiskCache.cpp - Content-addressed cache on disk --------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/DiskCache.h"
 
 #include "lathe/Support/AtomicFile.h"

@@ -1,3 +1,10 @@
+//===- MappedFile.cpp - Read-only memory-mapped files ---------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/MappedFile.h"
 
 #include "lathe/Support/Error.h"

@@ -1,3 +1,10 @@
+//===- Npy.cpp - NumPy's npy files ----------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/Npy.h"
 
 #include "lathe/Support/AtomicFile.h"

@@ -1,3 +1,10 @@
+//===- Npz.cpp - NumPy's npz files ----------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Zip as npz uses it. Format: PKWARE APPNOTE 6.3, sections 4.3 and 4.5.3.
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"

@@ -1,3 +1,10 @@
+//===- Progress.cpp - Progress on stderr ----------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/Progress.h"
 
 #include <cstdio>

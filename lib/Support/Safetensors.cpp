@@ -1,3 +1,10 @@
+//===- Safetensors.cpp - Strict memory-mapped safetensors -----------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/Safetensors.h"
 
 #include "lathe/Support/AtomicFile.h"

@@ -1,3 +1,10 @@
+//===- Tensor.cpp - Host tensors ------------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
 #include "lathe/Support/Tensor.h"
 
 #include "lathe/Support/Error.h"

@@ -14,8 +14,7 @@ struct Model {
   explicit Model(const char *object = "kernels.o") {
     exe->set_format_version(kFormatVersion);
     exe->set_target("cpu");
-    exe->add_objects()->set_code(
-        slurp(std::string(LATHE_TEST_OBJECTS "/") + object));
+    exe->add_objects()->set_code(objectFile(object));
     program = exe->add_programs();
     program->set_entry("main");
   }

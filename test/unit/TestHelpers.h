@@ -8,6 +8,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
+#include <unistd.h>
 
 namespace lathe::test {
 
@@ -48,6 +49,15 @@ inline std::string slurp(const std::string &path) {
 inline void spill(const std::string &path, llvm::StringRef bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(bytes.data(), bytes.size());
+}
+
+/// An object file made from a C file of Runtime/. Found beside the executable,
+/// so that a build folder can be moved.
+inline std::string objectFile(const std::string &name) {
+  char exe[4096];
+  ssize_t size = readlink("/proc/self/exe", exe, sizeof(exe));
+  std::string path(exe, size > 0 ? size : 0);
+  return slurp(path.substr(0, path.rfind('/')) + "/../test/unit/" + name);
 }
 
 /// The message of an error, "" for success.

@@ -1,5 +1,10 @@
 //===- Executable.h - Compiled models ---------------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // What a target hands to the Runtime, as a Protobuf message (Executable.proto)
 // and as a file:
 //

@@ -1,4 +1,9 @@
 //===- ObjectLoader.h - Machine code into this process ----------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_RUNTIME_OBJECTLOADER_H
 #define LATHE_RUNTIME_OBJECTLOADER_H
 

@@ -1,4 +1,9 @@
 //===- Profile.h - Where the time and memory go -----------------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_RUNTIME_PROFILE_H
 #define LATHE_RUNTIME_PROFILE_H
 

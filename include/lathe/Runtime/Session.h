@@ -1,5 +1,10 @@
 //===- Session.h - Running a compiled model ---------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 //   auto model = LoadedModel::load(executable);
 //   auto session = Session::create(*model, /*program=*/0, weights, {});
 //   auto outputs = (*session)->run(inputs);

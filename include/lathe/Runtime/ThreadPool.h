@@ -1,4 +1,9 @@
 //===- ThreadPool.h - Static partition over sleeping workers ----*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_RUNTIME_THREADPOOL_H
 #define LATHE_RUNTIME_THREADPOOL_H
 
@@ -33,6 +38,11 @@ public:
   /// The processors this process may use.
   static unsigned availableThreads();
 
+  /// Whether looking before sleeping has paid off lately; of one thread.
+  struct Patience {
+    unsigned failures = 0, rest = 0;
+  };
+
 private:
   void work(unsigned thread);
   void doChunk(unsigned thread);
@@ -47,6 +57,7 @@ private:
   alignas(64) std::atomic<uint32_t> pending{0};
   alignas(64) std::atomic<uint32_t> sleepers{0};
   std::atomic<uint32_t> callerSleeps{0};
+  Patience callerPatience;
   std::atomic<bool> stop{false};
 };
 

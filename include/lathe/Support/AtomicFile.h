@@ -1,4 +1,9 @@
 //===- AtomicFile.h - Files that appear whole or not at all -----*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_SUPPORT_ATOMICFILE_H
 #define LATHE_SUPPORT_ATOMICFILE_H
 

@@ -1,4 +1,9 @@
 //===- Compare.h - Tensor comparison within a tolerance ---------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_SUPPORT_COMPARE_H
 #define LATHE_SUPPORT_COMPARE_H
 

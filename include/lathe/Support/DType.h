@@ -1,5 +1,10 @@
 //===- DType.h - Element types of host tensors ------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // The element types Lathe stores, with their names in IR, npy and safetensors.
 // The numbers are those of `ElementType` in Executable.proto.
 //

@@ -1,4 +1,9 @@
 //===- DiskCache.h - Content-addressed cache on disk ------------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_SUPPORT_DISKCACHE_H
 #define LATHE_SUPPORT_DISKCACHE_H
 

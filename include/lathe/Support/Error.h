@@ -1,5 +1,10 @@
 //===- Error.h - Errors as sentences ----------------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Every refusal reaches the user as one lower-case sentence without a full
 // stop. These helpers keep making one as short as printing one.
 //

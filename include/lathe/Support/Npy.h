@@ -1,5 +1,10 @@
 //===- Npy.h - NumPy's npy and npz files ------------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Format: numpy/lib/format.py ("NEP 1"). Versions 1, 2 and 3, little-endian, C
 // and Fortran order (turned into row-major on load). Files are untrusted: what
 // a header declares is checked against the file before memory is asked for.

@@ -1,4 +1,9 @@
 //===- Progress.h - Progress on stderr for what takes long ------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
 #ifndef LATHE_SUPPORT_PROGRESS_H
 #define LATHE_SUPPORT_PROGRESS_H
 

@@ -1,5 +1,10 @@
 //===- Safetensors.h - Strict memory-mapped safetensors ---------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Format: https://github.com/huggingface/safetensors (README, "Format").
 //
 //===----------------------------------------------------------------------===//

@@ -1,5 +1,10 @@
 //===- Tensor.h - Host tensors ----------------------------------*- C++ -*-===//
 //
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
 // Dense row-major tensors in host memory: one that owns its bytes, one that
 // only looks at somebody else's.
 //

@@ -9,10 +9,6 @@
 using namespace lathe;
 using namespace lathe::test;
 
-static std::string object(const char *name) {
-  return slurp(std::string(LATHE_TEST_OBJECTS "/") + name);
-}
-
 static KernelFunction get(const ObjectLoader &loader, size_t index,
                           const char *symbol) {
   void *address = loader.lookup(index, symbol);
@@ -22,7 +18,7 @@ static KernelFunction get(const ObjectLoader &loader, size_t index,
 
 TEST(ObjectLoader, RunsKernels) {
   ObjectLoader loader;
-  ASSERT_EQ(message(loader.add(object("kernels.o"), "k")), "");
+  ASSERT_EQ(message(loader.add(objectFile("kernels.o"), "k")), "");
   float a[] = {1, 2, 3}, b[] = {10, 20, 30}, out[] = {0, 0, 0};
   void *args[] = {a, b, out};
   get(loader, 0, "add")(args, nullptr, 1, 3);
@@ -35,7 +31,7 @@ TEST(ObjectLoader, RunsKernels) {
 
 TEST(ObjectLoader, OffersTheMathLibraryAndConversions) {
   ObjectLoader loader;
-  ASSERT_EQ(message(loader.add(object("kernels.o"), "k")), "");
+  ASSERT_EQ(message(loader.add(objectFile("kernels.o"), "k")), "");
   std::vector<float> a = {-1.25f, 0.f, 0.5f, 1.f, 2.75f}, out(5);
   void *args[] = {a.data(), out.data()};
   get(loader, 0, "functions")(args, nullptr, 0, 5);
@@ -64,7 +60,7 @@ TEST(ObjectLoader, OffersTheMathLibraryAndConversions) {
 
 TEST(ObjectLoader, OffersNothingElse) {
   ObjectLoader loader;
-  EXPECT_ERROR(loader.add(object("forbidden.o"), "bad kernel"),
+  EXPECT_ERROR(loader.add(objectFile("forbidden.o"), "bad kernel"),
                "it calls 'system', which the runtime does not offer");
   EXPECT_FALSE(ObjectLoader::provides("system"));
   EXPECT_FALSE(ObjectLoader::provides("open"));
@@ -74,7 +70,7 @@ TEST(ObjectLoader, OffersNothingElse) {
         "__truncsfbf2", "__truncdfbf2", "__gnu_h2f_ieee", "__gnu_f2h_ieee"})
     EXPECT_TRUE(ObjectLoader::provides(name)) << name;
   // After a refusal the loader still works.
-  EXPECT_EQ(message(loader.add(object("kernels.o"), "k")), "");
+  EXPECT_EQ(message(loader.add(objectFile("kernels.o"), "k")), "");
   EXPECT_NE(loader.lookup(0, "add"), nullptr);
 }
 
@@ -82,13 +78,13 @@ TEST(ObjectLoader, RefusesWhatIsNoObject) {
   ObjectLoader loader;
   EXPECT_ERROR(loader.add("", "k"), "it is not an ELF object");
   EXPECT_ERROR(loader.add("hello", "k"), "cannot load the code of 'k'");
-  std::string elf = object("kernels.o");
+  std::string elf = objectFile("kernels.o");
   elf[18] = 40; // e_machine: ARM
   EXPECT_ERROR(loader.add(elf, "k"), "cannot load the code of 'k'");
 }
 
 TEST(ObjectLoader, LoadsFiftyObjectsQuickly) {
-  std::string bytes = object("kernels.o");
+  std::string bytes = objectFile("kernels.o");
   double best = 1e9;
   for (int trial = 0; trial < 3; ++trial) {
     ObjectLoader loader;

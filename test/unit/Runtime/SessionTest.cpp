@@ -59,6 +59,9 @@ TEST(Session, NamesTheWrongInput) {
   EXPECT_ERROR(session->run({c, a}), "input 'a' is f32[2,4], expected f32[8]");
   EXPECT_ERROR(session->run({a, a}, {c}), "output 'sum' is f32[2,4]");
   EXPECT_ERROR(session->run({a, a}, {}), "gives 1 outputs");
+  TensorView odd(DType::F32, {8}, static_cast<char *>(c.data()) + 2);
+  EXPECT_ERROR(session->run({a, odd}),
+               "the memory of input 'b' is not aligned");
   Model m;
   uint32_t in = m.input("mask", DType::I1, {2});
   m.copy(m.steps(), in, m.output("o", DType::I1, {2}));

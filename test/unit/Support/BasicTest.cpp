@@ -1,10 +1,12 @@
 #include "TestHelpers.h"
 #include "lathe/Support/Compare.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
 
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 using namespace lathe;
 using namespace lathe::test;
@@ -181,4 +183,23 @@ TEST(Compare, TypesAndShapesMustAgree) {
             "found f32[2], expected f64[2]");
   Tensor z = must(Tensor::zeros(DType::F32, {0}));
   EXPECT_TRUE(compareTensors(z, z, 0, 0).ok);
+}
+
+TEST(Progress, SaysNothingForTwoSecondsThenALine) {
+  testing::internal::CaptureStderr();
+  {
+    Progress quick("quick", 10);
+    quick.update(5);
+    quick.update(10);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  testing::internal::CaptureStderr();
+  {
+    Progress slow("reading", 10);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2050));
+    slow.update(5, "note");
+    slow.update(6); // too soon for another line
+  }
+  std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(text, "reading: 50 %, 2 s, about 2 s left note\n");
 }

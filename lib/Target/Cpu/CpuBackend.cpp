@@ -44,6 +44,7 @@ struct Job {
 /// In the order they are tried; the last takes whatever lowers to linalg.
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
+      {"contraction", scheduleContraction},
       {"opaque", scheduleOpaque},
   };
   return schedules;

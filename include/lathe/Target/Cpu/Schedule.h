@@ -11,6 +11,7 @@
 
 #include "dialects/Lathe/Lathe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
 
 namespace lathe::cpu {
 

@@ -1,0 +1,49 @@
+//===- main.cpp - kernel-bench: single CPU kernels, checked and timed
+//------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Harness.h"
+#include <cstring>
+
+using namespace lathe::bench;
+
+int main(int argc, char **argv) {
+  bool check = false, assembly = false;
+  std::string only, isa;
+  for (int i = 1; i < argc; ++i) {
+    llvm::StringRef argument = argv[i];
+    if (argument == "--check")
+      check = true;
+    else if (argument == "--asm")
+      assembly = true;
+    else if (argument.consume_front("--only="))
+      only = argument.str();
+    else if (argument.consume_front("--isa="))
+      isa = argument.str();
+    else {
+      llvm::errs() << "usage: kernel-bench [--check] [--asm] "
+                      "[--only=contraction|convolution|attention] "
+                      "[--isa=avx512|avx2|sse]\n";
+      return 2;
+    }
+  }
+  auto wanted = [&](llvm::StringRef family) {
+    return only.empty() || only == family;
+  };
+  Harness harness(isa, assembly);
+  if (!check) {
+    if (wanted("contraction"))
+      benchContraction(harness);
+    return 0;
+  }
+  Checker checker;
+  if (wanted("contraction"))
+    checkContraction(harness, checker);
+  llvm::outs() << "kernel-bench: " << checker.passed << " passed, "
+               << checker.failed << " failed\n";
+  return checker.failed != 0;
+}

@@ -1,0 +1,215 @@
+//===- Epilogue.cpp - From accumulators to a kernel's outputs
+//--------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "lathe/Conversion/ScalarBody.h"
+
+using namespace lathe;
+using namespace lathe::cpu;
+
+/// Rough instructions per vector: what becomes a polynomial counts as many.
+static int64_t getCost(const Expr &expr) {
+  if (expr.operands.empty())
+    return 0;
+  int64_t cost = 20;
+  if (expr.kind == Expr::Kind::Sum)
+    cost = 1;
+  else if (isa<AddOp, SubOp, MulOp, MaxOp, MinOp, ReluOp, NegOp, AbsOp>(
+               expr.op))
+    cost = 1;
+  else if (isa<CompareOp, SelectOp, ReciprocalOp, DivOp, CastOp>(expr.op))
+    cost = 2;
+  for (const ExprPtr &operand : expr.operands)
+    cost += getCost(*operand);
+  return cost;
+}
+
+static bool isFlat(ArrayRef<Factor> factors) {
+  return llvm::all_of(factors, [](Factor f) { return f.stride == 0; });
+}
+
+bool Epilogue::addAccess(const Expr &leaf, const StridedView &view,
+                         ArrayRef<int64_t> coordinates, std::string &whyNot) {
+  auto access = view.split(coordinates);
+  if (!access) {
+    whyNot = "an epilogue operand has no strides over the product";
+    return false;
+  }
+  ArrayRef<Factor> lanes = access->back();
+  if (!isFlat(lanes)) {
+    if (lanes.back().stride > 1 || lanes.back().stride < 0 ||
+        (lanes.size() > 1 && lanes.back().size % width)) {
+      whyNot = "an epilogue operand is not contiguous along the columns";
+      return false;
+    }
+  }
+  leafAccess[&leaf] = std::move(*access);
+  return true;
+}
+
+FailureOr<Epilogue> Epilogue::get(const KernelViews &views,
+                                  ArrayRef<int64_t> coordinates, int64_t width,
+                                  std::string &whyNot) {
+  Epilogue result;
+  result.width = width;
+  result.outputs = views.outputs;
+  for (KernelOutput &output : result.outputs) {
+    bool ok = true;
+    forEachLeaf(*output.value, [&](Expr &leaf) {
+      if (leaf.kind == Expr::Kind::Argument && ok)
+        ok = result.addAccess(leaf, leaf.view, coordinates, whyNot);
+    });
+    if (!ok)
+      return failure();
+    result.cost += getCost(*output.value);
+    auto access = output.destination.split(coordinates);
+    if (!access) {
+      whyNot = "an output has no strides over the product";
+      return failure();
+    }
+    SmallVector<Factor> &lanes = access->back();
+    if (lanes.empty())
+      lanes.push_back({1, 1});
+    if (lanes.back().stride != 1 ||
+        (lanes.size() > 1 && lanes.back().size % width)) {
+      whyNot = "an output is not contiguous along the columns";
+      return failure();
+    }
+    result.outputAccess.push_back(std::move(*access));
+  }
+  return result;
+}
+
+Value Epilogue::emitIndex(ImplicitLocOpBuilder &b, const Access &access,
+                          int64_t offset, ArrayRef<Value> coordinates) const {
+  Value index = indexConstant(b, offset);
+  for (auto [factors, coordinate] : llvm::zip_equal(access, coordinates))
+    index = addIndex(b, emitOffset(b, factors, coordinate), index);
+  return index;
+}
+
+Value Epilogue::emitLeaf(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                         const Expr &leaf, ArrayRef<Value> coordinates,
+                         Value mask, Cache &cache) const {
+  if (leaf.kind == Expr::Kind::Splat) {
+    auto type = VectorType::get(width, leaf.elementType);
+    return b.create<arith::ConstantOp>(DenseElementsAttr::get(
+        type, ArrayRef<Attribute>(cast<Attribute>(leaf.splat))));
+  }
+  const Access &access = leafAccess.find(&leaf)->second;
+  bool sameForRows = llvm::all_of(
+      ArrayRef(access).drop_back(),
+      [](const SmallVector<Factor> &factors) { return isFlat(factors); });
+  std::pair<const Expr *, Value> key{&leaf, coordinates.back()};
+  if (sameForRows)
+    if (Value known = cache.lookup(key))
+      return known;
+
+  Value buffer = function.inputs[leaf.index];
+  Value index = emitIndex(b, access, leaf.view.offset, coordinates);
+  auto storage = VectorType::get(width, getStorageType(leaf.elementType));
+  Value value;
+  ArrayRef<Factor> lanes = access.back();
+  if (lanes.empty() || lanes.back().stride == 0) {
+    value = b.create<memref::LoadOp>(buffer, index);
+    value = b.create<vector::BroadcastOp>(storage, value);
+  } else if (mask) {
+    Value padding = b.create<arith::ConstantOp>(b.getZeroAttr(storage));
+    value =
+        b.create<vector::MaskedLoadOp>(storage, buffer, index, mask, padding);
+  } else {
+    value = b.create<vector::LoadOp>(storage, buffer, index);
+  }
+  value = fromStorage(b, b.getLoc(), value, leaf.elementType);
+  if (sameForRows)
+    cache[key] = value;
+  return value;
+}
+
+Value Epilogue::emitExpr(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                         const Expr &expr, Value anchor,
+                         ArrayRef<Value> coordinates, Value mask,
+                         Cache &cache) const {
+  if (expr.kind == Expr::Kind::Anchor)
+    return anchor;
+  if (expr.operands.empty())
+    return emitLeaf(b, function, expr, coordinates, mask, cache);
+  SmallVector<Value> operands;
+  for (const ExprPtr &operand : expr.operands)
+    operands.push_back(
+        emitExpr(b, function, *operand, anchor, coordinates, mask, cache));
+  if (expr.kind == Expr::Kind::Sum)
+    return b.create<arith::AddFOp>(operands[0], operands[1]);
+  return buildScalarBody(b, b.getLoc(), expr.op, operands);
+}
+
+void Epilogue::emitOutputs(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                           Value anchor, ArrayRef<Value> coordinates,
+                           Value mask, Cache &cache) const {
+  SmallVector<Value> values;
+  for (const KernelOutput &output : outputs)
+    values.push_back(
+        emitExpr(b, function, *output.value, anchor, coordinates, mask, cache));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Value index = emitIndex(b, outputAccess[i], outputs[i].destination.offset,
+                            coordinates);
+    Value value = toStorage(b, b.getLoc(), values[i], outputs[i].elementType);
+    if (mask)
+      b.create<vector::MaskedStoreOp>(function.outputs[i], index, mask, value);
+    else
+      b.create<vector::StoreOp>(value, function.outputs[i], index);
+  }
+}
+
+void Epilogue::emitVector(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                          Value anchor, ArrayRef<Value> coordinates,
+                          Value mask) const {
+  Cache cache;
+  emitOutputs(b, function, anchor, coordinates, mask, cache);
+}
+
+void Epilogue::emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                        ArrayRef<Value> accumulators, int64_t rows,
+                        int64_t vectors, ArrayRef<Value> coordinates,
+                        ArrayRef<Value> masks, Value tile) const {
+  SmallVector<Value> columns;
+  for (int64_t v = 0; v < vectors; ++v)
+    columns.push_back(addIndex(b, coordinates.back(), v * width));
+  SmallVector<Value> at(coordinates);
+  Value &row = at[at.size() - 2];
+  Value firstRow = row;
+  auto maskOf = [&](int64_t v) { return masks.empty() ? Value() : masks[v]; };
+
+  if (isCheap()) {
+    Cache cache;
+    for (int64_t r = 0; r < rows; ++r) {
+      row = addIndex(b, firstRow, r);
+      for (int64_t v = 0; v < vectors; ++v) {
+        at.back() = columns[v];
+        emitOutputs(b, function, accumulators[r * vectors + v], at, maskOf(v),
+                    cache);
+      }
+    }
+    return;
+  }
+
+  for (int64_t i = 0; i < rows * vectors; ++i)
+    b.create<vector::StoreOp>(accumulators[i], tile,
+                              indexConstant(b, i * width));
+  auto type = VectorType::get(width, b.getF32Type());
+  emitFor(b, indexConstant(b, 0), indexConstant(b, rows), 1, [&](Value r) {
+    row = addIndex(b, firstRow, r);
+    Cache cache;
+    for (int64_t v = 0; v < vectors; ++v) {
+      at.back() = columns[v];
+      Value index = addIndex(b, mulIndex(b, r, vectors * width), v * width);
+      Value anchor = b.create<vector::LoadOp>(type, tile, index);
+      emitOutputs(b, function, anchor, at, maskOf(v), cache);
+    }
+  });
+}

@@ -1,0 +1,73 @@
+//===- Epilogue.h - From accumulators to a kernel's outputs ------*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LIB_TARGET_CPU_EPILOGUE_H
+#define LATHE_LIB_TARGET_CPU_EPILOGUE_H
+
+#include "KernelFrame.h"
+
+namespace lathe::cpu {
+
+/// The elementwise ops behind an anchor, on vectors along the last coordinate.
+/// The anchor's index space is given as row-major coordinates, products of
+/// consecutive dims of its result: {batch, m, n}, {pixel, channel}.
+class Epilogue {
+public:
+  /// Fails with the reason in `whyNot` where a leaf or an output cannot be read
+  /// or written in whole vectors of `width` along the last coordinate.
+  static FailureOr<Epilogue> get(const KernelViews &views,
+                                 ArrayRef<int64_t> coordinates, int64_t width,
+                                 std::string &whyNot);
+
+  /// Whether it costs so little that it may be repeated for every register of a
+  /// tile; else it is a loop over rows of a tile in memory.
+  bool isCheap() const { return cost <= 6; }
+
+  /// Emits it for the vector `anchor` that starts at `coordinates`. `mask` (or
+  /// null) says which lanes exist.
+  void emitVector(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                  Value anchor, ArrayRef<Value> coordinates, Value mask) const;
+
+  /// Emits it for a tile of rows x vectors accumulators. `coordinates` are
+  /// those of its first element; rows advance the last but one coordinate.
+  /// `masks` has one entry per vector or none. `tile` is scratch for rows *
+  /// vectors * width elements, used where the epilogue is not cheap.
+  void emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                ArrayRef<Value> accumulators, int64_t rows, int64_t vectors,
+                ArrayRef<Value> coordinates, ArrayRef<Value> masks,
+                Value tile) const;
+
+private:
+  using Access = SmallVector<SmallVector<Factor>>;
+  /// Vectors already read that hold for all rows, by leaf and last coordinate.
+  using Cache = llvm::DenseMap<std::pair<const Expr *, Value>, Value>;
+
+  bool addAccess(const Expr &leaf, const StridedView &view,
+                 ArrayRef<int64_t> coordinates, std::string &whyNot);
+  void emitOutputs(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                   Value anchor, ArrayRef<Value> coordinates, Value mask,
+                   Cache &cache) const;
+  Value emitExpr(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                 const Expr &expr, Value anchor, ArrayRef<Value> coordinates,
+                 Value mask, Cache &cache) const;
+  Value emitLeaf(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                 const Expr &leaf, ArrayRef<Value> coordinates, Value mask,
+                 Cache &cache) const;
+  Value emitIndex(ImplicitLocOpBuilder &b, const Access &access, int64_t offset,
+                  ArrayRef<Value> coordinates) const;
+
+  SmallVector<KernelOutput> outputs;
+  llvm::DenseMap<const Expr *, Access> leafAccess;
+  SmallVector<Access> outputAccess;
+  int64_t width = 16;
+  int64_t cost = 0;
+};
+
+} // namespace lathe::cpu
+
+#endif // LATHE_LIB_TARGET_CPU_EPILOGUE_H

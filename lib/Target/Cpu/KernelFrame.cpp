@@ -1,0 +1,207 @@
+//===- KernelFrame.cpp - The frame every schedule emits into
+//------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelFrame.h"
+#include "lathe/Conversion/ScalarBody.h"
+
+using namespace lathe;
+using namespace lathe::cpu;
+
+//===----------------------------------------------------------------------===//
+// Index arithmetic
+//===----------------------------------------------------------------------===//
+
+Value cpu::indexConstant(ImplicitLocOpBuilder &b, int64_t value) {
+  return b.create<arith::ConstantIndexOp>(value);
+}
+
+Value cpu::addIndex(ImplicitLocOpBuilder &b, Value lhs, Value rhs) {
+  return b.createOrFold<arith::AddIOp>(lhs, rhs);
+}
+
+Value cpu::addIndex(ImplicitLocOpBuilder &b, Value lhs, int64_t rhs) {
+  return rhs == 0 ? lhs : addIndex(b, lhs, indexConstant(b, rhs));
+}
+
+Value cpu::mulIndex(ImplicitLocOpBuilder &b, Value lhs, int64_t rhs) {
+  return rhs == 1 ? lhs
+                  : b.createOrFold<arith::MulIOp>(lhs, indexConstant(b, rhs));
+}
+
+// Indices are not negative, so the unsigned forms say the same and cost less.
+Value cpu::divIndex(ImplicitLocOpBuilder &b, Value lhs, int64_t rhs) {
+  return rhs == 1 ? lhs
+                  : b.createOrFold<arith::DivUIOp>(lhs, indexConstant(b, rhs));
+}
+
+Value cpu::remIndex(ImplicitLocOpBuilder &b, Value lhs, int64_t rhs) {
+  return rhs == 1 ? indexConstant(b, 0)
+                  : b.createOrFold<arith::RemUIOp>(lhs, indexConstant(b, rhs));
+}
+
+Value cpu::minIndex(ImplicitLocOpBuilder &b, Value lhs, Value rhs) {
+  return b.createOrFold<arith::MinSIOp>(lhs, rhs);
+}
+
+Value cpu::lessThan(ImplicitLocOpBuilder &b, Value lhs, Value rhs) {
+  return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::slt, lhs, rhs);
+}
+
+Value cpu::emitOffset(ImplicitLocOpBuilder &b, ArrayRef<Factor> factors,
+                      Value coordinate) {
+  Value offset = indexConstant(b, 0);
+  int64_t inner = 1;
+  for (size_t i = factors.size(); i-- > 0;) {
+    if (factors[i].stride != 0) {
+      Value digit = divIndex(b, coordinate, inner);
+      if (i != 0)
+        digit = remIndex(b, digit, factors[i].size);
+      offset = addIndex(b, offset, mulIndex(b, digit, factors[i].stride));
+    }
+    inner *= factors[i].size;
+  }
+  return offset;
+}
+
+Value cpu::emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width) {
+  SmallVector<int32_t> lanes;
+  for (int64_t lane = 0; lane < width; ++lane)
+    lanes.push_back(lane);
+  auto type = VectorType::get(width, b.getI32Type());
+  Value iota = b.create<arith::ConstantOp>(
+      DenseElementsAttr::get(type, ArrayRef<int32_t>(lanes)));
+  Value bound = b.create<arith::IndexCastOp>(b.getI32Type(), valid);
+  bound = b.create<vector::BroadcastOp>(type, bound);
+  return b.create<arith::CmpIOp>(arith::CmpIPredicate::slt, iota, bound);
+}
+
+void cpu::emitFor(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
+                  function_ref<void(Value)> body) {
+  auto loop = b.create<scf::ForOp>(begin, end, indexConstant(b, step));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(loop.getBody()->getTerminator());
+  body(loop.getInductionVar());
+}
+
+SmallVector<Value>
+cpu::emitFor(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
+             ArrayRef<Value> init,
+             function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  if (init.empty()) {
+    emitFor(b, begin, end, step, [&](Value iv) { body(iv, {}); });
+    return {};
+  }
+  auto loop = b.create<scf::ForOp>(begin, end, indexConstant(b, step), init);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(loop.getBody());
+  b.create<scf::YieldOp>(
+      body(loop.getInductionVar(), loop.getRegionIterArgs()));
+  return SmallVector<Value>(loop.getResults());
+}
+
+void cpu::emitIf(ImplicitLocOpBuilder &b, Value condition,
+                 function_ref<void()> then, function_ref<void()> otherwise) {
+  auto branch =
+      b.create<scf::IfOp>(condition, /*withElseRegion=*/bool(otherwise));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  then();
+  if (!otherwise)
+    return;
+  b.setInsertionPointToStart(branch.elseBlock());
+  otherwise();
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+Tiling Tiling::balanced(int64_t total, int64_t largest) {
+  Tiling tiling;
+  if (total == 0)
+    return tiling;
+  tiling.count = (total + largest - 1) / largest;
+  tiling.big = (total + tiling.count - 1) / tiling.count;
+  tiling.numBig = total - (tiling.big - 1) * tiling.count;
+  return tiling;
+}
+
+Value Tiling::emitStart(ImplicitLocOpBuilder &b, Value tile) const {
+  if (isUniform())
+    return mulIndex(b, tile, big);
+  return addIndex(b, mulIndex(b, tile, big - 1),
+                  minIndex(b, tile, indexConstant(b, numBig)));
+}
+
+void Tiling::emitSwitch(ImplicitLocOpBuilder &b, Value tile,
+                        function_ref<void(int64_t)> body) const {
+  if (isUniform())
+    return body(big);
+  emitIf(
+      b, lessThan(b, tile, indexConstant(b, numBig)), [&] { body(big); },
+      [&] { body(big - 1); });
+}
+
+//===----------------------------------------------------------------------===//
+// The function
+//===----------------------------------------------------------------------===//
+
+static MemRefType getBufferType(Type type) {
+  RankedTensorType storage = getStorageType(cast<RankedTensorType>(type));
+  return MemRefType::get(storage.getShape(), storage.getElementType());
+}
+
+static Value flatten(ImplicitLocOpBuilder &b, Value buffer) {
+  auto type = cast<MemRefType>(buffer.getType());
+  int64_t elements = type.getNumElements();
+  auto flat = MemRefType::get({elements}, type.getElementType());
+  return b.create<memref::ReinterpretCastOp>(flat, buffer, /*offset=*/0,
+                                             ArrayRef<int64_t>{elements},
+                                             ArrayRef<int64_t>{1});
+}
+
+KernelFrame KernelFrame::create(ImplicitLocOpBuilder &b, KernelOp kernel,
+                                ModuleOp module, StringRef symbol) {
+  SmallVector<Type> types;
+  for (Type type : kernel.getInputs().getTypes())
+    types.push_back(getBufferType(type));
+  for (Type type : kernel.getResultTypes())
+    types.push_back(getBufferType(type));
+  types.push_back(MemRefType::get({ShapedType::kDynamic}, b.getI8Type()));
+  types.append(2, b.getIndexType());
+
+  KernelFrame result;
+  b.setInsertionPointToEnd(module.getBody());
+  result.function =
+      b.create<func::FuncOp>(symbol, b.getFunctionType(types, {}));
+  Block *entry = result.function.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  unsigned next = 0;
+  for (size_t i = 0; i < kernel.getInputs().size(); ++i)
+    result.inputs.push_back(flatten(b, entry->getArgument(next++)));
+  for (size_t i = 0; i < kernel.getNumResults(); ++i)
+    result.outputs.push_back(flatten(b, entry->getArgument(next++)));
+  result.scratch = entry->getArgument(next++);
+  result.begin = entry->getArgument(next++);
+  result.end = entry->getArgument(next++);
+  return result;
+}
+
+Value KernelFrame::allocate(ImplicitLocOpBuilder &b, int64_t elements) {
+  auto type = MemRefType::get({elements}, b.getF32Type());
+  Value place = b.create<memref::ViewOp>(
+      type, scratch, indexConstant(b, scratchBytes), ValueRange());
+  scratchBytes += (elements * 4 + 63) / 64 * 64;
+  return place;
+}
+
+LoweredKernel KernelFrame::finish(ImplicitLocOpBuilder &b, int64_t workItems) {
+  b.setInsertionPointToEnd(&function.getBody().front());
+  b.create<func::ReturnOp>();
+  return {function, workItems, scratchBytes};
+}

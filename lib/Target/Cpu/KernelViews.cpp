@@ -1,0 +1,411 @@
+//===- KernelViews.cpp - Kernel bodies as one anchor op and index maps
+//-----------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelViews.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace lathe;
+using namespace lathe::cpu;
+
+//===----------------------------------------------------------------------===//
+// Strided views
+//===----------------------------------------------------------------------===//
+
+StridedView StridedView::contiguous(ArrayRef<int64_t> sizes) {
+  StridedView view;
+  view.sizes.assign(sizes.begin(), sizes.end());
+  view.factors.push_back({view.getNumElements(), 1});
+  return view;
+}
+
+int64_t StridedView::getNumElements() const {
+  int64_t count = 1;
+  for (int64_t size : sizes)
+    count *= size;
+  return count;
+}
+
+std::optional<StridedView>
+StridedView::broadcastTo(ArrayRef<int64_t> newSizes) const {
+  auto digits = split(sizes);
+  if (!digits)
+    return std::nullopt;
+  StridedView result;
+  result.offset = offset;
+  result.sizes.assign(newSizes.begin(), newSizes.end());
+  size_t lead = newSizes.size() - sizes.size();
+  for (size_t i = 0; i < newSizes.size(); ++i) {
+    if (i < lead || sizes[i - lead] != newSizes[i])
+      result.factors.push_back({newSizes[i], 0});
+    else
+      llvm::append_range(result.factors, (*digits)[i - lead]);
+  }
+  return result;
+}
+
+std::optional<StridedView>
+StridedView::permuted(ArrayRef<int64_t> permutation) const {
+  auto digits = split(sizes);
+  if (!digits)
+    return std::nullopt;
+  StridedView result;
+  result.offset = offset;
+  for (int64_t dim : permutation) {
+    if (dim < 0)
+      dim += sizes.size();
+    result.sizes.push_back(sizes[dim]);
+    llvm::append_range(result.factors, (*digits)[dim]);
+  }
+  return result;
+}
+
+static std::optional<StridedView> sliced(const StridedView &view, SliceOp op) {
+  auto digits = view.split(view.sizes);
+  if (!digits)
+    return std::nullopt;
+  StridedView result;
+  result.offset = view.offset;
+  result.sizes =
+      SmallVector<int64_t>(cast<RankedTensorType>(op.getType()).getShape());
+  ArrayRef<int64_t> starts = op.getStarts(), axes = op.getAxes(),
+                    steps = op.getSteps();
+  for (size_t i = 0; i < starts.size(); ++i) {
+    int64_t axis = axes.empty() ? i : axes[i];
+    if (axis < 0)
+      axis += view.sizes.size();
+    int64_t step = steps.empty() ? 1 : steps[i], size = view.sizes[axis];
+    SmallVector<Factor> &dim = (*digits)[axis];
+    if (step == 1 && result.sizes[axis] == size)
+      continue;
+    if (step < 1 || dim.size() > 1)
+      return std::nullopt;
+    int64_t start = starts[i] < 0 ? starts[i] + size : starts[i];
+    start = std::clamp<int64_t>(start, 0, size);
+    if (!dim.empty()) {
+      result.offset += start * dim[0].stride;
+      dim[0] = {result.sizes[axis], dim[0].stride * step};
+    }
+  }
+  if (result.getNumElements() == 0)
+    return StridedView::contiguous(result.sizes);
+  for (SmallVector<Factor> &dim : *digits)
+    llvm::append_range(result.factors, dim);
+  return result;
+}
+
+std::optional<StridedView> StridedView::through(Operation *op) const {
+  if (op->getNumResults() != 1)
+    return std::nullopt;
+  auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
+  if (!type || !type.hasStaticShape())
+    return std::nullopt;
+  return llvm::TypeSwitch<Operation *, std::optional<StridedView>>(op)
+      .Case<ReshapeOp, SqueezeOp, UnsqueezeOp>([&](auto) {
+        StridedView result = *this;
+        result.sizes = SmallVector<int64_t>(type.getShape());
+        return result;
+      })
+      .Case([&](TransposeOp transpose) {
+        return permuted(transpose.getPermutation());
+      })
+      .Case([&](BroadcastOp) { return broadcastTo(type.getShape()); })
+      .Case([&](SliceOp slice) { return sliced(*this, slice); })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+std::optional<SmallVector<SmallVector<Factor>>>
+StridedView::split(ArrayRef<int64_t> groups) const {
+  SmallVector<SmallVector<Factor>> result(groups.size());
+  if (getNumElements() == 0)
+    return result;
+  size_t next = factors.size();
+  Factor current{1, 0};
+  for (size_t g = groups.size(); g-- > 0;) {
+    SmallVector<Factor> &group = result[g]; // innermost first for now
+    int64_t remaining = groups[g];
+    while (remaining > 1) {
+      while (current.size == 1) {
+        if (next == 0)
+          return std::nullopt;
+        current = factors[--next];
+      }
+      Factor taken = current;
+      if (current.size <= remaining) {
+        if (remaining % current.size)
+          return std::nullopt;
+        remaining /= current.size;
+        current.size = 1;
+      } else {
+        if (current.size % remaining)
+          return std::nullopt;
+        taken.size = remaining;
+        current = {current.size / remaining, current.stride * remaining};
+        remaining = 1;
+      }
+      if (!group.empty() &&
+          taken.stride == group.back().stride * group.back().size)
+        group.back().size *= taken.size;
+      else
+        group.push_back(taken);
+    }
+    std::reverse(group.begin(), group.end());
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Kernel bodies
+//===----------------------------------------------------------------------===//
+
+void cpu::forEachLeaf(Expr &expr, function_ref<void(Expr &)> fn) {
+  if (expr.operands.empty())
+    return fn(expr);
+  for (ExprPtr &operand : expr.operands)
+    forEachLeaf(*operand, fn);
+}
+
+/// A copy of `expr` with every leaf's view replaced; null where `fn` refuses.
+static ExprPtr
+mapLeaves(const ExprPtr &expr,
+          function_ref<std::optional<StridedView>(const StridedView &)> fn) {
+  auto copy = std::make_shared<Expr>(*expr);
+  if (expr->operands.empty()) {
+    std::optional<StridedView> view = fn(expr->view);
+    if (!view)
+      return nullptr;
+    copy->view = *view;
+    return copy;
+  }
+  for (ExprPtr &operand : copy->operands)
+    if (!(operand = mapLeaves(operand, fn)))
+      return nullptr;
+  return copy;
+}
+
+static std::string opName(Operation *op) {
+  return op->getName().getStringRef().str();
+}
+
+static ExprPtr makeLeaf(Expr::Kind kind, unsigned index,
+                        RankedTensorType type) {
+  auto leaf = std::make_shared<Expr>();
+  leaf->kind = kind;
+  leaf->index = index;
+  leaf->elementType = type.getElementType();
+  leaf->view = StridedView::contiguous(type.getShape());
+  return leaf;
+}
+
+static ExprPtr makeSplat(Operation *op) {
+  auto constant = dyn_cast<ConstantOp>(op);
+  if (!constant)
+    return nullptr;
+  auto type = cast<RankedTensorType>(constant.getType());
+  auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
+  if (!elements || !elements.isSplat() || !type.hasStaticShape())
+    return nullptr;
+  ExprPtr leaf = makeLeaf(Expr::Kind::Splat, 0, type);
+  leaf->splat = cast<TypedAttr>(elements.getSplatValue<Attribute>());
+  leaf->view.factors = {{type.getNumElements(), 0}};
+  return leaf;
+}
+
+static bool sameFactors(ArrayRef<Factor> a, ArrayRef<Factor> b) {
+  return a.size() == b.size() && llvm::all_of(llvm::zip(a, b), [](auto pair) {
+           auto [x, y] = pair;
+           return x.size == y.size && x.stride == y.stride;
+         });
+}
+
+/// Re-expresses an output in the order of the anchor's own elements: digits are
+/// sorted by where they stand in the anchor's result.
+static bool toAnchorSpace(ExprPtr value, RankedTensorType type,
+                          int64_t anchorElements, KernelOutput &output,
+                          std::string &whyNot) {
+  const StridedView *anchor = nullptr;
+  bool sameView = true;
+  forEachLeaf(*value, [&](Expr &leaf) {
+    if (leaf.kind != Expr::Kind::Anchor)
+      return;
+    if (anchor && !sameFactors(anchor->factors, leaf.view.factors))
+      sameView = false;
+    anchor = &leaf.view;
+  });
+  if (!anchor) {
+    whyNot = "an output does not depend on the product";
+    return false;
+  }
+  if (!sameView) {
+    whyNot = "an output reads the product in two orders";
+    return false;
+  }
+  SmallVector<int64_t> digits, order;
+  for (Factor factor : anchor->factors)
+    digits.push_back(factor.size);
+  for (size_t i = 0; i < digits.size(); ++i)
+    order.push_back(i);
+  llvm::stable_sort(order, [&](int64_t a, int64_t b) {
+    return anchor->factors[a].stride > anchor->factors[b].stride;
+  });
+  int64_t expected = 1;
+  for (int64_t i : llvm::reverse(order)) {
+    if (digits[i] == 1)
+      continue;
+    if (anchor->factors[i].stride != expected) {
+      whyNot = "an output reads only a part of the product, or repeats it";
+      return false;
+    }
+    expected *= digits[i];
+  }
+  if (expected != anchorElements || anchor->offset != 0) {
+    whyNot = "an output reads only a part of the product";
+    return false;
+  }
+  auto reorder = [&](const StridedView &view) -> std::optional<StridedView> {
+    StridedView byDigit = view;
+    byDigit.sizes = digits;
+    return byDigit.permuted(order);
+  };
+  output.value = mapLeaves(value, reorder);
+  std::optional<StridedView> destination =
+      reorder(StridedView::contiguous(type.getShape()));
+  if (!output.value || !destination) {
+    whyNot = "an operand of the epilogue has no strides over the product";
+    return false;
+  }
+  output.destination = *destination;
+  output.elementType = type.getElementType();
+  return true;
+}
+
+FailureOr<KernelViews>
+KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
+                 std::string &whyNot) {
+  KernelViews result;
+  Block &body = kernel.getBody().front();
+  llvm::DenseMap<Value, ExprPtr> exprs;
+  for (BlockArgument argument : body.getArguments()) {
+    auto type = cast<RankedTensorType>(argument.getType());
+    if (!type.hasStaticShape()) {
+      whyNot = "an input has an open size";
+      return failure();
+    }
+    exprs[argument] =
+        makeLeaf(Expr::Kind::Argument, argument.getArgNumber(), type);
+  }
+  for (Operation &op : body.without_terminator()) {
+    for (Type resultType : op.getResultTypes())
+      if (!cast<RankedTensorType>(resultType).hasStaticShape()) {
+        whyNot = opName(&op) + " has an open size";
+        return failure();
+      }
+    if (isAnchor(&op)) {
+      if (result.anchor) {
+        whyNot = "the kernel has both " + opName(result.anchor) + " and " +
+                 opName(&op);
+        return failure();
+      }
+      result.anchor = &op;
+      for (Value operand : op.getOperands()) {
+        ExprPtr expr = exprs.lookup(operand);
+        if (expr->kind != Expr::Kind::Argument) {
+          whyNot =
+              "an operand of " + opName(&op) + " is computed in the kernel";
+          return failure();
+        }
+        result.operands.push_back({expr->index, expr->view, expr->elementType});
+      }
+      for (OpResult opResult : op.getResults())
+        exprs[opResult] =
+            makeLeaf(Expr::Kind::Anchor, opResult.getResultNumber(),
+                     cast<RankedTensorType>(opResult.getType()));
+      continue;
+    }
+    if (ExprPtr splat = makeSplat(&op)) {
+      exprs[op.getResult(0)] = splat;
+      continue;
+    }
+    auto fusible = dyn_cast<FusibleOpInterface>(&op);
+    auto type = op.getNumResults() == 1
+                    ? dyn_cast<RankedTensorType>(op.getResult(0).getType())
+                    : RankedTensorType();
+    if (fusible && type && fusible.getFusionKind() == FusionKind::Elementwise) {
+      auto node = std::make_shared<Expr>();
+      node->kind = Expr::Kind::Op;
+      node->op = &op;
+      node->elementType = type.getElementType();
+      for (Value operand : op.getOperands()) {
+        ExprPtr expr =
+            mapLeaves(exprs.lookup(operand), [&](const StridedView &view) {
+              return view.broadcastTo(type.getShape());
+            });
+        if (!expr) {
+          whyNot = "an operand of " + opName(&op) + " has no strides";
+          return failure();
+        }
+        node->operands.push_back(expr);
+      }
+      exprs[op.getResult(0)] = node;
+      continue;
+    }
+    ExprPtr viewed;
+    if (op.getNumOperands() == 1)
+      viewed =
+          mapLeaves(exprs.lookup(op.getOperand(0)),
+                    [&](const StridedView &view) { return view.through(&op); });
+    if (!viewed) {
+      whyNot =
+          opName(&op) + " has no form as strides or as an elementwise body";
+      return failure();
+    }
+    exprs[op.getResult(0)] = viewed;
+  }
+  if (!result.anchor) {
+    whyNot = "the kernel has no op of this schedule";
+    return failure();
+  }
+  int64_t anchorElements =
+      cast<RankedTensorType>(result.anchor->getResult(0).getType())
+          .getNumElements();
+  for (Value value : body.getTerminator()->getOperands()) {
+    KernelOutput output;
+    if (!toAnchorSpace(exprs.lookup(value),
+                       cast<RankedTensorType>(value.getType()), anchorElements,
+                       output, whyNot))
+      return failure();
+    result.outputs.push_back(std::move(output));
+  }
+  return result;
+}
+
+void KernelViews::foldBias(unsigned operand) {
+  AnchorOperand bias = operands[operand];
+  operands.erase(operands.begin() + operand);
+  ArrayRef<int64_t> shape =
+      cast<RankedTensorType>(anchor->getResult(0).getType()).getShape();
+  for (KernelOutput &output : outputs) {
+    auto replace = [&](ExprPtr &expr, auto &&recurse) -> void {
+      for (ExprPtr &child : expr->operands)
+        recurse(child, recurse);
+      if (expr->kind != Expr::Kind::Anchor)
+        return;
+      auto leaf = std::make_shared<Expr>();
+      leaf->kind = Expr::Kind::Argument;
+      leaf->index = bias.argument;
+      leaf->elementType = bias.elementType;
+      leaf->view = *bias.view.broadcastTo(shape);
+      auto sum = std::make_shared<Expr>();
+      sum->kind = Expr::Kind::Sum;
+      sum->elementType = expr->elementType;
+      sum->operands = {expr, leaf};
+      expr = sum;
+    };
+    replace(output.value, replace);
+  }
+}

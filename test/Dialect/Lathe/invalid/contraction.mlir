@@ -1,6 +1,7 @@
 // RUN: lathe-opt %s -split-input-file -verify-diagnostics
 
 func.func @matmul_rank(%a: tensor<3xf32>, %b: tensor<3x4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.matmul' op expected operands of rank 2 or more, got ranks 1 and 2}}
   %0 = lathe.matmul %a, %b : (tensor<3xf32>, tensor<3x4xf32>) -> tensor<4xf32>
   return
@@ -9,6 +10,7 @@ func.func @matmul_rank(%a: tensor<3xf32>, %b: tensor<3x4xf32>) {
 // -----
 
 func.func @matmul_sizes(%a: tensor<2x3xf32>, %b: tensor<4x5xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.matmul' op expected equal contraction sizes, got 3 on the left and 4 on the right}}
   %0 = lathe.matmul %a, %b : (tensor<2x3xf32>, tensor<4x5xf32>) -> tensor<2x5xf32>
   return
@@ -17,6 +19,7 @@ func.func @matmul_sizes(%a: tensor<2x3xf32>, %b: tensor<4x5xf32>) {
 // -----
 
 func.func @matmul_transposed_sizes(%a: tensor<2x3xf32>, %b: tensor<2x5xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.matmul' op expected equal contraction sizes, got 2 on the left and 5 on the right}}
   %0 = lathe.matmul %a, %b {transpose_lhs, transpose_rhs} : (tensor<2x3xf32>, tensor<2x5xf32>) -> tensor<3x2xf32>
   return
@@ -25,6 +28,7 @@ func.func @matmul_transposed_sizes(%a: tensor<2x3xf32>, %b: tensor<2x5xf32>) {
 // -----
 
 func.func @matmul_batch(%a: tensor<2x2x3xf32>, %b: tensor<4x3x5xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.matmul' op expected batch dims that broadcast, got [2] and [4]}}
   %0 = lathe.matmul %a, %b : (tensor<2x2x3xf32>, tensor<4x3x5xf32>) -> tensor<2x2x5xf32>
   return
@@ -41,6 +45,7 @@ func.func @matmul_element_types(%a: tensor<2x3xf32>, %b: tensor<3x5xf16>) {
 // -----
 
 func.func @linear_rank(%x: tensor<f32>, %w: tensor<4x3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.linear' op expected an input of rank 1 or more}}
   %0 = lathe.linear %x, %w : (tensor<f32>, tensor<4x3xf32>) -> tensor<f32>
   return
@@ -49,6 +54,7 @@ func.func @linear_rank(%x: tensor<f32>, %w: tensor<4x3xf32>) {
 // -----
 
 func.func @linear_weight_rank(%x: tensor<2x3xf32>, %w: tensor<1x4x3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.linear' op expected a weight of rank 2, got rank 3}}
   %0 = lathe.linear %x, %w : (tensor<2x3xf32>, tensor<1x4x3xf32>) -> tensor<2x4xf32>
   return
@@ -57,6 +63,7 @@ func.func @linear_weight_rank(%x: tensor<2x3xf32>, %w: tensor<1x4x3xf32>) {
 // -----
 
 func.func @linear_sizes(%x: tensor<2x3xf32>, %w: tensor<3x4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.linear' op expected a weight with 3 columns, as the input's last dim, got 4}}
   %0 = lathe.linear %x, %w : (tensor<2x3xf32>, tensor<3x4xf32>) -> tensor<2x3xf32>
   return
@@ -65,6 +72,7 @@ func.func @linear_sizes(%x: tensor<2x3xf32>, %w: tensor<3x4xf32>) {
 // -----
 
 func.func @linear_bias(%x: tensor<2x3xf32>, %w: tensor<4x3xf32>, %b: tensor<3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.linear' op expected a bias of shape [4], got [3]}}
   %0 = lathe.linear %x, %w, %b : (tensor<2x3xf32>, tensor<4x3xf32>, tensor<3xf32>) -> tensor<2x4xf32>
   return
@@ -73,6 +81,7 @@ func.func @linear_bias(%x: tensor<2x3xf32>, %w: tensor<4x3xf32>, %b: tensor<3xf3
 // -----
 
 func.func @pack_rank(%w: tensor<3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.pack' op expected an input of rank 2 or more, got rank 1}}
   %0 = lathe.pack %w : (tensor<3xf32>) -> tensor<1x3x32xf32>
   return
@@ -81,6 +90,7 @@ func.func @pack_rank(%w: tensor<3xf32>) {
 // -----
 
 func.func @pack_panel(%w: tensor<3x4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.pack' op expected a panel of at least 1 column, got 0}}
   %0 = lathe.pack %w {panel = 0 : i64} : (tensor<3x4xf32>) -> tensor<1x3x0xf32>
   return
@@ -89,6 +99,7 @@ func.func @pack_panel(%w: tensor<3x4xf32>) {
 // -----
 
 func.func @packed_lhs_rank(%x: tensor<f32>, %w: tensor<2x3x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.packed_matmul' op expected a left-hand side of rank 1 or more}}
   %0 = lathe.packed_matmul %x, %w {n = 64 : i64} : (tensor<f32>, tensor<2x3x32xf32>) -> tensor<f32>
   return
@@ -97,6 +108,7 @@ func.func @packed_lhs_rank(%x: tensor<f32>, %w: tensor<2x3x32xf32>) {
 // -----
 
 func.func @packed_rank(%x: tensor<2x3xf32>, %w: tensor<3x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.packed_matmul' op expected a packed right-hand side of rank 3, got rank 2}}
   %0 = lathe.packed_matmul %x, %w {n = 32 : i64} : (tensor<2x3xf32>, tensor<3x32xf32>) -> tensor<2x32xf32>
   return
@@ -105,6 +117,7 @@ func.func @packed_rank(%x: tensor<2x3xf32>, %w: tensor<3x32xf32>) {
 // -----
 
 func.func @packed_sizes(%x: tensor<2x3xf32>, %w: tensor<2x4x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.packed_matmul' op expected equal contraction sizes, got 3 on the left and 4 on the right}}
   %0 = lathe.packed_matmul %x, %w {n = 64 : i64} : (tensor<2x3xf32>, tensor<2x4x32xf32>) -> tensor<2x64xf32>
   return
@@ -113,6 +126,7 @@ func.func @packed_sizes(%x: tensor<2x3xf32>, %w: tensor<2x4x32xf32>) {
 // -----
 
 func.func @packed_n(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.packed_matmul' op expected n to need 2 panels of 32 columns, got 65}}
   %0 = lathe.packed_matmul %x, %w {n = 65 : i64} : (tensor<2x3xf32>, tensor<2x3x32xf32>) -> tensor<2x65xf32>
   return
@@ -121,6 +135,7 @@ func.func @packed_n(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf32>) {
 // -----
 
 func.func @packed_negative_n(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.packed_matmul' op expected n of at least 0, got -1}}
   %0 = lathe.packed_matmul %x, %w {n = -1 : i64} : (tensor<2x3xf32>, tensor<2x3x32xf32>) -> tensor<2x?xf32>
   return
@@ -137,6 +152,7 @@ func.func @packed_element_types(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf16>) {
 // -----
 
 func.func @attention_rank(%q: tensor<8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected query, key and value of rank 4, got ranks 3, 4 and 4}}
   %0 = lathe.attention %q, %k, %v : (tensor<8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -145,6 +161,7 @@ func.func @attention_rank(%q: tensor<8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: 
 // -----
 
 func.func @attention_batch(%q: tensor<2x8x5x16xf32>, %k: tensor<3x2x7x16xf32>, %v: tensor<2x2x7x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected equal batch sizes, got query [2, 8, 5, 16], key [3, 2, 7, 16] and value [2, 2, 7, 32]}}
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<3x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -153,6 +170,7 @@ func.func @attention_batch(%q: tensor<2x8x5x16xf32>, %k: tensor<3x2x7x16xf32>, %
 // -----
 
 func.func @attention_key_value(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x6x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected key and value with equal heads and length, got [2, 2, 7, 16] and [2, 2, 6, 32]}}
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x6x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -161,6 +179,7 @@ func.func @attention_key_value(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32
 // -----
 
 func.func @attention_depth(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x8xf32>, %v: tensor<2x2x7x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected query and key with equal last dims, got [2, 8, 5, 16] and [2, 2, 7, 8]}}
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x2x7x8xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -169,6 +188,7 @@ func.func @attention_depth(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x8xf32>, %v
 // -----
 
 func.func @attention_groups(%q: tensor<2x8x5x16xf32>, %k: tensor<2x3x7x16xf32>, %v: tensor<2x3x7x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected query heads that are a multiple of the 3 key heads, got 8}}
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x3x7x16xf32>, tensor<2x3x7x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -177,6 +197,7 @@ func.func @attention_groups(%q: tensor<2x8x5x16xf32>, %k: tensor<2x3x7x16xf32>, 
 // -----
 
 func.func @attention_no_groups(%q: tensor<2x8x5x16xf32>, %k: tensor<2x0x7x16xf32>, %v: tensor<2x0x7x32xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected query heads that are a multiple of the 0 key heads, got 8}}
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x0x7x16xf32>, tensor<2x0x7x32xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -185,6 +206,7 @@ func.func @attention_no_groups(%q: tensor<2x8x5x16xf32>, %k: tensor<2x0x7x16xf32
 // -----
 
 func.func @attention_mask(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>, %m: tensor<6x7xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected a mask that broadcasts to [2, 8, 5, 7], got [6, 7]}}
   %0 = lathe.attention %q, %k, %v, %m : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<6x7xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -193,6 +215,7 @@ func.func @attention_mask(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v
 // -----
 
 func.func @attention_mask_larger(%q: tensor<1x8x5x16xf32>, %k: tensor<1x2x7x16xf32>, %v: tensor<1x2x7x32xf32>, %m: tensor<2x1x5x7xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected a mask that broadcasts to [1, 8, 5, 7], got [2, 1, 5, 7]}}
   %0 = lathe.attention %q, %k, %v, %m : (tensor<1x8x5x16xf32>, tensor<1x2x7x16xf32>, tensor<1x2x7x32xf32>, tensor<2x1x5x7xf32>) -> tensor<2x8x5x32xf32>
   return
@@ -201,6 +224,7 @@ func.func @attention_mask_larger(%q: tensor<1x8x5x16xf32>, %k: tensor<1x2x7x16xf
 // -----
 
 func.func @attention_mask_rank(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>, %m: tensor<1x2x8x5x7xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.attention' op expected a mask that broadcasts to [2, 8, 5, 7], got [1, 2, 8, 5, 7]}}
   %0 = lathe.attention %q, %k, %v, %m : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<1x2x8x5x7xf32>) -> tensor<2x8x5x32xf32>
   return

@@ -1,6 +1,7 @@
 // RUN: lathe-opt %s -split-input-file -verify-diagnostics
 
 func.func @shapes_that_do_not_broadcast(%a: tensor<2x3xf32>, %b: tensor<4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.add' op expected operand shapes that broadcast, got [2, 3] and [4]}}
   %0 = lathe.add %a, %b : (tensor<2x3xf32>, tensor<4xf32>) -> tensor<2x3xf32>
   return
@@ -9,6 +10,7 @@ func.func @shapes_that_do_not_broadcast(%a: tensor<2x3xf32>, %b: tensor<4xf32>) 
 // -----
 
 func.func @zero_is_not_one(%a: tensor<0xf32>, %b: tensor<4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.mul' op expected operand shapes that broadcast, got [0] and [4]}}
   %0 = lathe.mul %a, %b : (tensor<0xf32>, tensor<4xf32>) -> tensor<4xf32>
   return
@@ -17,6 +19,7 @@ func.func @zero_is_not_one(%a: tensor<0xf32>, %b: tensor<4xf32>) {
 // -----
 
 func.func @select_shapes(%c: tensor<3xi1>, %a: tensor<3xf32>, %b: tensor<2xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.select' op expected operand shapes that broadcast, got [3] and [2]}}
   %0 = lathe.select %c, %a, %b : (tensor<3xi1>, tensor<3xf32>, tensor<2xf32>) -> tensor<3xf32>
   return
@@ -25,6 +28,7 @@ func.func @select_shapes(%c: tensor<3xi1>, %a: tensor<3xf32>, %b: tensor<2xf32>)
 // -----
 
 func.func @written_type(%a: tensor<2x3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.add' op inferred type(s) 'tensor<2x3xf32>' are incompatible with return type(s) of operation 'tensor<2x4xf32>'}}
   %0 = lathe.add %a, %a : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x4xf32>
   return
@@ -33,6 +37,7 @@ func.func @written_type(%a: tensor<2x3xf32>) {
 // -----
 
 func.func @written_rank(%a: tensor<3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.exp' op inferred type(s) 'tensor<3xf32>' are incompatible with return type(s) of operation 'tensor<3x1xf32>'}}
   %0 = lathe.exp %a : (tensor<3xf32>) -> tensor<3x1xf32>
   return
@@ -113,6 +118,7 @@ func.func @select_element_types(%c: tensor<3xi1>, %a: tensor<3xf32>, %b: tensor<
 // -----
 
 func.func @cast_result(%a: tensor<3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.cast' op inferred type(s) 'tensor<3xi8>' are incompatible with return type(s) of operation 'tensor<3xi16>'}}
   %0 = lathe.cast %a to i8 : (tensor<3xf32>) -> tensor<3xi16>
   return
@@ -121,6 +127,7 @@ func.func @cast_result(%a: tensor<3xf32>) {
 // -----
 
 func.func @cast_to_no_element(%a: tensor<3xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.cast' op expected a tensor's element type}}
   %0 = lathe.cast %a to tensor<3xi8> : (tensor<3xf32>) -> tensor<3xi8>
   return

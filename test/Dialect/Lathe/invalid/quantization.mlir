@@ -1,6 +1,7 @@
 // RUN: lathe-opt %s -split-input-file -verify-diagnostics
 
 func.func @ranks(%x: tensor<2x3xf32>, %s: tensor<3xf32>, %z: tensor<i8>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.quantize' op expected scale and zero point both of rank 0 or both of rank 1, got [3] and []}}
   %0 = lathe.quantize %x, %s, %z : (tensor<2x3xf32>, tensor<3xf32>, tensor<i8>) -> tensor<2x3xi8>
   return
@@ -9,6 +10,7 @@ func.func @ranks(%x: tensor<2x3xf32>, %s: tensor<3xf32>, %z: tensor<i8>) {
 // -----
 
 func.func @axis(%x: tensor<2x3xf32>, %s: tensor<3xf32>, %z: tensor<3xi8>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.quantize' op expected an axis from -2 to 1, got 2}}
   %0 = lathe.quantize %x, %s, %z {axis = 2 : i64} : (tensor<2x3xf32>, tensor<3xf32>, tensor<3xi8>) -> tensor<2x3xi8>
   return
@@ -17,6 +19,7 @@ func.func @axis(%x: tensor<2x3xf32>, %s: tensor<3xf32>, %z: tensor<3xi8>) {
 // -----
 
 func.func @sizes(%x: tensor<2x3xf32>, %s: tensor<2xf32>, %z: tensor<2xi8>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{'lathe.quantize' op expected scale and zero point of shape [3], as axis 1 of the input, got [2]}}
   %0 = lathe.quantize %x, %s, %z : (tensor<2x3xf32>, tensor<2xf32>, tensor<2xi8>) -> tensor<2x3xi8>
   return

@@ -1,5 +1,5 @@
 // RUN: lathe-opt %s -lathe-decompose -split-input-file | FileCheck %s
-// RUN: lathe-opt %s -lathe-decompose="keep=lathe.attention,lathe.softmax" -split-input-file | FileCheck %s --check-prefix=KEEP
+// RUN: lathe-opt %s -lathe-decompose="keep=lathe.attention,lathe.softmax" -split-input-file | FileCheck %s --check-prefix=LEFT
 // RUN: not lathe-opt %s -lathe-decompose="keep=lathe.exp" -split-input-file 2>&1 | FileCheck %s --check-prefix=REFUSED
 // RUN: not lathe-opt %s -lathe-decompose="keep=lathe.sofmax" -split-input-file 2>&1 | FileCheck %s --check-prefix=MISSPELT
 // REFUSED: expected names of composite ops in 'keep', got 'lathe.exp'
@@ -13,8 +13,8 @@
 // CHECK: %[[SUM:.*]] = lathe.reduce_sum %[[EXP]] {axes = array<i64: 1>, keepdims = true}
 // CHECK: %[[DIV:.*]] = lathe.div %[[EXP]], %[[SUM]]
 // CHECK: return %[[DIV]]
-// KEEP-LABEL: func @softmax
-// KEEP: lathe.softmax
+// LEFT-LABEL: func @softmax
+// LEFT: lathe.softmax
 func.func @softmax(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   %0 = lathe.softmax %x : (tensor<4x8xf32>) -> tensor<4x8xf32>
   return %0 : tensor<4x8xf32>
@@ -109,9 +109,9 @@ func.func @batch_norm(%x: tensor<2x3x4x4xf32>, %s: tensor<3xf32>, %b: tensor<3xf
 // CHECK: %[[W:.*]] = lathe.div
 // CHECK: %[[OUT:.*]] = lathe.matmul %[[W]], %[[V]] : (tensor<2x8x5x7xf32>, tensor<2x8x7x32xf32>) -> tensor<2x8x5x32xf32>
 // CHECK: return %[[OUT]]
-// KEEP-LABEL: func @attention
-// KEEP-NEXT: lathe.attention
-// KEEP-NEXT: return
+// LEFT-LABEL: func @attention
+// LEFT-NEXT: lathe.attention
+// LEFT-NEXT: return
 func.func @attention(%q: tensor<2x8x5x16xf32>, %k: tensor<2x8x7x16xf32>, %v: tensor<2x8x7x32xf32>) -> tensor<2x8x5x32xf32> {
   %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x8x7x16xf32>, tensor<2x8x7x32xf32>) -> tensor<2x8x5x32xf32>
   return %0 : tensor<2x8x5x32xf32>

@@ -274,8 +274,9 @@ LogicalResult IotaOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 static FailureOr<int64_t> rangeCount(const Site &site, Value start, Value limit,
                                      Value delta) {
   DenseElementsAttr values[3];
-  for (auto [value, attr] :
-       llvm::zip_equal(ValueRange{start, limit, delta}, values))
+  // An array: a ValueRange of a braced list would not outlive this line.
+  Value operands[] = {start, limit, delta};
+  for (auto [value, attr] : llvm::zip_equal(operands, values))
     if (!matchPattern(value, m_Constant(&attr)))
       return kDynamic;
   if (isa<FloatType>(values[0].getElementType())) {

@@ -15,6 +15,8 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +28,12 @@ struct OnnxImportOptions {
   /// that leave a rank open, or a size that some op has to know.
   llvm::StringMap<SmallVector<int64_t>> shapes;
   /// Values of graph inputs by name, known before the run: sizes, axes, trip
-  /// counts. Such an input stays in the signature, and its uses become constants.
+  /// counts. Such an input stays in the signature, and its uses become
+  /// constants.
   llvm::StringMap<DenseElementsAttr> values;
+  /// Asked for the value of an input that turns out to decide a size, when it
+  /// is not in `values`; the import then starts again with what it gives.
+  std::function<std::optional<DenseElementsAttr>(StringRef)> valueOf;
   /// Initializers that are graph inputs, too (IR version 3), are weights; the
   /// ones named here stay inputs.
   llvm::StringSet<> fedInitializers;
@@ -35,9 +41,8 @@ struct OnnxImportOptions {
 
 /// What an import found out beside the module; filled in on failure, too.
 struct OnnxImportInfo {
-  /// Graph inputs that decide a size, an axis or a trip count. Where the
-  /// module has any, compiling it needs their values: import it once more with
-  /// `OnnxImportOptions::values`.
+  /// Graph inputs that decide a size, an axis or a trip count and whose values
+  /// were not given. Where there is any, compiling the module needs them.
   std::vector<std::string> valueInputs;
   /// "OP: reason" for each distinct thing that is not supported; empty on
   /// success.

@@ -24,8 +24,7 @@ LogicalResult selu(Node &n) {
   Val x = n.in(0);
   double alpha = n.f("alpha", 1.67326319217681884765625),
          gamma = n.f("gamma", 1.05070102214813232421875);
-  return n.result(
-      n.select(greater(x, 0), x, expm1Negative(x) * alpha) * gamma);
+  return n.result(n.select(greater(x, 0), x, expm1Negative(x) * alpha) * gamma);
 }
 LogicalResult celu(Node &n) {
   Val x = n.in(0);
@@ -68,9 +67,9 @@ LogicalResult softsign(Node &n) {
 LogicalResult shrink(Node &n) {
   Val x = n.in(0);
   double bias = n.f("bias"), lambd = n.f("lambd", 0.5);
-  return n.result(n.select(less(x, -lambd), x + bias,
-                           n.select(greater(x, lambd), x - bias,
-                                    n.scalar(n.elem(x), 0))));
+  return n.result(
+      n.select(less(x, -lambd), x + bias,
+               n.select(greater(x, lambd), x - bias, n.scalar(n.elem(x), 0))));
 }
 LogicalResult gelu(Node &n) {
   return n.result(
@@ -93,8 +92,7 @@ Val hardmaxOf(Node &n, Val x, int64_t axis) {
 
 /// Applies `fn` along an axis. Before operator set 13 the dims from `axis` on
 /// counted as one.
-template <typename Fn>
-LogicalResult alongAxis(Node &n, Fn fn) {
+template <typename Fn> LogicalResult alongAxis(Node &n, Fn fn) {
   Val x = n.in(0);
   if (!n.ok())
     return failure();
@@ -125,8 +123,8 @@ LogicalResult logSoftmax(Node &n) {
       n, [&](Val x, int64_t axis) { return n.make<LogSoftmaxOp>(x, axis); });
 }
 LogicalResult hardmax(Node &n) {
-  return alongAxis(
-      n, [&](Val x, int64_t axis) { return hardmaxOf(n, x, axis); });
+  return alongAxis(n,
+                   [&](Val x, int64_t axis) { return hardmaxOf(n, x, axis); });
 }
 
 constexpr OpRow rows[] = {

@@ -78,7 +78,8 @@ bool expand(StringRef term, int64_t rank, std::string &labels,
     labels.push_back(char(i));
   labels += after.str();
   ellipsis = std::max<unsigned>(ellipsis, open);
-  return llvm::all_of(labels, [](char c) { return llvm::isAlpha(c) || c <= 8; });
+  return llvm::all_of(labels,
+                      [](char c) { return llvm::isAlpha(c) || c <= 8; });
 }
 
 /// Keeps the diagonal of repeated labels.
@@ -88,12 +89,11 @@ Labelled diagonals(Node &n, Labelled x) {
     if (j == std::string::npos || !n.ok())
       continue;
     int64_t rank = Node::rank(x.value);
-    Val same = n.compare(ComparePredicate::eq,
-                         n.range(n.dim(x.value, i), i, rank),
-                         n.range(n.dim(x.value, j), j, rank));
-    x.value = n.sum(
-        n.select(same, x.value, n.scalar(n.elem(x.value), 0)), {int64_t(j)},
-        false);
+    Val same =
+        n.compare(ComparePredicate::eq, n.range(n.dim(x.value, i), i, rank),
+                  n.range(n.dim(x.value, j), j, rank));
+    x.value = n.sum(n.select(same, x.value, n.scalar(n.elem(x.value), 0)),
+                    {int64_t(j)}, false);
     x.labels.erase(j, 1);
     --i;
   }
@@ -232,8 +232,8 @@ LogicalResult einsum(Node &n) {
 Val splitHeads(Node &n, Val x, int64_t heads) {
   if (Node::rank(x) != 3 || heads <= 0)
     return x;
-  Val y = n.reshape(x, {n.dim(x, 0), n.dim(x, 1), Dim(heads),
-                        Dim(Node::size(x, 2) / heads)});
+  Val y = n.reshape(
+      x, {n.dim(x, 0), n.dim(x, 1), Dim(heads), Dim(Node::size(x, 2) / heads)});
   return n.transpose(y, {0, 2, 1, 3});
 }
 
@@ -251,8 +251,8 @@ LogicalResult attention(Node &n) {
   q = splitHeads(n, q, heads);
   k = splitHeads(n, k, n.i("kv_num_heads"));
   v = splitHeads(n, v, n.i("kv_num_heads"));
-  FloatAttr scale = n.attr("scale") ? n.b.getF64FloatAttr(n.f("scale"))
-                                    : FloatAttr();
+  FloatAttr scale =
+      n.attr("scale") ? n.b.getF64FloatAttr(n.f("scale")) : FloatAttr();
   bool causal = n.i("is_causal");
   // ONNX aligns the causal mask at the first key, the dialect at the last.
   if (causal && Node::size(q, 2) != Node::size(k, 2))
@@ -262,8 +262,8 @@ LogicalResult attention(Node &n) {
                               causalAttr);
   if (packed) {
     y = n.transpose(y, {0, 2, 1, 3});
-    y = n.reshape(y, {n.dim(y, 0), n.dim(y, 1),
-                      n.product({n.dim(y, 2), n.dim(y, 3)})});
+    y = n.reshape(
+        y, {n.dim(y, 0), n.dim(y, 1), n.product({n.dim(y, 2), n.dim(y, 3)})});
   }
   return n.result(y);
 }

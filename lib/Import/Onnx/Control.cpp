@@ -22,8 +22,7 @@ struct Body {
 /// Imports `graph` into a block of its own with arguments of `types`;
 /// `bind` names them in the scope.
 bool importBody(Node &n, const onnx::GraphProto &graph, TypeRange types,
-                Body &body,
-                function_ref<void(Scope &, ValueRange)> bind) {
+                Body &body, function_ref<void(Scope &, ValueRange)> bind) {
   if (!n.ok())
     return false;
   OpBuilder::InsertionGuard guard(n.b);
@@ -51,9 +50,8 @@ void yield(Node &n, Body &body, ValueRange values) {
 }
 
 /// Imports `graph` in place: its condition or trip count is known.
-FailureOr<SmallVector<Value>> inlineGraph(Node &n,
-                                          const onnx::GraphProto &graph,
-                                          ValueRange inputs) {
+FailureOr<SmallVector<Value>>
+inlineGraph(Node &n, const onnx::GraphProto &graph, ValueRange inputs) {
   Scope scope;
   scope.parent = &n.scope;
   if (size_t(graph.input_size()) != inputs.size())
@@ -88,8 +86,7 @@ LogicalResult ifOp(Node &n) {
   if (!n.ok())
     return failure();
   if (auto known = n.knownInts(condition); known && !known->empty()) {
-    auto results =
-        inlineGraph(n, known->front() ? *thenGraph : *elseGraph, {});
+    auto results = inlineGraph(n, known->front() ? *thenGraph : *elseGraph, {});
     if (failed(results))
       return failure();
     for (auto [i, v] : llvm::enumerate(*results))
@@ -127,9 +124,9 @@ LogicalResult ifOp(Node &n) {
 
 /// A lathe.scan over `inputs` with `trips` steps. `fill` builds the body from
 /// (carried..., slices...) and returns (carried..., stacked...).
-SmallVector<Value>
-scan(Node &n, ValueRange inits, ValueRange inputs, int64_t trips, bool reverse,
-     function_ref<bool(Body &)> fill) {
+SmallVector<Value> scan(Node &n, ValueRange inits, ValueRange inputs,
+                        int64_t trips, bool reverse,
+                        function_ref<bool(Body &)> fill) {
   Body body;
   if (!n.ok() || !fill(body))
     return {};
@@ -170,30 +167,29 @@ scan(Node &n, ValueRange inits, ValueRange inputs, int64_t trips, bool reverse,
 
 } // namespace
 
-SmallVector<Value> scanLoop(
-    Node &n, ValueRange inits, ValueRange inputs, bool reverse,
-    function_ref<SmallVector<Value>(ArrayRef<Val>)> step) {
+SmallVector<Value>
+scanLoop(Node &n, ValueRange inits, ValueRange inputs, bool reverse,
+         function_ref<SmallVector<Value>(ArrayRef<Val>)> step) {
   if (!n.ok() || inputs.empty())
     return {};
-  return scan(n, inits, inputs, Node::size(inputs[0], 0), reverse,
-              [&](Body &body) {
-                OpBuilder::InsertionGuard guard(n.b);
-                Block *block = new Block;
-                body.region->push_back(block);
-                for (Value v : inits)
-                  block->addArgument(v.getType(), n.loc);
-                for (Value v : inputs)
-                  block->addArgument(
-                      RankedTensorType::get(
-                          n.type(v).getShape().drop_front(), n.elem(v)),
-                      n.loc);
-                n.b.setInsertionPointToStart(block);
-                SmallVector<Val> args;
-                for (Value v : block->getArguments())
-                  args.push_back(n.wrap(v));
-                body.values = step(args);
-                return n.ok();
-              });
+  return scan(
+      n, inits, inputs, Node::size(inputs[0], 0), reverse, [&](Body &body) {
+        OpBuilder::InsertionGuard guard(n.b);
+        Block *block = new Block;
+        body.region->push_back(block);
+        for (Value v : inits)
+          block->addArgument(v.getType(), n.loc);
+        for (Value v : inputs)
+          block->addArgument(RankedTensorType::get(
+                                 n.type(v).getShape().drop_front(), n.elem(v)),
+                             n.loc);
+        n.b.setInsertionPointToStart(block);
+        SmallVector<Val> args;
+        for (Value v : block->getArguments())
+          args.push_back(n.wrap(v));
+        body.values = step(args);
+        return n.ok();
+      });
 }
 
 namespace {
@@ -348,8 +344,8 @@ LogicalResult loop(Node &n) {
       test.addArgument(type, n.loc);
     Val go = n.wrap(test.getArgument(1));
     if (limit)
-      go = n.make<AndOp>(go, n.compare(ComparePredicate::lt,
-                                       test.getArgument(0), limit));
+      go = n.make<AndOp>(
+          go, n.compare(ComparePredicate::lt, test.getArgument(0), limit));
     n.b.create<YieldOp>(n.loc, ValueRange{go});
     n.b.setInsertionPointToEnd(&body.region->front());
     SmallVector<Value> next{n.wrap(body.region->getArgument(0)) + 1};
@@ -410,8 +406,8 @@ SmallVector<Value> scanOver(Node &n, ArrayRef<Value> operands,
     if (!n.ok())
       return {};
     inputs.push_back(x);
-    types.push_back(RankedTensorType::get(n.type(x).getShape().drop_front(),
-                                          n.elem(x)));
+    types.push_back(
+        RankedTensorType::get(n.type(x).getShape().drop_front(), n.elem(x)));
   }
   SmallVector<Value> results =
       scan(n, inits, inputs, Node::size(inputs[0], 0), false, [&](Body &body) {
@@ -442,10 +438,9 @@ SmallVector<Value> scanOver(Node &n, ArrayRef<Value> operands,
 
 LogicalResult scanOp(Node &n) {
   SmallVector<Value> operands = n.ins();
-  auto results = scanOver(n, operands, n.ints("scan_input_axes"),
-                          n.ints("scan_input_directions"),
-                          n.ints("scan_output_axes"),
-                          n.ints("scan_output_directions"));
+  auto results = scanOver(
+      n, operands, n.ints("scan_input_axes"), n.ints("scan_input_directions"),
+      n.ints("scan_output_axes"), n.ints("scan_output_directions"));
   for (auto [i, v] : llvm::enumerate(results))
     n.out(i, v);
   return n.status();

@@ -13,8 +13,8 @@ bool readWindow(Node &n, Val x, ArrayRef<int64_t> kernel, Window &w) {
   if (!n.expectRank(x, 3, 5, "an input [n, c, spatial...]"))
     return false;
   size_t spatial = Node::rank(x) - 2;
-  w.kernel = kernel.empty() ? n.ints("kernel_shape")
-                            : SmallVector<int64_t>(kernel);
+  w.kernel =
+      kernel.empty() ? n.ints("kernel_shape") : SmallVector<int64_t>(kernel);
   auto list = [&](StringRef name) {
     SmallVector<int64_t> values = n.ints(name);
     if (values.empty())
@@ -54,8 +54,8 @@ bool readWindow(Node &n, Val x, ArrayRef<int64_t> kernel, Window &w) {
         total = 0;
       } else {
         int64_t out = (in + w.strides[i] - 1) / w.strides[i];
-        total = std::max<int64_t>(
-            0, (out - 1) * w.strides[i] + w.extent(i) - in);
+        total =
+            std::max<int64_t>(0, (out - 1) * w.strides[i] + w.extent(i) - in);
       }
       w.low[i] = w.sameLower ? (total + 1) / 2 : total / 2;
       w.high[i] = total - w.low[i];

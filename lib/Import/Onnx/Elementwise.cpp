@@ -10,8 +10,7 @@
 namespace lathe::onnx_import {
 namespace {
 
-template <typename OpTy>
-LogicalResult unary(Node &n) {
+template <typename OpTy> LogicalResult unary(Node &n) {
   return n.result(n.make<OpTy>(n.in(0)));
 }
 
@@ -26,28 +25,24 @@ Val legacyOperand(Node &n, Val a, Val b) {
   return n.unsqueeze(b, behind);
 }
 
-template <typename OpTy>
-LogicalResult binary(Node &n) {
+template <typename OpTy> LogicalResult binary(Node &n) {
   Val a = n.in(0), b = n.in(1);
   return n.result(n.make<OpTy>(a, legacyOperand(n, a, b)));
 }
 
-template <ComparePredicate predicate>
-LogicalResult comparison(Node &n) {
+template <ComparePredicate predicate> LogicalResult comparison(Node &n) {
   Val a = n.in(0), b = n.in(1);
   return n.result(n.compare(predicate, a, legacyOperand(n, a, b)));
 }
 
 /// One op for two operands, repeated for any number of them.
-template <typename OpTy>
-Val fold(Node &n) {
+template <typename OpTy> Val fold(Node &n) {
   Val result = n.in(0);
   for (unsigned i = 1; i < n.numInputs(); ++i)
     result = n.make<OpTy>(result, n.in(i));
   return result;
 }
-template <typename OpTy>
-LogicalResult variadic(Node &n) {
+template <typename OpTy> LogicalResult variadic(Node &n) {
   return n.result(fold<OpTy>(n));
 }
 LogicalResult meanOf(Node &n) {
@@ -67,7 +62,8 @@ LogicalResult power(Node &n) {
   if (!n.isFloat(b))
     return n.result(n.make<PowOp>(a, n.convert(b, type)));
   Type wide = n.b.getF64Type();
-  return n.result(n.convert(n.make<PowOp>(n.convert(a, wide), n.convert(b, wide)), type));
+  return n.result(
+      n.convert(n.make<PowOp>(n.convert(a, wide), n.convert(b, wide)), type));
 }
 
 LogicalResult modulo(Node &n) {
@@ -82,7 +78,8 @@ LogicalResult bitShift(Node &n) {
     return binary<ShlOp>(n);
   if (direction == "RIGHT")
     return binary<ShrOp>(n);
-  return n.fail("expected the direction LEFT or RIGHT, got '" + direction + "'");
+  return n.fail("expected the direction LEFT or RIGHT, got '" + direction +
+                "'");
 }
 
 LogicalResult where(Node &n) {
@@ -115,7 +112,8 @@ LogicalResult castLike(Node &n) {
 
 LogicalResult isInf(Node &n) {
   Val x = n.in(0);
-  bool negative = n.i("detect_negative", 1), positive = n.i("detect_positive", 1);
+  bool negative = n.i("detect_negative", 1),
+       positive = n.i("detect_positive", 1);
   Val inf = n.make<IsInfOp>(x);
   if (negative && positive)
     return n.result(inf);

@@ -76,8 +76,8 @@ DType toDType(Type type) {
 }
 
 DenseElementsAttr toElementsAttr(MLIRContext &context, const TensorView &view) {
-  auto type = RankedTensorType::get(view.shape(),
-                                    toElementType(context, view.dtype()));
+  auto type =
+      RankedTensorType::get(view.shape(), toElementType(context, view.dtype()));
   int64_t count = view.numElements();
   if (count == 0)
     return DenseElementsAttr::get(type, ArrayRef<Attribute>());
@@ -120,8 +120,27 @@ OwningOpRef<ModuleOp> importOnnx(MLIRContext &context, StringRef path,
       info->unsupported.push_back(message);
     return nullptr;
   }
-  onnx_import::Importer importer(context, **file, options);
-  OwningOpRef<ModuleOp> module = importer.run();
+  // A value that becomes known may bring another one that has to be known; each
+  // round adds one or more, or is the last.
+  OnnxImportOptions known = options;
+  auto run = [&] {
+    auto importer =
+        std::make_unique<onnx_import::Importer>(context, **file, known);
+    OwningOpRef<ModuleOp> module = importer->run();
+    return std::make_pair(std::move(importer), std::move(module));
+  };
+  auto [round, module] = run();
+  while (options.valueOf && !round->valueInputs.empty()) {
+    bool more = false;
+    for (StringRef name : round->valueInputs)
+      if (!known.values.count(name))
+        if (std::optional<DenseElementsAttr> value = options.valueOf(name))
+          more |= known.values.try_emplace(name, *value).second;
+    if (!more)
+      break;
+    std::tie(round, module) = run();
+  }
+  const onnx_import::Importer &importer = *round;
   if (info) {
     for (StringRef name : importer.valueInputs)
       info->valueInputs.push_back(name.str());
@@ -133,7 +152,7 @@ OwningOpRef<ModuleOp> importOnnx(MLIRContext &context, StringRef path,
     }
   }
   if (module)
-    return module;
+    return std::move(module);
   if (importer.problems.empty())
     return nullptr; // the verifier has spoken
   // One error, one note per node; the ops themselves in the first line.

@@ -104,6 +104,9 @@ void Importer::noteValueInputs(Value v) {
     if (auto arg = dyn_cast<BlockArgument>(next)) {
       if (arg.getOwner() == entry && arg.getArgNumber() < inputNames.size())
         valueInputs.insert(inputNames[arg.getArgNumber()]);
+      // In a loop's body: what the loop starts with.
+      else if (Operation *loop = arg.getOwner()->getParentOp())
+        work.append(loop->operand_begin(), loop->operand_end());
       continue;
     }
     // A shape depends on sizes, not on values.
@@ -126,8 +129,8 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
   std::string name = !proto.name().empty() ? proto.name()
                      : proto.output_size() ? proto.output(0)
                                            : std::string();
-  std::string title = domain.empty() ? proto.op_type()
-                                     : domain + "." + proto.op_type();
+  std::string title =
+      domain.empty() ? proto.op_type() : domain + "." + proto.op_type();
   Location loc = NameLoc::get(
       StringAttr::get(&context, name.empty() ? proto.op_type() : name));
   auto missing = [&] {
@@ -157,8 +160,8 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
         (f.domain() == proto.domain() || f.domain() == domain))
       function = &f;
 
-  const OpRow *row = opset < 0 ? nullptr
-                               : findOp(domain, proto.op_type(), opset);
+  const OpRow *row =
+      opset < 0 ? nullptr : findOp(domain, proto.op_type(), opset);
   Node node(*this, scope, b, proto, opset, loc);
   if (function) {
     FailureOr<SmallVector<Value>> results = importFunction(node, *function);
@@ -174,9 +177,9 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
   }
   if (!row) {
     addProblem(loc, title, name,
-               opset < 0 ? "the model imports no operator set of its domain"
-                         : "the op is not supported in operator set " +
-                               Twine(opset));
+               opset < 0
+                   ? "the model imports no operator set of its domain"
+                   : "the op is not supported in operator set " + Twine(opset));
     return missing();
   }
   size_t before = problems.size();
@@ -192,9 +195,9 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
       continue;
     auto it = node.outputs().find(i);
     if (it == node.outputs().end()) {
-      addProblem(loc, title, name, "output number " + Twine(i) + " (" +
-                                       quote(proto.output(i)) +
-                                       ") is not supported");
+      addProblem(loc, title, name,
+                 "output number " + Twine(i) + " (" + quote(proto.output(i)) +
+                     ") is not supported");
       return missing();
     }
     scope.values[proto.output(i)] = it->second;
@@ -272,8 +275,7 @@ Importer::importFunction(Node &call, const onnx::FunctionProto &f) {
   return results;
 }
 
-LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope,
-                                  func::FuncOp main) {
+LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope) {
   std::set<std::string> initialized, dimNames;
   for (const auto &tensor : graph.initializer())
     initialized.insert(tensor.name());
@@ -334,8 +336,7 @@ LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope,
       }
       int64_t known = 1;
       for (int64_t d : shape)
-        if (!ShapedType::isDynamic(d) &&
-            llvm::MulOverflow(known, d, known)) {
+        if (!ShapedType::isDynamic(d) && llvm::MulOverflow(known, d, known)) {
           refuse("declares more elements than memory can hold");
           break;
         }
@@ -344,18 +345,12 @@ LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope,
     }
     auto type = RankedTensorType::get(shape, element);
     Value arg = entry->addArgument(type, loc);
-    unsigned index = inputNames.size();
     inputNames.push_back(input.name());
     SmallVector<NamedAttribute> attrs{
         b.getNamedAttr("lathe.name", b.getStringAttr(input.name()))};
     if (llvm::any_of(shape, ShapedType::isDynamic))
       attrs.push_back(b.getNamedAttr("lathe.dims", b.getArrayAttr(names)));
-    main.setFunctionType(
-        b.getFunctionType(entry->getArgumentTypes(), TypeRange()));
-    if (index == 0)
-      main.setAllArgAttrs(ArrayRef<DictionaryAttr>{b.getDictionaryAttr(attrs)});
-    else
-      main.setArgAttrs(index, attrs);
+    inputAttrs.push_back(b.getDictionaryAttr(attrs));
     if (value != options.values.end()) {
       if (value->second.getType() != type) {
         refuse("its value has another type");
@@ -373,8 +368,8 @@ OwningOpRef<ModuleOp> Importer::run() {
   Location fileLoc = FileLineColLoc::get(&context, file.path(), 0, 0);
   module = ModuleOp::create(fileLoc);
   b.setInsertionPointToEnd(module->getBody());
-  auto main = b.create<func::FuncOp>(fileLoc, "main",
-                                     b.getFunctionType({}, {}));
+  auto main =
+      b.create<func::FuncOp>(fileLoc, "main", b.getFunctionType({}, {}));
   symbols["main"], symbols["main_load"];
   entry = main.addEntryBlock();
   b.setInsertionPointToStart(entry);
@@ -384,7 +379,7 @@ OwningOpRef<ModuleOp> Importer::run() {
   for (const auto &import : file.model().opset_import())
     scope.opsets[import.domain() == "ai.onnx" ? "" : import.domain()] =
         import.version();
-  bool good = succeeded(addInputs(graph, scope, main));
+  bool good = succeeded(addInputs(graph, scope));
   FailureOr<SmallVector<Value>> results = importGraph(graph, scope);
   // What decides a size is known now, after folding.
   module->walk([&](Operation *op) {
@@ -406,13 +401,14 @@ OwningOpRef<ModuleOp> Importer::run() {
   b.setInsertionPointToEnd(entry);
   b.create<func::ReturnOp>(fileLoc, *results);
   SmallVector<Type> types;
-  SmallVector<DictionaryAttr> argAttrs, resultAttrs;
+  SmallVector<DictionaryAttr> resultAttrs;
   for (Value v : *results)
     types.push_back(v.getType());
   for (const auto &output : graph.output())
     resultAttrs.push_back(b.getDictionaryAttr(
         b.getNamedAttr("lathe.name", b.getStringAttr(output.name()))));
   main.setFunctionType(b.getFunctionType(entry->getArgumentTypes(), types));
+  main.setAllArgAttrs(inputAttrs);
   main.setAllResultAttrs(resultAttrs);
   if (failed(verify(*module)))
     return nullptr;

@@ -31,10 +31,11 @@ public:
     Location loc;
   };
   std::vector<Problem> problems;
-  llvm::SetVector<StringRef> valueInputs;
+  llvm::SetVector<StringRef> valueInputs; // views of the model's names
   bool random = false;
 
-  //===--- for the control-flow functions -----------------------------------===//
+  //===--- for the control-flow functions
+  //-----------------------------------===//
   /// Imports the nodes of `graph` at the builder's insertion point, in `scope`
   /// (whose inputs are set). Gives one value per graph output, or failure.
   FailureOr<SmallVector<Value>> importGraph(const onnx::GraphProto &graph,
@@ -54,8 +55,7 @@ public:
 
 private:
   LogicalResult importNode(const onnx::NodeProto &proto, Scope &scope);
-  LogicalResult addInputs(const onnx::GraphProto &graph, Scope &scope,
-                          func::FuncOp main);
+  LogicalResult addInputs(const onnx::GraphProto &graph, Scope &scope);
   void addProblem(Location loc, StringRef op, StringRef name,
                   const Twine &message);
 
@@ -65,6 +65,7 @@ private:
   OwningOpRef<ModuleOp> module;
   Block *entry = nullptr;
   SmallVector<std::string> inputNames; // by argument of @main
+  SmallVector<DictionaryAttr> inputAttrs;
   llvm::StringMap<unsigned> symbols;
   unsigned depth = 0;
   friend class Node;

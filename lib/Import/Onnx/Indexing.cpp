@@ -19,8 +19,7 @@ Val indices(Node &n, Val v) {
 
 LogicalResult gather(Node &n) {
   Val x = n.in(0), at = indices(n, n.in(1));
-  return n.result(
-      n.make<GatherOp>(x, at, n.axis(n.i("axis"), Node::rank(x))));
+  return n.result(n.make<GatherOp>(x, at, n.axis(n.i("axis"), Node::rank(x))));
 }
 LogicalResult gatherElements(Node &n) {
   Val x = n.in(0), at = indices(n, n.in(1));
@@ -106,8 +105,10 @@ LogicalResult reverseSequence(Node &n) {
   for (int64_t i = 0; i < rank; ++i)
     if (i != batch)
       others.push_back(i);
-  Val length = n.unsqueeze(lengths, others), t = n.range(n.dim(x, time), time, rank);
-  Val at = n.select(n.compare(ComparePredicate::lt, t, length), length - 1 - t, t);
+  Val length = n.unsqueeze(lengths, others),
+      t = n.range(n.dim(x, time), time, rank);
+  Val at =
+      n.select(n.compare(ComparePredicate::lt, t, length), length - 1 - t, t);
   return n.result(
       n.make<GatherElementsOp>(x, n.broadcast(at, n.dims(x)), time));
 }

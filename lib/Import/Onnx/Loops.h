@@ -16,9 +16,9 @@ namespace lathe::onnx_import {
 /// the carried values and the slices, and gives the next carried values and
 /// what is stacked. Returns the last carried values, then the stacks; nothing
 /// after a failure.
-SmallVector<Value> scanLoop(Node &n, ValueRange inits, ValueRange inputs,
-                            bool reverse,
-                            function_ref<SmallVector<Value>(ArrayRef<Val>)> step);
+SmallVector<Value>
+scanLoop(Node &n, ValueRange inits, ValueRange inputs, bool reverse,
+         function_ref<SmallVector<Value>(ArrayRef<Val>)> step);
 
 } // namespace lathe::onnx_import
 

@@ -55,8 +55,8 @@ LogicalResult nllLoss(Node &n) {
   Val logs = n.in(0), labels = indexLabels(n, n.in(1));
   if (!n.expectRank(logs, 2, 8, "an input [n, classes, ...]"))
     return failure();
-  return n.result(negativeLogLikelihood(n, logs, labels,
-                                        n.has(2) ? n.in(2) : Value()));
+  return n.result(
+      negativeLogLikelihood(n, logs, labels, n.has(2) ? n.in(2) : Value()));
 }
 
 LogicalResult softmaxCrossEntropy(Node &n) {
@@ -76,8 +76,8 @@ LogicalResult softmaxCrossEntropy(Node &n) {
     }
   }
   Val logs = n.make<LogSoftmaxOp>(scores, 1);
-  n.out(0, negativeLogLikelihood(n, logs, labels,
-                                 n.has(2) ? n.in(2) : Value()));
+  n.out(0,
+        negativeLogLikelihood(n, logs, labels, n.has(2) ? n.in(2) : Value()));
   if (n.wants(1))
     n.out(1, logs);
   return n.status();

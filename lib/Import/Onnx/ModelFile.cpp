@@ -36,7 +36,9 @@ enum class Kind { None, Model, Graph, Node, Attribute, Function, Tensor };
 Kind childKind(Kind kind, uint64_t number) {
   switch (kind) {
   case Kind::Model:
-    return number == 7 ? Kind::Graph : number == 25 ? Kind::Function : Kind::None;
+    return number == 7    ? Kind::Graph
+           : number == 25 ? Kind::Function
+                          : Kind::None;
   case Kind::Graph:
     return number == 1 ? Kind::Node : number == 5 ? Kind::Tensor : Kind::None;
   case Kind::Function:
@@ -112,7 +114,8 @@ public:
             continue;
           if (cut(tag >> 3, payload, out))
             continue;
-        } else if (Kind child = childKind(kind, tag >> 3); child != Kind::None) {
+        } else if (Kind child = childKind(kind, tag >> 3);
+                   child != Kind::None) {
           std::string inner;
           if (!copy(child, payload, inner, depth + 1))
             return false;
@@ -139,7 +142,7 @@ private:
     bool typed = field == kTensorFloatData || field == kTensorDoubleData;
     if ((field != kTensorRawData && !typed) || payload.size() <= kKeepBytes)
       return false;
-    std::string mark = (field == kTensorRawData      ? "r"
+    std::string mark = (field == kTensorRawData     ? "r"
                         : field == kTensorFloatData ? "f"
                                                     : "d") +
                        std::to_string(cuts.size());
@@ -167,8 +170,8 @@ Expected<std::unique_ptr<ModelFile>> ModelFile::open(StringRef path) {
   if (!Scanner(bytes, result->cuts).copy(Kind::Model, bytes, stripped, 0) ||
       stripped.size() > size_t(INT32_MAX) ||
       !result->proto.ParseFromArray(stripped.data(), stripped.size()))
-    return makeError(
-        "{0} is not an ONNX model, or is damaged or cut short", quote(path));
+    return makeError("{0} is not an ONNX model, or is damaged or cut short",
+                     quote(path));
   if (!result->proto.has_graph() || !result->proto.has_ir_version() ||
       result->proto.opset_import_size() == 0)
     return makeError("{0} is not an ONNX model: it has no {1}", quote(path),
@@ -291,8 +294,8 @@ ModelFile::openExternal(StringRef location, std::string &joined) {
   if (entry)
     return entry;
   if (std::error_code ec = sys::fs::real_path(path, real))
-    return makeError("external data {0} cannot be opened: {1}",
-                     quote(joined), ec.message());
+    return makeError("external data {0} cannot be opened: {1}", quote(joined),
+                     ec.message());
   // A symbolic link may point anywhere; what counts is where it ends.
   if (!StringRef(real).starts_with((folder + "/").str()) && folder != "/")
     return refuse("is a link that leaves the model's folder");
@@ -306,12 +309,11 @@ Expected<TensorBytes> ModelFile::locate(const onnx::TensorProto &tensor) {
   TensorBytes result;
   std::optional<DType> type = hostType(tensor.data_type());
   if (!type)
-    return makeError(
-        "element type {0} is not supported",
-        onnx::TensorProto_DataType_IsValid(tensor.data_type())
-            ? onnx::TensorProto_DataType_Name(
-                  onnx::TensorProto_DataType(tensor.data_type()))
-            : "number " + std::to_string(tensor.data_type()));
+    return makeError("element type {0} is not supported",
+                     onnx::TensorProto_DataType_IsValid(tensor.data_type())
+                         ? onnx::TensorProto_DataType_Name(
+                               onnx::TensorProto_DataType(tensor.data_type()))
+                         : "number " + std::to_string(tensor.data_type()));
   if (tensor.has_segment())
     return makeError("tensors in segments are not supported");
   result.dtype = *type;

@@ -11,8 +11,8 @@
 #include "lathe/Support/MappedFile.h"
 #include "lathe/Support/Tensor.h"
 
-#include "llvm/ADT/StringMap.h"
 #include "onnx/onnx_pb.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <memory>
 

@@ -181,10 +181,11 @@ Type Node::elementType(int64_t onnxType) {
 Val Node::constant(DenseElementsAttr value) {
   if (!ok())
     return {this, Value()};
-  return {this, b.create<ConstantOp>(
-                     loc, RankedTensorType::get(value.getType().getShape(),
-                                                value.getElementType()),
-                     value)};
+  return {this,
+          b.create<ConstantOp>(loc,
+                               RankedTensorType::get(value.getType().getShape(),
+                                                     value.getElementType()),
+                               value)};
 }
 
 Val Node::scalar(Type elementType, double value) {
@@ -194,11 +195,11 @@ Val Node::scalar(Type elementType, double value) {
   if (auto type = dyn_cast<FloatType>(elementType))
     attr = FloatAttr::get(type, value);
   else
-    attr = IntegerAttr::get(
-        elementType, APInt(elementType.getIntOrFloatBitWidth(),
-                           uint64_t(int64_t(value)), /*isSigned=*/true));
-  return constant(DenseElementsAttr::get(
-      RankedTensorType::get({}, elementType), ArrayRef<Attribute>(attr)));
+    attr = IntegerAttr::get(elementType,
+                            APInt(elementType.getIntOrFloatBitWidth(),
+                                  uint64_t(int64_t(value)), /*isSigned=*/true));
+  return constant(DenseElementsAttr::get(RankedTensorType::get({}, elementType),
+                                         ArrayRef<Attribute>(attr)));
 }
 
 Val Node::ints(ArrayRef<int64_t> values) {
@@ -416,8 +417,8 @@ Val Node::reshape(Value v, ArrayRef<Dim> list) {
   unsigned open = 0;
   bool copies = false, empty = false;
   for (auto [i, d] : llvm::enumerate(list)) {
-    bool copy = !d.isStatic() && d.source == v && d.index == int64_t(i) &&
-                !d.value;
+    bool copy =
+        !d.isStatic() && d.source == v && d.index == int64_t(i) && !d.value;
     copies |= copy;
     empty |= d.size == 0;
     open += !d.isStatic() && !copy;

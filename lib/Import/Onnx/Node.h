@@ -16,8 +16,8 @@
 
 #include "dialects/Lathe/Lathe.h"
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/StringMap.h"
 #include "onnx/onnx_pb.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <map>
 
@@ -95,7 +95,8 @@ public:
   }
   const std::map<unsigned, Value> &outputs() const { return outputValues; }
 
-  //===--- failure ----------------------------------------------------------===//
+  //===--- failure
+  //----------------------------------------------------------===//
   bool ok() const { return error.empty(); }
   LogicalResult status() const { return success(ok()); }
   /// Remembers the first message: what was expected and what was found.
@@ -109,7 +110,8 @@ public:
   }
   const std::string &message() const { return error; }
 
-  //===--- attributes -------------------------------------------------------===//
+  //===--- attributes
+  //-------------------------------------------------------===//
   const onnx::AttributeProto *attr(StringRef name) const;
   int64_t i(StringRef name, int64_t otherwise = 0) const;
   double f(StringRef name, double otherwise = 0) const;
@@ -120,7 +122,8 @@ public:
   /// A graph-valued attribute, or null and a failure.
   const onnx::GraphProto *graph(StringRef name);
 
-  //===--- types ------------------------------------------------------------===//
+  //===--- types
+  //------------------------------------------------------------===//
   static int64_t rank(Value v);
   /// Static size or kDynamic; 0 for a dim that does not exist.
   static int64_t size(Value v, int64_t i);
@@ -137,7 +140,8 @@ public:
   /// The dialect's type of an ONNX data_type, or a failure and null.
   Type elementType(int64_t onnxType);
 
-  //===--- constants --------------------------------------------------------===//
+  //===--- constants
+  //--------------------------------------------------------===//
   Val constant(DenseElementsAttr value);
   Val scalar(Type elementType, double value);
   Val ints(ArrayRef<int64_t> values); ///< tensor<Nxi64>
@@ -151,7 +155,8 @@ public:
   /// Notes that `v` decides a size, so its graph inputs must be known.
   void needsValue(Value v);
 
-  //===--- sizes ------------------------------------------------------------===//
+  //===--- sizes
+  //------------------------------------------------------------===//
   Dim dim(Value v, int64_t i);
   SmallVector<Dim> dims(Value v);
   Dim product(ArrayRef<Dim> dims);
@@ -163,7 +168,8 @@ public:
   /// 0, 1, ... as i64, along dim `axis` of `rank` dims.
   Val range(const Dim &size, int64_t axis = 0, int64_t rank = 1);
 
-  //===--- ops --------------------------------------------------------------===//
+  //===--- ops
+  //--------------------------------------------------------------===//
   /// Builds OpTy with inferred result types and folds it.
   template <typename OpTy, typename... Args>
   SmallVector<Value> makeAll(unsigned results, Args &&...args) {
@@ -174,8 +180,7 @@ public:
     OpTy::build(b, state, TypeRange(placeholders), std::forward<Args>(args)...);
     return finish(state, results);
   }
-  template <typename OpTy, typename... Args>
-  Val make(Args &&...args) {
+  template <typename OpTy, typename... Args> Val make(Args &&...args) {
     return {this, makeAll<OpTy>(1, std::forward<Args>(args)...).front()};
   }
   Val wrap(Value v) { return {this, v}; }

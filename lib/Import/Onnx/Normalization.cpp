@@ -27,8 +27,8 @@ LogicalResult batchNorm(Node &n) {
   if (!training) {
     auto same = [&](Val v) { return n.convert(v, type); };
     return n.result(n.make<BatchNormOp>(x, same(scale), same(bias), same(mean),
-                                        same(variance),
-                                        llvm::APFloat(epsilon), 1));
+                                        same(variance), llvm::APFloat(epsilon),
+                                        1));
   }
   if (n.opset < 14)
     return n.fail("training form before operator set 14 is not supported");
@@ -76,8 +76,8 @@ LogicalResult groupNorm(Node &n) {
     return n.fail("expected channels that are a multiple of num_groups");
   SmallVector<Dim> dims = n.dims(x);
   Dim rest = n.product(ArrayRef(dims).drop_front(2));
-  Val y = n.reshape(
-      x, {dims[0], Dim(groups), n.product({Dim(c / groups), rest})});
+  Val y =
+      n.reshape(x, {dims[0], Dim(groups), n.product({Dim(c / groups), rest})});
   y = normalize(n, y, 2, n.f("epsilon", 1e-5));
   if (n.opset < 21) { // one scale per group
     y = y * n.perChannel(scale, 1) + n.perChannel(bias, 1);
@@ -128,8 +128,8 @@ LogicalResult lpNorm(Node &n) {
     return n.fail("expected p to be 1 or 2");
   Val norm = p == 1 ? n.sum(abs(x), {axis}) : sqrt(n.sum(x * x, {axis}));
   Val zero = n.scalar(n.elem(x), 0);
-  return n.result(n.select(n.compare(ComparePredicate::eq, norm, zero), zero,
-                           x / norm));
+  return n.result(
+      n.select(n.compare(ComparePredicate::eq, norm, zero), zero, x / norm));
 }
 
 LogicalResult meanVarianceNorm(Node &n) {
@@ -139,8 +139,7 @@ LogicalResult meanVarianceNorm(Node &n) {
     axes = {0, 2, 3};
   axes = n.axes(axes, Node::rank(x));
   Val centered = x - n.mean(x, axes);
-  return n.result(centered /
-                  (sqrt(n.mean(centered * centered, axes)) + 1e-9));
+  return n.result(centered / (sqrt(n.mean(centered * centered, axes)) + 1e-9));
 }
 
 constexpr OpRow rows[] = {

@@ -52,10 +52,10 @@ LogicalResult averagePool(Node &n) {
   if (w.same)
     return n.fail("SAME padding of a mean with a stride needs the input's size "
                   "to be known");
-  return n.result(n.make<AvgPoolOp>(
-      x, w.kernel, w.strides, w.dilations, w.low, w.high,
-      bool(n.i("ceil_mode")), ImageLayout::channels_first,
-      bool(n.i("count_include_pad"))));
+  return n.result(n.make<AvgPoolOp>(x, w.kernel, w.strides, w.dilations, w.low,
+                                    w.high, bool(n.i("ceil_mode")),
+                                    ImageLayout::channels_first,
+                                    bool(n.i("count_include_pad"))));
 }
 
 /// (sum |x|^p)^(1/p) over windows, from the mean times the window's size.
@@ -149,9 +149,9 @@ LogicalResult maxUnpool(Node &n) {
   }
   Val zeros = n.broadcast(n.scalar(n.elem(x), 0), {total});
   Dim count = n.product(n.dims(x));
-  Val y = n.make<ScatterElementsOp>(zeros, n.reshape(indices, {count}),
-                                    n.reshape(x, {count}), 0,
-                                    ScatterMode::assign);
+  Val y =
+      n.make<ScatterElementsOp>(zeros, n.reshape(indices, {count}),
+                                n.reshape(x, {count}), 0, ScatterMode::assign);
   return n.result(n.reshape(y, SmallVector<Dim>(shape.begin(), shape.end())));
 }
 

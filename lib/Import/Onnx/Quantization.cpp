@@ -100,7 +100,8 @@ Val centered(Node &n, Val x, unsigned zero, int64_t fromEnd) {
 Val requantize(Node &n, Val total, Val factor, Val zero) {
   Type type = n.elem(zero), f32 = n.b.getF32Type();
   Range r = range(type);
-  Val y = n.make<RoundOp>(n.convert(total, f32) * factor) + n.convert(zero, f32);
+  Val y =
+      n.make<RoundOp>(n.convert(total, f32) * factor) + n.convert(zero, f32);
   return n.convert(n.clamp(y, r.low, r.high), type);
 }
 
@@ -144,8 +145,8 @@ LogicalResult convInteger(Node &n) {
 LogicalResult qlinearConv(Node &n) {
   Val x = n.in(0), w = n.in(3);
   int64_t spatial = Node::rank(w) - 2;
-  Val total = integerConv(n, centered(n, x, 2, 1),
-                          centered(n, w, 5, spatial + 2));
+  Val total =
+      integerConv(n, centered(n, x, 2, 1), centered(n, w, 5, spatial + 2));
   if (n.has(8))
     total = total + n.perChannel(n.in(8), spatial);
   Val xs = asScalar(n, n.in(1)), ws = asScalar(n, n.in(4)),

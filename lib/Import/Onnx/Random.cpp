@@ -40,8 +40,7 @@ Val draw(Node &n, ArrayRef<int64_t> shape, Type type, bool normal, double a,
                                  APFloat(b));
 }
 
-template <bool normal, bool like>
-LogicalResult random(Node &n) {
+template <bool normal, bool like> LogicalResult random(Node &n) {
   double a = normal ? n.f("mean", 0) : n.f("low", 0);
   double b = normal ? n.f("scale", 1) : n.f("high", 1);
   SmallVector<int64_t> shape = n.ints("shape");

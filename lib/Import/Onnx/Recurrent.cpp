@@ -82,27 +82,28 @@ public:
   /// Runs `step(direction, input part, carried...)` over time; `carried`
   /// states start at input `firstState` and following, or at zero. The first
   /// carried value is the output.
-  LogicalResult run(unsigned states, unsigned firstState,
-                    function_ref<SmallVector<Val>(int64_t, Val, ArrayRef<Val>)>
-                        step) {
+  LogicalResult
+  run(unsigned states, unsigned firstState,
+      function_ref<SmallVector<Val>(int64_t, Val, ArrayRef<Val>)> step) {
     SmallVector<SmallVector<Value>> last(states);
     SmallVector<Value> all;
     Val mask = n.wrap(Value());
     if (n.has(4) && n.ok()) {
       Val lengths = n.unsqueeze(n.convert(n.in(4), n.b.getI64Type()), {0, 2});
-      mask = n.compare(ComparePredicate::lt, n.range(n.dim(x, 0), 0, 3), lengths);
+      mask =
+          n.compare(ComparePredicate::lt, n.range(n.dim(x, 0), 0, 3), lengths);
     }
     for (int64_t d = 0; d < directions && n.ok(); ++d) {
-      Val projected =
-          n.make<LinearOp>(x, part(weight, d), inputBias ? inputBias(d) : Value());
+      Val projected = n.make<LinearOp>(x, part(weight, d),
+                                       inputBias ? inputBias(d) : Value());
       SmallVector<Value> inits, inputs{projected};
       if (mask)
         inputs.push_back(mask);
       for (unsigned s = 0; s < states; ++s)
         inits.push_back(initial(firstState + s, d));
       bool reverse = d == 1 || backward;
-      auto results = scanLoop(
-          n, inits, inputs, reverse, [&](ArrayRef<Val> args) {
+      auto results =
+          scanLoop(n, inits, inputs, reverse, [&](ArrayRef<Val> args) {
             SmallVector<Val> next = step(d, args[states], args);
             Val zero = n.scalar(n.elem(x), 0);
             SmallVector<Value> out;
@@ -198,9 +199,10 @@ private:
                        : name == "HardSigmoid" ? 0.2
                                                : 1.0);
       if (name == "Affine" || name == "ScaledTanh" || name == "HardSigmoid")
-        f.beta = take(betas, b, name == "HardSigmoid" ? 0.5
-                                : name == "Affine"    ? 0.0
-                                                      : 1.0);
+        f.beta = take(betas, b,
+                      name == "HardSigmoid" ? 0.5
+                      : name == "Affine"    ? 0.0
+                                            : 1.0);
       activations.push_back(f);
     }
   }
@@ -238,8 +240,9 @@ LogicalResult gru(Node &n) {
     Val h = s[0];
     auto f = r.activation(d, 0);
     auto g = r.activation(d, 1);
-    Val zr = f(r.clipped(r.gate(in, 0, 2) +
-                         n.make<LinearOp>(h, r.recurrentRows(d, 0, 2), Value())));
+    Val zr =
+        f(r.clipped(r.gate(in, 0, 2) +
+                    n.make<LinearOp>(h, r.recurrentRows(d, 0, 2), Value())));
     Val z = r.gate(zr, 0), reset = r.gate(zr, 1);
     Val rows = r.recurrentRows(d, 2, 1), candidate;
     if (biasInside) {

@@ -28,10 +28,9 @@ Axes readAxes(Node &n, Val x, int64_t inputSince) {
   else if (n.has(1))
     list = n.requireInts(1, "its axes");
   result.axes = n.axes(list, Node::rank(x));
-  result.nothing =
-      (result.axes.empty() && n.opset >= inputSince &&
-       n.i("noop_with_empty_axes")) ||
-      Node::rank(x) == 0;
+  result.nothing = (result.axes.empty() && n.opset >= inputSince &&
+                    n.i("noop_with_empty_axes")) ||
+                   Node::rank(x) == 0;
   return result;
 }
 
@@ -49,8 +48,7 @@ LogicalResult reduce(Node &n, function_ref<Val(Val)> before = {},
     x = after(x);
   return n.result(x);
 }
-template <typename OpTy, int64_t since = 18>
-LogicalResult plain(Node &n) {
+template <typename OpTy, int64_t since = 18> LogicalResult plain(Node &n) {
   return reduce<OpTy, since>(n);
 }
 
@@ -91,8 +89,7 @@ LogicalResult logSumExp(Node &n) {
 }
 
 /// Booleans reduce like numbers: any and all.
-template <typename OpTy>
-LogicalResult argReduce(Node &n) {
+template <typename OpTy> LogicalResult argReduce(Node &n) {
   Val x = n.in(0);
   int64_t axis = n.axis(n.i("axis"), Node::rank(x));
   return n.result(n.make<OpTy>(x, axis, bool(n.i("keepdims", 1)),

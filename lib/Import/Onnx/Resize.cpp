@@ -78,8 +78,7 @@ LogicalResult resizeOp(Node &n) {
   if (axes.empty())
     for (int64_t i = 0; i < rank; ++i)
       axes.push_back(i);
-  std::string coordinates =
-      n.s("coordinate_transformation_mode", "half_pixel");
+  std::string coordinates = n.s("coordinate_transformation_mode", "half_pixel");
   ArrayRef<int64_t> shape = n.type(x).getShape();
   SmallVector<double> ones(rank, 1);
   bool bySize = n.has(3);
@@ -96,7 +95,7 @@ LogicalResult resizeOp(Node &n) {
           return n.fail("keep_aspect_ratio_policy needs the input's size to be "
                         "known");
         double s = double(t.sizes[i]) / shape[axis];
-        scale = i == 0 ? s
+        scale = i == 0                   ? s
                 : policy == "not_larger" ? std::min(scale, s)
                                          : std::max(scale, s);
       }
@@ -156,11 +155,12 @@ LogicalResult resizeOp(Node &n) {
 LogicalResult upsample(Node &n) {
   Val x = n.in(0);
   Target t;
-  t.scales = n.opset < 9 ? n.floats("scales") : n.requireFloats(1, "its scales");
+  t.scales =
+      n.opset < 9 ? n.floats("scales") : n.requireFloats(1, "its scales");
   if (n.ok() && int64_t(t.scales.size()) != Node::rank(x))
     return n.fail("expected one scale per dim");
-  return n.result(resize(n, x, t, n.s("mode", "nearest"), "asymmetric",
-                         "floor"));
+  return n.result(
+      resize(n, x, t, n.s("mode", "nearest"), "asymmetric", "floor"));
 }
 
 constexpr OpRow rows[] = {

@@ -47,8 +47,7 @@ LogicalResult constantOfShape(Node &n) {
   Val zero = n.scalar(n.b.getF32Type(), 0);
   if (const auto *a = n.attr("value")) {
     std::string error;
-    FailureOr<Value> v =
-        n.importer.tensorValue(a->t(), "", n.b, n.loc, error);
+    FailureOr<Value> v = n.importer.tensorValue(a->t(), "", n.b, n.loc, error);
     if (failed(v))
       return n.fail(error);
     zero = n.reshape(*v, ArrayRef<Dim>());
@@ -59,7 +58,8 @@ LogicalResult constantOfShape(Node &n) {
       return n.fail("a size is negative");
     return n.result(n.make<BroadcastOp>(zero, *sizes));
   }
-  return n.result(n.make<DynamicBroadcastOp>(zero, n.convert(shape, n.b.getI64Type())));
+  return n.result(
+      n.make<DynamicBroadcastOp>(zero, n.convert(shape, n.b.getI64Type())));
 }
 
 LogicalResult reshape(Node &n) {
@@ -151,8 +151,7 @@ LogicalResult sliceAttributes(Node &n) {
   Val x = n.in(0);
   SmallVector<int64_t> axes = n.ints("axes"), starts = n.ints("starts");
   SmallVector<int64_t> steps(starts.size(), 1);
-  return n.result(
-      n.make<SliceOp>(x, starts, n.ints("ends"), axes, steps));
+  return n.result(n.make<SliceOp>(x, starts, n.ints("ends"), axes, steps));
 }
 LogicalResult slice(Node &n) {
   Val x = n.in(0), starts = n.in(1), ends = n.in(2);
@@ -271,8 +270,7 @@ LogicalResult centerCropPad(Node &n) {
     low[axis] = more >= 0 ? more / 2 : -((-more) / 2);
     high[axis] = more - low[axis];
   }
-  return n.result(
-      n.make<PadOp>(x, Value(), low, high, PadMode::constant));
+  return n.result(n.make<PadOp>(x, Value(), low, high, PadMode::constant));
 }
 
 LogicalResult depthToSpace(Node &n) {
@@ -307,8 +305,8 @@ LogicalResult spaceToDepth(Node &n) {
   Val y = n.reshape(x, {batch, Dim(c), Dim(h / block), Dim(block),
                         Dim(w / block), Dim(block)});
   y = n.transpose(y, {0, 3, 5, 1, 2, 4});
-  return n.result(n.reshape(y, {batch, Dim(c * block * block), Dim(h / block),
-                                Dim(w / block)}));
+  return n.result(n.reshape(
+      y, {batch, Dim(c * block * block), Dim(h / block), Dim(w / block)}));
 }
 
 LogicalResult rangeOp(Node &n) {
@@ -332,9 +330,8 @@ LogicalResult trilu(Node &n) {
     return failure();
   Val k = n.has(1) ? n.reshape(n.in(1), ArrayRef<Dim>())
                    : n.scalar(n.b.getI64Type(), 0);
-  Val keep = diagonalMask(n, x, k,
-                          n.i("upper", 1) ? ComparePredicate::ge
-                                          : ComparePredicate::le);
+  Val keep = diagonalMask(
+      n, x, k, n.i("upper", 1) ? ComparePredicate::ge : ComparePredicate::le);
   return n.result(n.select(keep, x, n.scalar(n.elem(x), 0)));
 }
 LogicalResult eyeLike(Node &n) {

@@ -37,9 +37,7 @@ LogicalResult window(Node &n, double a, double b, double c) {
   return n.result(n.convert(y, type));
 }
 LogicalResult hann(Node &n) { return window(n, 0.5, 0.5, 0); }
-LogicalResult hamming(Node &n) {
-  return window(n, 25.0 / 46, 21.0 / 46, 0);
-}
+LogicalResult hamming(Node &n) { return window(n, 25.0 / 46, 21.0 / 46, 0); }
 LogicalResult blackman(Node &n) { return window(n, 0.42, 0.5, 0.08); }
 
 /// cos and sin of 2 pi j k / length, [rows, columns], computed here.
@@ -163,9 +161,9 @@ LogicalResult det(Node &n) {
   SmallVector<SmallVector<Val>> m(size);
   for (int64_t r = 0; r < size; ++r)
     for (int64_t c = 0; c < size; ++c)
-      m[r].push_back(n.squeeze(
-          n.slice(n.slice(x, rank - 2, r, r + 1), rank - 1, c, c + 1),
-          {rank - 2, rank - 1}));
+      m[r].push_back(
+          n.squeeze(n.slice(n.slice(x, rank - 2, r, r + 1), rank - 1, c, c + 1),
+                    {rank - 2, rank - 1}));
   return n.result(determinant(n, m));
 }
 

@@ -45,8 +45,7 @@ LogicalResult adam(Node &n) {
   double alpha = n.f("alpha", 0.9), beta = n.f("beta", 0.999);
   // The bias correction applies from the first step on, not at step 0.
   Type type = n.elem(rate);
-  Val corrected = rate *
-                  sqrt(1 - n.make<PowOp>(n.scalar(type, beta), step)) /
+  Val corrected = rate * sqrt(1 - n.make<PowOp>(n.scalar(type, beta), step)) /
                   (1 - n.make<PowOp>(n.scalar(type, alpha), step));
   rate = n.select(greater(step, 0), corrected, rate);
   return forEachTensor(n, 2, [&](Val x, Val g, ArrayRef<Val> s) {
@@ -63,8 +62,8 @@ LogicalResult momentum(Node &n) {
   bool nesterov = n.s("mode") == "nesterov";
   // The first step takes the gradient whole.
   Type type = n.elem(rate);
-  Val share = n.select(greater(step, 0), n.scalar(type, beta),
-                       n.scalar(type, 1));
+  Val share =
+      n.select(greater(step, 0), n.scalar(type, beta), n.scalar(type, 1));
   return forEachTensor(n, 1, [&](Val x, Val g, ArrayRef<Val> s) {
     Val v = s[0] * alpha + share * g;
     Val change = nesterov ? g + v * alpha : v;

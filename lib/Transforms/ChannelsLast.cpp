@@ -57,11 +57,13 @@ class ChannelsLast : public lathe::impl::ChannelsLastBase<ChannelsLast> {
     SmallVector<Operation *> worklist;
     getOperation()->walk<WalkOrder::PreOrder>(
         [&](Operation *op) { worklist.push_back(op); });
-    SmallVector<Operation *> converted;
+    SmallVector<Operation *> converted, transposesBefore;
     for (Operation *op : worklist)
       if (convert(op)) {
         converted.push_back(op);
         ++numConverted;
+      } else if (isa<TransposeOp>(op)) {
+        transposesBefore.push_back(op);
       }
     for (Operation *op : llvm::reverse(converted)) {
       for (Value result : op->getResults())
@@ -69,6 +71,10 @@ class ChannelsLast : public lathe::impl::ChannelsLastBase<ChannelsLast> {
           result.replaceAllUsesWith(makeOriginal(result));
       op->erase();
     }
+    // The model's own transposes, where twins have made them useless.
+    for (Operation *op : llvm::reverse(transposesBefore))
+      if (op->use_empty())
+        op->erase();
   }
 
   /// Some product over images would rather have its channels last.

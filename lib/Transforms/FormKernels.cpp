@@ -187,7 +187,8 @@ void FormKernels::formKernels(Block &block) {
                 !producer->hasTrait<OpTrait::ConstantLike>() &&
                 !isa<GetParameterOp>(producer))
               edges.push_back({unit.group, producer, op, /*isBefore=*/true});
-        for (Operation *user : op->getUsers())
+        SmallVector<Operation *> users(op->user_begin(), op->user_end());
+        for (Operation *user : llvm::reverse(users))
           if (user->getBlock() == &block &&
               groups.getGroup(user) != unit.group &&
               !user->hasTrait<OpTrait::IsTerminator>())

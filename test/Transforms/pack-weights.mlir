@@ -1,0 +1,102 @@
+// RUN: lathe-opt %s --lathe-pack-weights --split-input-file | FileCheck %s
+
+lathe.parameter @w : tensor<16x8xf32>
+lathe.parameter @b : tensor<16xf32>
+lathe.parameter @m : tensor<8x5xf32>
+lathe.parameter @half : tensor<16x8xf16>
+
+// CHECK-LABEL: func.func @linear
+// CHECK: %[[P:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+// CHECK: %[[Y:.*]] = lathe.packed_matmul %{{.*}}, %[[P]] {n = 16 : i64}
+// CHECK: lathe.add %[[Y]], %{{.*}} : (tensor<2x4x16xf32>, tensor<16xf32>)
+func.func @linear(%x: tensor<2x4x8xf32>) -> tensor<2x4x16xf32> {
+  %w = lathe.get_parameter @w : tensor<16x8xf32>
+  %b = lathe.get_parameter @b : tensor<16xf32>
+  %0 = lathe.linear %x, %w, %b : (tensor<2x4x8xf32>, tensor<16x8xf32>, tensor<16xf32>) -> tensor<2x4x16xf32>
+  return %0 : tensor<2x4x16xf32>
+}
+
+// CHECK-LABEL: func.func @matmul
+// CHECK: %[[P:.*]] = lathe.pack %{{[^{]*}} : (tensor<8x5xf32>) -> tensor<1x8x32xf32>
+// CHECK: lathe.packed_matmul %{{.*}}, %[[P]] {n = 5 : i64}
+func.func @matmul(%x: tensor<3x4x8xf32>) -> tensor<3x4x5xf32> {
+  %m = lathe.get_parameter @m : tensor<8x5xf32>
+  %0 = lathe.matmul %x, %m : (tensor<3x4x8xf32>, tensor<8x5xf32>) -> tensor<3x4x5xf32>
+  return %0 : tensor<3x4x5xf32>
+}
+
+// Refused: computed at run time; 16-bit; transposed on the left.
+// CHECK-LABEL: func.func @refused
+// CHECK-NOT: lathe.pack
+// CHECK: lathe.linear
+// CHECK: lathe.linear
+// CHECK: lathe.matmul
+func.func @refused(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %h: tensor<4x8xf16>, %t: tensor<8x4xf32>) -> (tensor<4x16xf32>, tensor<4x16xf16>, tensor<4x5xf32>) {
+  %half = lathe.get_parameter @half : tensor<16x8xf16>
+  %m = lathe.get_parameter @m : tensor<8x5xf32>
+  %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %1 = lathe.linear %h, %half : (tensor<4x8xf16>, tensor<16x8xf16>) -> tensor<4x16xf16>
+  %2 = lathe.matmul %t, %m {transpose_lhs} : (tensor<8x4xf32>, tensor<8x5xf32>) -> tensor<4x5xf32>
+  return %0, %1, %2 : tensor<4x16xf32>, tensor<4x16xf16>, tensor<4x5xf32>
+}
+
+// -----
+
+lathe.parameter @f : tensor<16x3x3x3xf32>
+lathe.parameter @b : tensor<16xf32>
+lathe.parameter @one : tensor<16x3x1x1xf32>
+lathe.parameter @depthwise : tensor<3x1x3x3xf32>
+
+// Padding stands before, the filter's columns run as the input lies.
+// CHECK-LABEL: func.func @conv
+// CHECK: %[[T:.*]] = lathe.transpose %{{.*}} {permutation = array<i64: 0, 2, 3, 1>}
+// CHECK: %[[R:.*]] = lathe.reshape %[[T]] {shape = array<i64: 16, 27>}
+// CHECK: %[[P:.*]] = lathe.pack %[[R]] {transposed} : (tensor<16x27xf32>) -> tensor<1x27x32xf32>
+// CHECK: %[[X:.*]] = lathe.pad %{{.*}} {high = array<i64: 0, 0, 1, 0>, low = array<i64: 0, 1, 1, 0>}
+// CHECK: %[[Y:.*]] = lathe.packed_conv %[[X]], %[[P]] {{{.*}}kernel = array<i64: 3, 3>, out_channels = 16 : i64, strides = array<i64: 2, 2>}
+// CHECK: lathe.add %[[Y]], %{{.*}} : (tensor<1x4x4x16xf32>, tensor<16xf32>)
+func.func @conv(%x: tensor<1x8x8x3xf32>) -> tensor<1x4x4x16xf32> {
+  %f = lathe.get_parameter @f : tensor<16x3x3x3xf32>
+  %b = lathe.get_parameter @b : tensor<16xf32>
+  %0 = lathe.conv %x, %f, %b {layout = 1 : i32, strides = array<i64: 2, 2>, pad_low = array<i64: 1, 1>, pad_high = array<i64: 0, 1>} : (tensor<1x8x8x3xf32>, tensor<16x3x3x3xf32>, tensor<16xf32>) -> tensor<1x4x4x16xf32>
+  return %0 : tensor<1x4x4x16xf32>
+}
+
+// CHECK-LABEL: func.func @pointwise
+// CHECK: lathe.pack
+// CHECK: lathe.packed_matmul %{{.*}} {n = 16 : i64} : (tensor<1x8x8x3xf32>, tensor<1x3x32xf32>) -> tensor<1x8x8x16xf32>
+func.func @pointwise(%x: tensor<1x8x8x3xf32>) -> tensor<1x8x8x16xf32> {
+  %f = lathe.get_parameter @one : tensor<16x3x1x1xf32>
+  %0 = lathe.conv %x, %f {layout = 1 : i32} : (tensor<1x8x8x3xf32>, tensor<16x3x1x1xf32>) -> tensor<1x8x8x16xf32>
+  return %0 : tensor<1x8x8x16xf32>
+}
+
+// Refused: groups; channels first.
+// CHECK-LABEL: func.func @refused_conv
+// CHECK-NOT: lathe.pack
+// CHECK: lathe.conv
+// CHECK: lathe.conv
+func.func @refused_conv(%x: tensor<1x8x8x3xf32>, %z: tensor<1x3x8x8xf32>) -> (tensor<1x6x6x3xf32>, tensor<1x16x8x8xf32>) {
+  %d = lathe.get_parameter @depthwise : tensor<3x1x3x3xf32>
+  %f = lathe.get_parameter @one : tensor<16x3x1x1xf32>
+  %0 = lathe.conv %x, %d {layout = 1 : i32, groups = 3 : i64} : (tensor<1x8x8x3xf32>, tensor<3x1x3x3xf32>) -> tensor<1x6x6x3xf32>
+  %1 = lathe.conv %z, %f : (tensor<1x3x8x8xf32>, tensor<16x3x1x1xf32>) -> tensor<1x16x8x8xf32>
+  return %0, %1 : tensor<1x6x6x3xf32>, tensor<1x16x8x8xf32>
+}
+
+// -----
+
+// The slice of a stacked parameter counts as known.
+// CHECK-LABEL: func.func @stacked
+// CHECK: lathe.scan
+// CHECK: lathe.pack %{{.*}} {transposed} : (tensor<8x8xf32>) -> tensor<1x8x32xf32>
+// CHECK: lathe.packed_matmul
+lathe.parameter @w : tensor<3x8x8xf32>
+func.func @stacked(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = lathe.get_parameter @w : tensor<3x8x8xf32>
+  %y = lathe.scan init(%h = %x) inputs(%wi = %w) : (tensor<4x8xf32>, tensor<3x8x8xf32>) -> tensor<4x8xf32> {
+    %0 = lathe.linear %h, %wi : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+    lathe.yield %0 : tensor<4x8xf32>
+  }
+  return %y : tensor<4x8xf32>
+}

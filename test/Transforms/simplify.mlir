@@ -1,0 +1,56 @@
+// RUN: lathe-opt %s --lathe-simplify | FileCheck %s
+
+// CHECK-LABEL: func.func @negations
+// CHECK-DAG: %[[S:.*]] = lathe.sub %arg0, %arg1
+// CHECK-DAG: %[[A:.*]] = lathe.add %arg0, %arg1
+// CHECK: return %[[S]], %[[A]]
+func.func @negations(%x: tensor<4xf32>, %y: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %0 = lathe.neg %y : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = lathe.add %0, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %2 = lathe.sub %x, %0 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %1, %2 : tensor<4xf32>, tensor<4xf32>
+}
+
+// CHECK-LABEL: func.func @implied_broadcast
+// CHECK-NEXT: lathe.add %arg0, %arg1 : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<4x8xf32>
+func.func @implied_broadcast(%x: tensor<4x8xf32>, %b: tensor<8xf32>) -> tensor<4x8xf32> {
+  %0 = lathe.broadcast %b {shape = array<i64: 4, 8>} : (tensor<8xf32>) -> tensor<4x8xf32>
+  %1 = lathe.add %x, %0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+
+// Refused: without the broadcast the result would have another shape.
+// CHECK-LABEL: func.func @needed_broadcast
+// CHECK: lathe.broadcast
+func.func @needed_broadcast(%x: tensor<1x8xf32>, %b: tensor<8xf32>) -> tensor<4x8xf32> {
+  %0 = lathe.broadcast %b {shape = array<i64: 4, 8>} : (tensor<8xf32>) -> tensor<4x8xf32>
+  %1 = lathe.add %x, %0 : (tensor<1x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+
+// CHECK-LABEL: func.func @keep_dims
+// CHECK-NEXT: %[[S:.*]] = lathe.reduce_sum %arg0 {axes = array<i64: 1>, keepdims = true}
+// CHECK-NEXT: lathe.div %arg0, %[[S]]
+func.func @keep_dims(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %0 = lathe.reduce_sum %x {axes = array<i64: 1>} : (tensor<4x8xf32>) -> tensor<4xf32>
+  %1 = lathe.reshape %0 {shape = array<i64: 4, 1>} : (tensor<4xf32>) -> tensor<4x1xf32>
+  %2 = lathe.div %x, %1 : (tensor<4x8xf32>, tensor<4x1xf32>) -> tensor<4x8xf32>
+  return %2 : tensor<4x8xf32>
+}
+
+// Refused: the dim comes back in another place.
+// CHECK-LABEL: func.func @other_place
+// CHECK: lathe.reshape
+func.func @other_place(%x: tensor<4x8xf32>) -> tensor<1x4xf32> {
+  %0 = lathe.reduce_sum %x {axes = array<i64: 1>} : (tensor<4x8xf32>) -> tensor<4xf32>
+  %1 = lathe.reshape %0 {shape = array<i64: 1, 4>} : (tensor<4xf32>) -> tensor<1x4xf32>
+  return %1 : tensor<1x4xf32>
+}
+
+// CHECK-LABEL: func.func @transposed_product
+// CHECK-NEXT: lathe.matmul %arg0, %arg1 {transpose_rhs} : (tensor<2x4x8xf32>, tensor<2x5x8xf32>)
+func.func @transposed_product(%x: tensor<2x4x8xf32>, %y: tensor<2x5x8xf32>) -> tensor<2x4x5xf32> {
+  %0 = lathe.transpose %y {permutation = array<i64: 0, 2, 1>} : (tensor<2x5x8xf32>) -> tensor<2x8x5xf32>
+  %1 = lathe.matmul %x, %0 : (tensor<2x4x8xf32>, tensor<2x8x5xf32>) -> tensor<2x4x5xf32>
+  return %1 : tensor<2x4x5xf32>
+}

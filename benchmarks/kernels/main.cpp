@@ -38,11 +38,15 @@ int main(int argc, char **argv) {
   if (!check) {
     if (wanted("contraction"))
       benchContraction(harness);
+    if (wanted("attention"))
+      benchAttention(harness);
     return 0;
   }
   Checker checker;
   if (wanted("contraction"))
     checkContraction(harness, checker);
+  if (wanted("attention"))
+    checkAttention(harness, checker);
   llvm::outs() << "kernel-bench: " << checker.passed << " passed, "
                << checker.failed << " failed\n";
   return checker.failed != 0;

@@ -44,6 +44,7 @@ struct Job {
 /// In the order they are tried; the last takes whatever lowers to linalg.
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
+      {"attention", scheduleAttention},
       {"contraction", scheduleContraction},
       {"opaque", scheduleOpaque},
   };

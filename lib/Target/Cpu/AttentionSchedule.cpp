@@ -1,0 +1,508 @@
+//===- AttentionSchedule.cpp - Attention in blocks, online softmax
+//---------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A work item is one block of queries of one head. Queries stand along vector
+// lanes: with Q^T packed once per item, scores are computed transposed, keys as
+// rows of the microkernel straight from where they lie, so that the softmax
+// over keys is vertical arithmetic, and its result is the broadcast side of the
+// second product, whose other side are the values where they lie. Keys come in
+// blocks; running maxima and sums are corrected from block to block (Milakov,
+// Gimelshein: "Online normalizer calculation for softmax", 2018).
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "MicroKernel.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include <cmath>
+
+using namespace lathe;
+using namespace lathe::cpu;
+
+namespace {
+/// A [batch, head, row, column] operand.
+struct Operand {
+  unsigned argument = 0;
+  int64_t offset = 0;
+  SmallVector<Factor> batch, head;
+  SmallVector<Factor> row, column;
+};
+
+struct Attention {
+  int64_t batch, heads, groups, queries, keys, depth, width;
+  Operand q, k, v;
+  std::optional<Operand> mask;
+  bool floatMask = false, causal = false;
+  double scale;
+};
+
+class AttentionEmitter {
+public:
+  AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
+                   const Attention &a, const Epilogue &epilogue,
+                   const CpuFeatures &features)
+      : b(b), frame(frame), a(a), epilogue(epilogue), features(features),
+        lanes(features.vectorWidth),
+        vectors(a.queries <= features.vectorWidth ? 1 : 2),
+        block(vectors * lanes), valueVectors(llvm::divideCeil(a.width, lanes)),
+        vector(VectorType::get(lanes, b.getF32Type())) {}
+
+  int64_t emit();
+
+private:
+  /// The item at hand.
+  struct Item {
+    Value batch, head, firstQuery, numQueries;
+    Value keyBase, valueBase;
+    SmallVector<Value> lanesValid;
+  };
+
+  void emitItem(Value item);
+  void emitKeyBlock(const Item &item, Value firstKey, int64_t keys, bool first);
+  SmallVector<Value> emitScores(const Item &item, Value firstKey, int64_t keys);
+  Value emitVisible(const Item &item, Value score, Value key, int64_t v);
+  void emitSoftmax(int64_t keys, ArrayRef<Value> blockMax, bool first);
+  void emitValues(const Item &item, Value firstKey, int64_t keys, bool first);
+  void emitResult(const Item &item);
+
+  Value constant(double value) {
+    return b.create<arith::ConstantOp>(
+        vector, DenseElementsAttr::get(vector, float(value)));
+  }
+  Value load(Value buffer, Value index) {
+    return b.create<vector::LoadOp>(vector, buffer, index);
+  }
+  Value load(Value buffer, int64_t index) {
+    return load(buffer, indexConstant(b, index));
+  }
+  void store(Value value, Value buffer, Value index) {
+    b.create<vector::StoreOp>(value, buffer, index);
+  }
+  void store(Value value, Value buffer, int64_t index) {
+    store(value, buffer, indexConstant(b, index));
+  }
+  Value splat(Value buffer, Value index) {
+    Value element = b.create<memref::LoadOp>(buffer, index);
+    return b.create<vector::BroadcastOp>(vector, element);
+  }
+  static int64_t stride(ArrayRef<Factor> factors) {
+    return factors.empty() ? 0 : factors[0].stride;
+  }
+
+  ImplicitLocOpBuilder &b;
+  KernelFrame &frame;
+  const Attention &a;
+  const Epilogue &epilogue;
+  const CpuFeatures &features;
+  int64_t lanes, vectors, block, valueVectors;
+  VectorType vector;
+  Tiling queryBlocks, keyBlocks;
+  /// Q^T [depth][block], scores and then weights [keys of a block][block], the
+  /// result so far [block][valueVectors * lanes], and one number per query.
+  Value packed, scores, sums, maxima, totals, corrections;
+};
+} // namespace
+
+int64_t AttentionEmitter::emit() {
+  int64_t heads = a.batch * a.heads;
+  queryBlocks = Tiling::balanced(a.queries, block);
+  keyBlocks = Tiling::balanced(a.keys, 256);
+  if (heads * queryBlocks.count == 0 || a.width == 0)
+    return 0;
+  packed = frame.allocate(b, std::max<int64_t>(a.depth, 1) * block);
+  scores = frame.allocate(b, std::max<int64_t>(keyBlocks.big, 1) * block);
+  sums = frame.allocate(b, block * valueVectors * lanes);
+  maxima = frame.allocate(b, block);
+  totals = frame.allocate(b, block);
+  corrections = frame.allocate(b, block);
+  emitFor(b, frame.begin, frame.end, 1, [&](Value item) { emitItem(item); });
+  return heads * queryBlocks.count;
+}
+
+void AttentionEmitter::emitItem(Value index) {
+  Item item;
+  Value queryBlock = remIndex(b, index, queryBlocks.count);
+  Value rest = divIndex(b, index, queryBlocks.count);
+  item.head = remIndex(b, rest, a.heads);
+  item.batch = divIndex(b, rest, a.heads);
+  item.firstQuery = queryBlocks.emitStart(b, queryBlock);
+  item.numQueries = indexConstant(b, queryBlocks.big);
+  if (!queryBlocks.isUniform())
+    item.numQueries = b.create<arith::SelectOp>(
+        lessThan(b, queryBlock, indexConstant(b, queryBlocks.numBig)),
+        item.numQueries, indexConstant(b, queryBlocks.big - 1));
+  for (int64_t v = 0; v < vectors; ++v)
+    item.lanesValid.push_back(
+        emitMask(b, addIndex(b, item.numQueries, -v * lanes), lanes));
+  Value group = divIndex(b, item.head, a.heads / a.groups);
+  auto base = [&](const Operand &operand, Value head) {
+    return addIndex(b,
+                    addIndex(b, emitOffset(b, operand.batch, item.batch),
+                             emitOffset(b, operand.head, head)),
+                    operand.offset);
+  };
+  item.keyBase = base(a.k, group);
+  item.valueBase = base(a.v, group);
+
+  PanelCopy copy;
+  copy.source = frame.inputs[a.q.argument];
+  copy.index = addIndex(b, base(a.q, item.head),
+                        mulIndex(b, item.firstQuery, stride(a.q.row)));
+  copy.kStride = stride(a.q.column);
+  copy.columnStride = stride(a.q.row);
+  copy.depth = a.depth;
+  copy.columns = block;
+  copy.width = lanes;
+  copy.validColumns = item.numQueries;
+  copy.panel = packed;
+  copy.panelStride = block;
+  copy.scale = b.create<arith::ConstantOp>(b.getF32FloatAttr(a.scale));
+  copy.emit(b);
+
+  if (keyBlocks.count == 1 && !a.causal) {
+    emitKeyBlock(item, indexConstant(b, 0), a.keys, /*first=*/true);
+  } else {
+    for (int64_t v = 0; v < vectors; ++v) {
+      store(constant(-std::numeric_limits<float>::max()), maxima, v * lanes);
+      store(constant(0), totals, v * lanes);
+    }
+    emitFor(b, indexConstant(b, 0),
+            indexConstant(b, block * valueVectors * lanes), lanes,
+            [&](Value i) { store(constant(0), sums, i); });
+    emitFor(b, indexConstant(b, 0), indexConstant(b, keyBlocks.count), 1,
+            [&](Value keyBlock) {
+              Value firstKey = keyBlocks.emitStart(b, keyBlock);
+              auto body = [&] {
+                keyBlocks.emitSwitch(b, keyBlock, [&](int64_t keys) {
+                  emitKeyBlock(item, firstKey, keys, /*first=*/false);
+                });
+              };
+              if (!a.causal)
+                return body();
+              // Blocks that none of these queries may see are left out.
+              Value end =
+                  addIndex(b, addIndex(b, item.firstQuery, item.numQueries),
+                           a.keys - a.queries);
+              emitIf(b, lessThan(b, firstKey, end), body);
+            });
+  }
+  emitResult(item);
+}
+
+void AttentionEmitter::emitKeyBlock(const Item &item, Value firstKey,
+                                    int64_t keys, bool first) {
+  SmallVector<Value> blockMax = emitScores(item, firstKey, keys);
+  emitSoftmax(keys, blockMax, first);
+  emitValues(item, firstKey, keys, first);
+}
+
+/// Writes the scores of `keys` keys; returns their maxima per query.
+SmallVector<Value> AttentionEmitter::emitScores(const Item &item,
+                                                Value firstKey, int64_t keys) {
+  Tiling tiles = Tiling::balanced(keys, getLargestRows(features, vectors));
+  SmallVector<Value> maximum(vectors,
+                             constant(-std::numeric_limits<float>::max()));
+  auto emitTiles = [&](int64_t begin, int64_t end, int64_t rows) {
+    if (begin == end)
+      return;
+    maximum = emitFor(
+        b, indexConstant(b, begin), indexConstant(b, end), 1, maximum,
+        [&](Value tile, ValueRange carried) {
+          SmallVector<Value> next(carried);
+          Value row = tiles.emitStart(b, tile);
+          Value key = addIndex(b, firstKey, row);
+          Product product;
+          product.width = lanes;
+          product.depth = a.depth;
+          product.setUniform(rows, stride(a.k.row), vectors);
+          product.a = frame.inputs[a.k.argument];
+          product.aIndex =
+              addIndex(b, item.keyBase, mulIndex(b, key, stride(a.k.row)));
+          product.aStep = stride(a.k.column);
+          product.b = packed;
+          product.bIndex = indexConstant(b, 0);
+          product.bStep = block;
+          SmallVector<Value> result = product.emit(b, product.emitZeros(b));
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t v = 0; v < vectors; ++v) {
+              Value score = emitVisible(item, result[r * vectors + v],
+                                        addIndex(b, key, r), v);
+              next[v] = b.create<arith::MaxNumFOp>(next[v], score);
+              Value at = mulIndex(b, addIndex(b, row, r), block);
+              store(score, scores, addIndex(b, at, v * lanes));
+            }
+          return next;
+        });
+  };
+  emitTiles(0, tiles.numBig, tiles.big);
+  emitTiles(tiles.numBig, tiles.count, tiles.big - 1);
+  return maximum;
+}
+
+/// The score of `key` with the mask and the causal limit applied.
+Value AttentionEmitter::emitVisible(const Item &item, Value score, Value key,
+                                    int64_t v) {
+  Value hidden;
+  if (a.mask || a.causal)
+    hidden = constant(-std::numeric_limits<float>::infinity());
+  if (a.mask) {
+    const Operand &mask = *a.mask;
+    Value buffer = frame.inputs[mask.argument];
+    Type element = cast<MemRefType>(buffer.getType()).getElementType();
+    auto type = VectorType::get(lanes, element);
+    Value index = addIndex(b, emitOffset(b, mask.batch, item.batch),
+                           emitOffset(b, mask.head, item.head));
+    index = addIndex(b, index, emitOffset(b, mask.column, key));
+    index = addIndex(b, index, mask.offset);
+    Value query = addIndex(b, item.firstQuery, v * lanes);
+    index = addIndex(b, index, mulIndex(b, query, stride(mask.row)));
+    Value value;
+    if (stride(mask.row) == 0) {
+      value = b.create<memref::LoadOp>(buffer, index);
+      value = b.create<vector::BroadcastOp>(type, value);
+    } else {
+      SmallVector<int32_t> offsets;
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        offsets.push_back(lane * stride(mask.row));
+      auto offsetType = VectorType::get(lanes, b.getI32Type());
+      Value lanesAt = b.create<arith::ConstantOp>(
+          DenseElementsAttr::get(offsetType, ArrayRef<int32_t>(offsets)));
+      Value padding = b.create<arith::ConstantOp>(b.getZeroAttr(type));
+      value = b.create<vector::GatherOp>(type, buffer, ValueRange(index),
+                                         lanesAt, item.lanesValid[v], padding);
+    }
+    if (a.floatMask) {
+      score = b.create<arith::AddFOp>(score, value);
+    } else {
+      Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(type));
+      Value keep =
+          b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, value, zero);
+      score = b.create<arith::SelectOp>(keep, score, hidden);
+    }
+  }
+  if (!a.causal)
+    return score;
+  // Lane l is query firstQuery + v * lanes + l; it sees the key where
+  // key - (keys - queries) - firstQuery - v * lanes <= l.
+  Value distance = b.create<arith::SubIOp>(
+      addIndex(b, key, a.queries - a.keys - v * lanes), item.firstQuery);
+  Value tooEarly = emitMask(b, distance, lanes);
+  return b.create<arith::SelectOp>(tooEarly, hidden, score);
+}
+
+/// Turns scores into weights and brings maxima and totals up to date.
+void AttentionEmitter::emitSoftmax(int64_t keys, ArrayRef<Value> blockMax,
+                                   bool first) {
+  SmallVector<Value> maximum(blockMax), total;
+  for (int64_t v = 0; v < vectors; ++v) {
+    if (first) {
+      total.push_back(constant(0));
+      continue;
+    }
+    Value old = load(maxima, v * lanes);
+    maximum[v] = b.create<arith::MaxNumFOp>(old, maximum[v]);
+    Value correction =
+        b.create<math::ExpOp>(b.create<arith::SubFOp>(old, maximum[v]));
+    store(maximum[v], maxima, v * lanes);
+    store(correction, corrections, v * lanes);
+    total.push_back(
+        b.create<arith::MulFOp>(load(totals, v * lanes), correction));
+  }
+  total = emitFor(b, indexConstant(b, 0), indexConstant(b, keys), 1, total,
+                  [&](Value key, ValueRange carried) {
+                    SmallVector<Value> next(carried);
+                    for (int64_t v = 0; v < vectors; ++v) {
+                      Value at =
+                          addIndex(b, mulIndex(b, key, block), v * lanes);
+                      Value shifted =
+                          b.create<arith::SubFOp>(load(scores, at), maximum[v]);
+                      Value weight = b.create<math::ExpOp>(shifted);
+                      store(weight, scores, at);
+                      next[v] = b.create<arith::AddFOp>(next[v], weight);
+                    }
+                    return next;
+                  });
+  for (int64_t v = 0; v < vectors; ++v)
+    store(total[v], totals, v * lanes);
+}
+
+/// sums = sums * correction + weights^T x values.
+void AttentionEmitter::emitValues(const Item &item, Value firstKey,
+                                  int64_t keys, bool first) {
+  Tiling columns = Tiling::balanced(valueVectors, 2);
+  Tiling rows = Tiling::balanced(
+      block, getLargestRows(features, std::max<int64_t>(columns.big, 1)));
+  int64_t sumStride = valueVectors * lanes;
+  emitFor(
+      b, indexConstant(b, 0), indexConstant(b, columns.count), 1,
+      [&](Value columnTile) {
+        Value column = mulIndex(b, columns.emitStart(b, columnTile), lanes);
+        emitFor(
+            b, indexConstant(b, 0), indexConstant(b, rows.count), 1,
+            [&](Value rowTile) {
+              Value row = rows.emitStart(b, rowTile);
+              rows.emitSwitch(b, rowTile, [&](int64_t numRows) {
+                columns.emitSwitch(b, columnTile, [&](int64_t numVectors) {
+                  Product product;
+                  product.width = lanes;
+                  product.depth = keys;
+                  product.setUniform(numRows, 1, numVectors);
+                  product.a = scores;
+                  product.aIndex = row;
+                  product.aStep = block;
+                  product.b = frame.inputs[a.v.argument];
+                  product.bIndex =
+                      addIndex(b, addIndex(b, item.valueBase, column),
+                               mulIndex(b, firstKey, stride(a.v.row)));
+                  product.bStep = stride(a.v.row);
+                  if (a.width % lanes)
+                    for (int64_t v = 0; v < numVectors; ++v)
+                      product.masks.push_back(
+                          emitMask(b,
+                                   b.createOrFold<arith::SubIOp>(
+                                       indexConstant(b, a.width),
+                                       addIndex(b, column, v * lanes)),
+                                   lanes));
+                  SmallVector<Value> result = product.emitZeros(b);
+                  auto at = [&](int64_t r, int64_t v) {
+                    Value line = mulIndex(b, addIndex(b, row, r), sumStride);
+                    return addIndex(b, addIndex(b, line, column), v * lanes);
+                  };
+                  if (!first)
+                    for (int64_t r = 0; r < numRows; ++r)
+                      for (int64_t v = 0; v < numVectors; ++v)
+                        result[r * numVectors + v] = b.create<arith::MulFOp>(
+                            load(sums, at(r, v)),
+                            splat(corrections, addIndex(b, row, r)));
+                  result = product.emit(b, result);
+                  for (int64_t r = 0; r < numRows; ++r)
+                    for (int64_t v = 0; v < numVectors; ++v)
+                      store(result[r * numVectors + v], sums, at(r, v));
+                });
+              });
+            });
+      });
+}
+
+void AttentionEmitter::emitResult(const Item &item) {
+  // A query that sees nothing has a total of zero and gives zeros.
+  for (int64_t v = 0; v < vectors; ++v) {
+    Value total = load(totals, v * lanes);
+    Value none =
+        b.create<arith::CmpFOp>(arith::CmpFPredicate::OEQ, total, constant(0));
+    Value inverse = b.create<arith::DivFOp>(constant(1), total);
+    store(b.create<arith::SelectOp>(none, constant(0), inverse), corrections,
+          v * lanes);
+  }
+  emitFor(b, indexConstant(b, 0), item.numQueries, 1, [&](Value row) {
+    Value inverse = splat(corrections, row);
+    for (int64_t v = 0; v < valueVectors; ++v) {
+      Value at = addIndex(b, mulIndex(b, row, valueVectors * lanes), v * lanes);
+      Value result = b.create<arith::MulFOp>(load(sums, at), inverse);
+      Value mask;
+      if ((v + 1) * lanes > a.width)
+        mask = emitMask(b, indexConstant(b, a.width - v * lanes), lanes);
+      epilogue.emitVector(b, frame, result,
+                          {item.batch, item.head,
+                           addIndex(b, item.firstQuery, row),
+                           indexConstant(b, v * lanes)},
+                          mask);
+    }
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Reading the kernel
+//===----------------------------------------------------------------------===//
+
+static bool readOperand(const AnchorOperand &from, ArrayRef<int64_t> sizes,
+                        Operand &operand, std::string &whyNot) {
+  auto view = from.view.broadcastTo(sizes);
+  auto digits = view ? view->split(sizes) : std::nullopt;
+  if (!digits || (*digits)[2].size() > 1) {
+    whyNot = "an operand of the attention has no strides";
+    return false;
+  }
+  operand.argument = from.argument;
+  operand.offset = from.view.offset;
+  operand.batch = (*digits)[0];
+  operand.head = (*digits)[1];
+  operand.row = (*digits)[2];
+  operand.column = (*digits)[3];
+  return true;
+}
+
+static bool readAttention(const KernelViews &views, Attention &a,
+                          std::string &whyNot) {
+  auto op = cast<AttentionOp>(views.anchor);
+  ArrayRef<AnchorOperand> operands = views.operands;
+  for (const AnchorOperand &operand : operands.take_front(3))
+    if (!operand.elementType.isF32()) {
+      whyNot = "only f32 attention has a tiled schedule";
+      return false;
+    }
+  ArrayRef<int64_t> q = operands[0].view.sizes, v = operands[2].view.sizes;
+  a.batch = q[0];
+  a.heads = q[1];
+  a.queries = q[2];
+  a.depth = q[3];
+  a.groups = v[1];
+  a.keys = v[2];
+  a.width = v[3];
+  a.causal = op.getCausal();
+  a.scale = op.getScale() ? op.getScale()->convertToDouble()
+                          : 1 / std::sqrt(double(a.depth));
+  if (!readOperand(operands[0], q, a.q, whyNot) ||
+      !readOperand(operands[1], {a.batch, a.groups, a.keys, a.depth}, a.k,
+                   whyNot) ||
+      !readOperand(operands[2], v, a.v, whyNot))
+    return false;
+  for (const Operand *operand : {&a.q, &a.k, &a.v})
+    if (operand->column.size() > 1) {
+      whyNot = "an operand of the attention has no stride along the head";
+      return false;
+    }
+  if (!a.v.column.empty() && a.v.column[0].stride != 1) {
+    whyNot = "the values are not contiguous along the head";
+    return false;
+  }
+  if (operands.size() < 4)
+    return true;
+  Type element = operands[3].elementType;
+  if (!element.isF32() && !element.isInteger(1)) {
+    whyNot = "the mask is neither f32 nor Boolean";
+    return false;
+  }
+  a.floatMask = element.isF32();
+  a.mask.emplace();
+  return readOperand(operands[3], {a.batch, a.heads, a.queries, a.keys},
+                     *a.mask, whyNot);
+}
+
+FailureOr<LoweredKernel>
+cpu::scheduleAttention(KernelOp kernel, ModuleOp module, StringRef symbol,
+                       const CpuFeatures &features, std::string &whyNot) {
+  FailureOr<KernelViews> views = KernelViews::get(
+      kernel, [](Operation *op) { return isa<AttentionOp>(op); }, whyNot);
+  if (failed(views))
+    return failure();
+  Attention attention;
+  if (!readAttention(*views, attention, whyNot))
+    return failure();
+  FailureOr<Epilogue> epilogue = Epilogue::get(
+      *views,
+      {attention.batch, attention.heads, attention.queries, attention.width},
+      features.vectorWidth, whyNot);
+  if (failed(epilogue))
+    return failure();
+  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
+  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  AttentionEmitter emitter(b, frame, attention, *epilogue, features);
+  int64_t items = emitter.emit();
+  return frame.finish(b, items);
+}

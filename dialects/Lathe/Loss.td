@@ -13,8 +13,15 @@ include "dialects/Lathe/LatheBase.td"
 def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposable]> {
   let summary = "-log softmax(logits)[label]";
   let description = [{
-    Logits `[..., classes]`, labels `[...]`. `mean` divides by the number of labels
-    that are not `ignore_index`.
+    Logits `[..., classes]`, labels `[...]`; the result has the labels' shape with
+    `reduce none`, else rank 0. A row labelled `ignore_index` gives 0 and does not
+    count in the divisor of `mean` (the default; NaN where no row counts). With
+    `label_smoothing` s the loss is `(1 - s) * -log p[label] + s * mean(-log p)`.
+
+    ```mlir
+    %0 = lathe.cross_entropy %logits, %labels reduce sum {ignore_index = -100 : i64}
+        : (tensor<8x10xf32>, tensor<8xi64>) -> tensor<f32>
+    ```
   }];
   let arguments = (ins Lathe_FloatTensor:$logits, Lathe_IndexTensor:$labels,
                        DefaultValuedAttr<Lathe_LossReduction, "LossReduction::mean">:$reduction,
@@ -28,6 +35,7 @@ def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposabl
 }
 def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable]> {
   let summary = "squared difference";
+  let description = "Mean over all elements; `reduce sum` adds them up, `reduce none` keeps the shape.";
   let arguments = (ins Lathe_FloatTensor:$prediction, Lathe_FloatTensor:$target,
                        DefaultValuedAttr<Lathe_LossReduction, "LossReduction::mean">:$reduction);
   let results = (outs Lathe_FloatTensor:$result);

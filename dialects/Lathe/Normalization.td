@@ -34,6 +34,7 @@ def LayerNormOp : Lathe_PureOp<"layer_norm", [FusibleKindOnly, Decomposable, Att
 }
 def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable]> {
   let summary = "x / sqrt(mean(x^2) + epsilon) * scale over the last dim";
+  let description = "`scale` broadcasts to the last dim. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Optional<Lathe_FloatTensor>:$scale,
                        DefaultValuedAttr<F64Attr, "1.0e-6">:$epsilon);
   let results = (outs Lathe_FloatTensor:$result);
@@ -41,6 +42,7 @@ def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable]> {
 }
 def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable]> {
   let summary = "(x - mean) / sqrt(variance + epsilon) * scale + bias per channel, with given statistics";
+  let description = "Scale, bias, mean and variance have rank 1, the size of `axis`. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$scale, Lathe_FloatTensor:$bias,
                        Lathe_FloatTensor:$mean, Lathe_FloatTensor:$variance,
                        DefaultValuedAttr<F64Attr, "1.0e-5">:$epsilon,

@@ -11,11 +11,15 @@
 include "dialects/Lathe/LatheBase.td"
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). `key` is tensor<2xi64>: seed and step. Word w of element i comes
-// from counter (i / 4, stream), key (seed ^ step's hash): the same inputs give
-// the same numbers on every target.
+// SC 2011): the same inputs give the same numbers on every target.
+defvar philox = [{
+    `key` is tensor<2xi64>: seed and step. Element i takes word i % 4 of the Philox
+    block with counter (i / 4, stream) and key seed ^ mix(step), mix being the
+    finalizer of SplitMix64; ops that should differ have different `stream`s.
+  }];
 def RandomUniformOp : Lathe_PureOp<"random_uniform", [FusibleKindOnly]> {
   let summary = "uniform numbers in [low, high)";
+  let description = philox;
   let arguments = (ins RankedTensorOf<[I64]>:$key, DenseI64ArrayAttr:$shape, TypeAttr:$dtype,
                        I64Attr:$stream, DefaultValuedAttr<F64Attr, "0.0">:$low,
                        DefaultValuedAttr<F64Attr, "1.0">:$high);
@@ -24,6 +28,7 @@ def RandomUniformOp : Lathe_PureOp<"random_uniform", [FusibleKindOnly]> {
 }
 def RandomNormalOp : Lathe_PureOp<"random_normal", [FusibleKindOnly]> {
   let summary = "normal numbers (Box-Muller on Philox words)";
+  let description = philox;
   let arguments = (ins RankedTensorOf<[I64]>:$key, DenseI64ArrayAttr:$shape, TypeAttr:$dtype,
                        I64Attr:$stream, DefaultValuedAttr<F64Attr, "0.0">:$mean,
                        DefaultValuedAttr<F64Attr, "1.0">:$stddev);
@@ -32,6 +37,7 @@ def RandomNormalOp : Lathe_PureOp<"random_normal", [FusibleKindOnly]> {
 }
 def DropoutOp : Lathe_PureOp<"dropout", [FusibleKindOnly, Decomposable]> {
   let summary = "zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate)";
+  let description = "Keeps where `random_uniform` of the same key and stream is at least `rate`.";
   let arguments = (ins Lathe_FloatTensor:$input, RankedTensorOf<[I64]>:$key,
                        F64Attr:$rate, I64Attr:$stream);
   let results = (outs Lathe_FloatTensor:$result);

@@ -15,8 +15,9 @@ class Lathe_ReduceOp<string mnemonic, Type type, string what> :
   let summary = what;
   let description = [{
     Over `axes` (all axes where empty); with `keepdims` the reduced dims stay as
-    size 1. An empty reduction gives the neutral element. 16-bit floats
-    accumulate in f32.
+    size 1. 16-bit floats accumulate in f32, integers in their own type, wrapping;
+    an integer mean truncates. Over no elements the result is the neutral element:
+    0, 1, the type's lowest or highest value, and for a mean NaN (integers: 0).
   }];
   let arguments = (ins type:$input, DenseI64ArrayAttr:$axes,
                        DefaultValuedAttr<BoolAttr, "false">:$keepdims);
@@ -32,6 +33,10 @@ def ReduceProdOp : Lathe_ReduceOp<"reduce_prod", Lathe_NumericTensor, "product o
 class Lathe_ArgReduceOp<string mnemonic, string what> :
     Lathe_PureOp<mnemonic, [FusibleKindOnly]> {
   let summary = what;
+  let description = [{
+    Of equal elements the first counts, the last with `select_last`. NaN beats every
+    number. The axis must not be empty.
+  }];
   let arguments = (ins Lathe_NumericTensor:$input, I64Attr:$axis,
                        DefaultValuedAttr<BoolAttr, "false">:$keepdims,
                        UnitAttr:$select_last);
@@ -42,6 +47,10 @@ def ArgMinOp : Lathe_ArgReduceOp<"argmin", "index of the first (or last) minimum
 
 def CumSumOp : Lathe_PureOp<"cumsum", [FusibleKindOnly, SameOperandsAndResultElementType]> {
   let summary = "running sum along an axis";
+  let description = [{
+    Element i sums elements 0 to i, with `exclusive` those before i; `reverse` sums
+    from the end.
+  }];
   let arguments = (ins Lathe_NumericTensor:$input, I64Attr:$axis,
                        UnitAttr:$exclusive, UnitAttr:$reverse);
   let results = (outs Lathe_NumericTensor:$result);

@@ -105,6 +105,19 @@ static LogicalResult lowerToLoops(func::FuncOp function) {
   return success();
 }
 
+/// Tensors without elements have no strides LLVM's pointer convention takes;
+/// nothing reads them any more.
+static void replaceEmptyArguments(func::FuncOp function) {
+  for (BlockArgument argument : function.getArguments()) {
+    auto type = dyn_cast<MemRefType>(argument.getType());
+    if (type && type.hasStaticShape() && type.getNumElements() == 0 &&
+        argument.use_empty())
+      argument.setType(MemRefType::get({1}, type.getElementType()));
+  }
+  function.setType(FunctionType::get(
+      function.getContext(), function.getBody().getArgumentTypes(), {}));
+}
+
 /// All work is item 0: the body runs for the thread that has it.
 static void guardFirstItem(func::FuncOp function) {
   Block &body = function.getBody().front();
@@ -144,6 +157,7 @@ FailureOr<LoweredKernel> scheduleOpaque(KernelOp kernel, ModuleOp module,
   }
   lowered.scratchBytes = placeBuffersInScratch(*function);
   guardFirstItem(*function);
+  replaceEmptyArguments(*function);
   return lowered;
 }
 

@@ -484,8 +484,93 @@ FusionKind ResizeOp::getFusionKind() { return FusionKind::Opaque; }
 // Decomposition
 //===----------------------------------------------------------------------===//
 
+/// `list` behind the batch and channel dims, which get `other`.
+static SmallVector<int64_t> behindChannels(int64_t other, Sizes list) {
+  SmallVector<int64_t> result{other, other};
+  llvm::append_range(result, list);
+  return result;
+}
+
+static Value reshapeTo(OpBuilder &builder, Location loc, Value value,
+                       Sizes shape) {
+  return builder.create<ReshapeOp>(loc, value, shape, /*allow_zero=*/true);
+}
+
+/// Puts stride - 1 zeros behind every element of the spatial dims, so that a
+/// dim of size s has size s * stride.
+static Value insertZeros(OpBuilder &builder, Location loc, Value value,
+                         Sizes strides) {
+  if (llvm::all_of(strides, [](int64_t stride) { return stride == 1; }))
+    return value;
+  Sizes shape = tensorType(value).getShape();
+  SmallVector<int64_t> apart{shape[0], shape[1]}, grow{0, 0},
+      together{shape[0], shape[1]};
+  for (auto [size, stride] : llvm::zip(shape.drop_front(2), strides)) {
+    apart.append({size, 1});
+    grow.append({0, stride - 1});
+    together.push_back(size * stride);
+  }
+  value = reshapeTo(builder, loc, value, apart);
+  value = builder.create<PadOp>(loc, value, Value(),
+                                SmallVector<int64_t>(grow.size(), 0), grow);
+  return reshapeTo(builder, loc, value, together);
+}
+
+/// `[groups * c, out, kernel...] -> [groups * out, c, kernel...]`, the kernel
+/// back to front.
+static Value flipFilter(OpBuilder &builder, Location loc, Value filter,
+                        int64_t groups) {
+  Sizes shape = tensorType(filter).getShape();
+  int64_t spatial = shape.size() - 2;
+  filter = builder.create<ReverseOp>(
+      loc, filter, llvm::to_vector(llvm::seq<int64_t>(2, spatial + 2)));
+  SmallVector<int64_t> apart{groups, shape[0] / groups}, permutation{0, 2, 1},
+      together{groups * shape[1], shape[0] / groups};
+  llvm::append_range(apart, shape.drop_front());
+  llvm::append_range(together, shape.drop_front(2));
+  llvm::append_range(permutation, llvm::seq<int64_t>(3, spatial + 3));
+  filter = reshapeTo(builder, loc, filter, apart);
+  filter = builder.create<TransposeOp>(loc, filter, permutation);
+  return reshapeTo(builder, loc, filter, together);
+}
+
+// The gradient of a convolution is a convolution: the input with zeros between
+// its elements, under the flipped filter with its channels exchanged.
 FailureOr<SmallVector<Value>> ConvTransposeOp::decompose(OpBuilder &builder) {
-  return failure();
+  RankedTensorType input = tensorType(getInput());
+  RankedTensorType filter = tensorType(getFilter());
+  FailureOr<int64_t> elements = elementCount(getType().getShape());
+  if (!input.hasStaticShape() || !filter.hasStaticShape() || failed(elements) ||
+      *elements <= 0)
+    return failure();
+  size_t spatial = input.getRank() - 2;
+  auto entry = [](Sizes list, size_t i, int64_t fallback) {
+    return list.empty() ? fallback : list[i];
+  };
+  SmallVector<int64_t> strides, dilations, low, high;
+  for (size_t i = 0; i < spatial; ++i) {
+    int64_t stride = entry(getStrides(), i, 1);
+    int64_t dilation = entry(getDilations(), i, 1);
+    int64_t reach = (filter.getDimSize(i + 2) - 1) * dilation;
+    int64_t spread = input.getDimSize(i + 2) * stride;
+    strides.push_back(stride);
+    dilations.push_back(dilation);
+    low.push_back(reach - entry(getPadLow(), i, 0));
+    // The zeros behind the last element count as padding.
+    high.push_back(reach - entry(getPadHigh(), i, 0) +
+                   entry(getOutputPadding(), i, 0) - (stride - 1));
+    if (-low.back() > spread || -high.back() > spread)
+      return failure();
+  }
+  Value data = insertZeros(builder, getLoc(), getInput(), strides);
+  data = builder.create<PadOp>(getLoc(), data, Value(), behindChannels(0, low),
+                               behindChannels(0, high));
+  Value flipped =
+      flipFilter(builder, getLoc(), getFilter(), int64_t(getGroups()));
+  Value result = builder.create<ConvOp>(
+      getLoc(), getType(), data, flipped, getBias(), Sizes(), dilations,
+      Sizes(), Sizes(), getGroups(), ImageLayout::channels_first);
+  return SmallVector<Value>{result};
 }
 
 } // namespace lathe

@@ -27,7 +27,6 @@ def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly]> {
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$shape, UnitAttr:$allow_zero);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
-  let hasCanonicalizer = 1;
 }
 def DynamicReshapeOp : Lathe_PureOp<"dynamic_reshape", [FusibleKindOnly]> {
   let summary = "reshape to a computed shape";
@@ -55,7 +54,6 @@ def TransposeOp : Lathe_PureOp<"transpose", [Fusible]> {
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$permutation);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
-  let hasCanonicalizer = 1;
 }
 def BroadcastOp : Lathe_PureOp<"broadcast", [Fusible]> {
   let summary = "NumPy broadcast to a shape";
@@ -107,6 +105,7 @@ def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, LayoutAgnostic]> {
                        DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$high,
                        DefaultValuedAttr<Lathe_PadMode, "PadMode::constant">:$mode);
   let results = (outs Lathe_Tensor:$result);
+  let hasFolder = 1;
 }
 def DynamicPadOp : Lathe_PureOp<"dynamic_pad", [FusibleKindOnly]> {
   let summary = "pad by computed amounts: `pads` is all lows, then all highs";
@@ -119,6 +118,7 @@ def TileOp : Lathe_PureOp<"tile", [FusibleKindOnly]> {
   let summary = "repeats every dim";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$repeats);
   let results = (outs Lathe_Tensor:$result);
+  let hasFolder = 1;
 }
 def DynamicTileOp : Lathe_PureOp<"dynamic_tile", [FusibleKindOnly]> {
   let summary = "tile by computed repeats";

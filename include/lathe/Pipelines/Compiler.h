@@ -1,0 +1,93 @@
+//===- Compiler.h - From a model file to an Executable -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_PIPELINES_COMPILER_H
+#define LATHE_PIPELINES_COMPILER_H
+
+#include "lathe/Executable/Executable.h"
+#include "lathe/Support/Tensor.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/Support/Error.h"
+
+#include <functional>
+#include <map>
+
+namespace lathe {
+using namespace mlir;
+
+/// Every dialect, external model and translation the compiler uses.
+void registerAllLatheDialects(DialectRegistry &registry);
+
+/// What a model's argument looks like before its open sizes are fixed.
+struct InputDeclaration {
+  std::string name;
+  DType dtype;
+  /// -1 where open.
+  std::vector<int64_t> shape;
+  /// Names of open sizes, "" where unnamed; one per dim.
+  std::vector<std::string> dimNames;
+};
+
+struct CompileOptions {
+  bool fuse = true;
+  /// Off: only what is needed for correctness (decompose, one op per kernel).
+  bool optimize = true;
+  /// "avx512", "avx2", "sse", or "" for the best this machine has.
+  std::string isa;
+  unsigned threads = 2;
+  bool useCache = true;
+  /// Say on stderr why each kernel holds the ops it holds.
+  bool explain = false;
+  /// Where a pass reproducer goes when a pass fails; "" for none.
+  std::string reproducer;
+  std::function<void(unsigned, unsigned)> progress;
+};
+
+struct CompileStatistics {
+  double seconds = 0;
+  unsigned kernels = 0, distinct = 0, fromCache = 0;
+};
+
+/// A model as parsed, before specialization.
+class Model {
+public:
+  /// Reads a .mlir or .onnx file (told apart by content). Errors are
+  /// diagnostics; null then.
+  static std::unique_ptr<Model> load(MLIRContext &context, StringRef path);
+
+  ModuleOp module() const { return *moduleRef; }
+  func::FuncOp entry() const { return entryFunc; }
+  const std::vector<InputDeclaration> &inputs() const { return declarations; }
+  const std::string &path() const { return file; }
+
+  /// A copy specialized to the shapes of its arguments and taken through the
+  /// graph passes up to lathe.kernel regions; null after a diagnostic.
+  OwningOpRef<ModuleOp> lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
+                                       const CompileOptions &options) const;
+
+  /// Adds a program for these shapes to `executable`.
+  LogicalResult compile(ArrayRef<SmallVector<int64_t>> shapes,
+                        const CompileOptions &options,
+                        exec::Executable &executable,
+                        CompileStatistics *statistics) const;
+
+private:
+  std::string file;
+  OwningOpRef<ModuleOp> moduleRef;
+  func::FuncOp entryFunc;
+  std::vector<InputDeclaration> declarations;
+};
+
+/// The one public function, or @main; null after a diagnostic.
+func::FuncOp findEntry(ModuleOp module);
+
+} // namespace lathe
+
+#endif // LATHE_PIPELINES_COMPILER_H

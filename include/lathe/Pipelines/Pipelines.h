@@ -1,0 +1,40 @@
+//===- Pipelines.h - Named pipelines: the one place that orders passes -*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_PIPELINES_PIPELINES_H
+#define LATHE_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace lathe {
+using namespace mlir;
+
+struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
+  Option<bool> fuse{*this, "fuse",
+                    llvm::cl::desc("Form kernels of several ops"),
+                    llvm::cl::init(true)};
+  Option<bool> optimize{
+      *this, "optimize",
+      llvm::cl::desc("Run passes that make the program faster"),
+      llvm::cl::init(true)};
+  Option<bool> explain{
+      *this, "explain",
+      llvm::cl::desc("Say why each kernel holds the ops it holds"),
+      llvm::cl::init(false)};
+};
+
+/// From a specialized module to lathe.kernel regions for the CPU target.
+void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options);
+
+/// Makes the pipelines known to lathe-opt: `lathe-cpu-graph`.
+void registerLathePipelines();
+
+} // namespace lathe
+
+#endif // LATHE_PIPELINES_PIPELINES_H

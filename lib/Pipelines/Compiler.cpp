@@ -1,0 +1,179 @@
+//===- Compiler.cpp - From a model file to an Executable -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Pipelines/Compiler.h"
+
+#include "dialects/Lathe/Lathe.h"
+#include "lathe/Import/Onnx.h"
+#include "lathe/Pipelines/Pipelines.h"
+#include "lathe/Support/DiskCache.h"
+#include "lathe/Target/Cpu/CpuBackend.h"
+#include "lathe/Target/ProgramBuilder.h"
+#include "lathe/Transforms/Specialize.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+#include <chrono>
+
+using namespace mlir;
+
+namespace lathe {
+
+void registerAllLatheDialects(DialectRegistry &registry) {
+  registry.insert<LatheDialect, func::FuncDialect>();
+  cpu::registerCpuDialects(registry);
+}
+
+func::FuncOp findEntry(ModuleOp module) {
+  if (auto main = module.lookupSymbol<func::FuncOp>("main"))
+    return main;
+  SmallVector<func::FuncOp> candidates;
+  for (auto func : module.getOps<func::FuncOp>())
+    if (func.isPublic() && !func.isExternal())
+      candidates.push_back(func);
+  if (candidates.size() == 1)
+    return candidates.front();
+  if (candidates.empty()) {
+    module.emitError("holds no public function to run");
+    return nullptr;
+  }
+  InFlightDiagnostic diagnostic = module.emitError(
+      "holds several public functions and none is called main");
+  for (func::FuncOp func : candidates)
+    diagnostic.attachNote(func.getLoc()) << "@" << func.getSymName();
+  return nullptr;
+}
+
+static FailureOr<std::vector<InputDeclaration>>
+declareInputs(func::FuncOp entry) {
+  std::vector<InputDeclaration> result;
+  for (BlockArgument argument : entry.getArguments()) {
+    unsigned index = argument.getArgNumber();
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type)
+      return entry.emitError("argument ")
+             << index << " must be a ranked tensor, got " << argument.getType();
+    auto element =
+        toExecutableType(RankedTensorType::get({}, type.getElementType()));
+    if (failed(element))
+      return entry.emitError("argument ")
+             << index << " has elements that cannot be stored: " << type;
+    InputDeclaration declaration;
+    llvm::Expected<DType> dtype = fromElementType(element->element());
+    if (!dtype)
+      return entry.emitError(llvm::toString(dtype.takeError()));
+    declaration.dtype = *dtype;
+    auto name = entry.getArgAttrOfType<StringAttr>(index, "lathe.name");
+    declaration.name = name ? name.str() : ("input" + Twine(index)).str();
+    auto dims = entry.getArgAttrOfType<ArrayAttr>(index, "lathe.dims");
+    for (auto [i, size] : llvm::enumerate(type.getShape())) {
+      declaration.shape.push_back(ShapedType::isDynamic(size) ? -1 : size);
+      StringAttr dim = dims && i < dims.size() ? dyn_cast<StringAttr>(dims[i])
+                                               : StringAttr();
+      declaration.dimNames.push_back(dim ? dim.str() : "");
+    }
+    result.push_back(std::move(declaration));
+  }
+  return result;
+}
+
+/// Text that can be MLIR at all: no NUL byte in its beginning.
+static bool looksLikeText(StringRef bytes) {
+  return bytes.take_front(4096).find('\0') == StringRef::npos;
+}
+
+std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path) {
+  Location loc = FileLineColLoc::get(&context, path, 0, 0);
+  auto model = std::make_unique<Model>();
+  model->file = path.str();
+  if (llvm::sys::path::extension(path) == ".onnx") {
+    model->moduleRef = importOnnx(context, path, {});
+  } else {
+    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false);
+    if (!buffer) {
+      emitError(loc) << "cannot read the file: " << buffer.getError().message();
+      return nullptr;
+    }
+    if (!looksLikeText((*buffer)->getBuffer())) {
+      emitError(loc) << "is not a model: expected MLIR text (.mlir), an ONNX "
+                        "model (.onnx) or a "
+                        "compiled model (.lathe)";
+      return nullptr;
+    }
+    auto sources = std::make_shared<llvm::SourceMgr>();
+    sources->AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+    model->moduleRef =
+        parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+  }
+  if (!model->moduleRef)
+    return nullptr;
+  model->entryFunc = findEntry(model->module());
+  if (!model->entryFunc)
+    return nullptr;
+  auto declarations = declareInputs(model->entryFunc);
+  if (failed(declarations))
+    return nullptr;
+  model->declarations = std::move(*declarations);
+  return model;
+}
+
+OwningOpRef<ModuleOp>
+Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
+                      const CompileOptions &options) const {
+  OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module()->clone()));
+  func::FuncOp specialized = copy->lookupSymbol<func::FuncOp>(entry().getSymName());
+  if (failed(specialize(specialized, shapes)))
+    return nullptr;
+  GraphPipelineOptions graph;
+  graph.fuse = options.fuse;
+  graph.optimize = options.optimize;
+  graph.explain = options.explain;
+  PassManager pm(copy->getContext());
+  if (!options.reproducer.empty())
+    pm.enableCrashReproducerGeneration(options.reproducer,
+                                       /*genLocalReproducer=*/true);
+  addCpuGraphPasses(pm, graph);
+  if (failed(pm.run(*copy)))
+    return nullptr;
+  return copy;
+}
+
+LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
+                             const CompileOptions &options,
+                             exec::Executable &executable,
+                             CompileStatistics *statistics) const {
+  auto start = std::chrono::steady_clock::now();
+  OwningOpRef<ModuleOp> kernels = lowerToKernels(shapes, options);
+  if (!kernels)
+    return failure();
+  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
+  if (!target)
+    return emitError(module().getLoc()) << llvm::toString(target.takeError());
+  DiskCache cache;
+  cpu::BackendOptions backend;
+  backend.target = *target;
+  backend.threads = options.threads;
+  backend.cache = options.useCache ? &cache : nullptr;
+  backend.progress = options.progress;
+  cpu::BackendStatistics counts;
+  if (failed(cpu::compileForCpu(
+          kernels->lookupSymbol<func::FuncOp>(entry().getSymName()), backend,
+          executable, &counts)))
+    return failure();
+  if (statistics) {
+    std::chrono::duration<double> elapsed =
+        std::chrono::steady_clock::now() - start;
+    *statistics = {elapsed.count(), counts.kernels, counts.distinct,
+                   counts.fromCache};
+  }
+  return success();
+}
+
+} // namespace lathe

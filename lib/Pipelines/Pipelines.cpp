@@ -1,0 +1,58 @@
+//===- Pipelines.cpp - Named pipelines: the one place that orders passes -*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Pipelines/Pipelines.h"
+
+#include "lathe/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace lathe {
+
+void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
+  if (options.optimize) {
+    // Imported models spell composites out; their names are what schedules and
+    // people look for, so they come back before anything else is decided.
+    pm.addNestedPass<func::FuncOp>(createSimplify());
+    pm.addNestedPass<func::FuncOp>(createRecognizeGelu());
+    pm.addNestedPass<func::FuncOp>(createRecognizeNormalization());
+    pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
+    // Statistics fold into filters before filters are laid out anew.
+    pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
+    pm.addNestedPass<func::FuncOp>(createChannelsLast());
+    pm.addNestedPass<func::FuncOp>(createPackWeights());
+  }
+  // Attention has a schedule of its own; without optimization it is expanded,
+  // too, which gives an independent way to the same numbers.
+  DecomposeOptions decompose;
+  if (options.optimize)
+    decompose.keep = {"lathe.attention"};
+  pm.addPass(createDecompose(decompose));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  if (options.optimize) {
+    pm.addNestedPass<func::FuncOp>(createMergeViews());
+    pm.addPass(createHoistLoad());
+    pm.addPass(createCSEPass());
+  }
+  FormKernelsOptions kernels;
+  kernels.fuse = options.fuse;
+  kernels.explain = options.explain;
+  pm.addNestedPass<func::FuncOp>(createFormKernels(kernels));
+}
+
+void registerLathePipelines() {
+  PassPipelineRegistration<GraphPipelineOptions>(
+      "lathe-cpu-graph",
+      "From a specialized model to kernels for the CPU target",
+      addCpuGraphPasses);
+}
+
+} // namespace lathe

@@ -1,0 +1,135 @@
+//===- Compile.cpp - lathe compile -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelOptions.h"
+#include "Report.h"
+#include "Verbs.h"
+#include "lathe/Support/AtomicFile.h"
+#include "lathe/Target/Cpu/CpuBackend.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+
+namespace lathe {
+
+namespace {
+struct CompileVerbOptions : ModelOptions {
+  std::string output, emit = "executable", json;
+  bool explain = false;
+};
+} // namespace
+
+static int writeText(const std::string &path, StringRef text) {
+  if (path.empty() || path == "-") {
+    llvm::outs() << text;
+    return kDone;
+  }
+  if (llvm::Error error = writeFileAtomically(path, StringRef(text)))
+    return fail(std::move(error));
+  return kDone;
+}
+
+static int emitText(const CompileVerbOptions &options, const Model &model,
+                    ArrayRef<SmallVector<int64_t>> shapes) {
+  CompileOptions compile = options.compileOptions();
+  compile.explain = options.explain;
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (options.emit == "lathe") {
+    model.module()->print(os);
+    os << "\n";
+    return writeText(options.output, text);
+  }
+  OwningOpRef<ModuleOp> kernels = model.lowerToKernels(shapes, compile);
+  if (!kernels)
+    return kFailed;
+  if (options.emit == "kernels") {
+    kernels->print(os);
+    os << "\n";
+    return writeText(options.output, text);
+  }
+  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
+  if (!target)
+    return fail(target.takeError());
+  cpu::BackendOptions backend;
+  backend.target = *target;
+  if (failed(cpu::printKernelCode(*kernels, backend, options.emit, os)))
+    return kFailed;
+  return writeText(options.output, text);
+}
+
+static int compile(CompileVerbOptions &options) {
+  if (options.emit != "executable") {
+    CompilerContext context;
+    std::unique_ptr<Model> model = Model::load(context.get(), options.file);
+    if (!model)
+      return kFailed;
+    auto shapes = resolveShapes(model->inputs(), options, {}, /*quiet=*/false);
+    if (!shapes)
+      return fail(shapes.takeError());
+    return emitText(options, *model, *shapes);
+  }
+  PreparedModel prepared;
+  if (options.explain)
+    options.noCache = true;
+  options.explainKernels = options.explain;
+  if (int code = prepareModel(options, prepared))
+    return code;
+  if (options.output.empty()) {
+    SmallString<256> path(options.file);
+    llvm::sys::path::replace_extension(path, "lathe");
+    options.output = path.str().str();
+  }
+  if (llvm::Error error = writeExecutable(options.output, *prepared.executable))
+    return fail(std::move(error));
+  printKernels(*prepared.executable, llvm::outs());
+  if (!options.json.empty()) {
+    nlohmann::json report;
+    report["compile_ms"] = prepared.compileSeconds * 1e3;
+    report["from_cache"] = prepared.fromCache;
+    report["kernels"] = prepared.executable->kernels_size();
+    report["output"] = options.output;
+    if (llvm::Error error = writeJson(options.json, report))
+      return fail(std::move(error));
+  }
+  llvm::outs() << llvm::formatv(
+      "compile: {0} kernels, {1:f1} ms{2}, wrote {3}\n",
+      prepared.executable->kernels_size(), prepared.compileSeconds * 1e3,
+      prepared.fromCache ? " (from the cache)" : "", options.output);
+  return kDone;
+}
+
+void addCompileVerb(CLI::App &app, int &exitCode) {
+  auto options = std::make_shared<CompileVerbOptions>();
+  CLI::App *verb = app.add_subcommand(
+      "compile",
+      "Compile to a file, or show any stage on the way\n\n"
+      "  lathe compile model.onnx --dim batch=8 -o model.lathe\n"
+      "  lathe compile model.mlir --emit kernels          the fusion groups\n"
+      "  lathe compile model.mlir --emit asm | less       machine code per "
+      "kernel\n"
+      "  lathe compile model.mlir --explain               why kernels hold "
+      "what they hold\n");
+  options->add(*verb);
+  verb->add_option("-o,--output", options->output,
+                   "Output file (default: FILE with .lathe)");
+  verb->add_option("--emit", options->emit,
+                   "lathe: the imported model; kernels: after graph passes; "
+                   "memref: loops of each "
+                   "kernel; llvm; asm; executable")
+      ->check(CLI::IsMember(
+          {"lathe", "kernels", "memref", "llvm", "asm", "executable"}))
+      ->capture_default_str();
+  verb->add_flag("--explain", options->explain,
+                 "Print each kernel's ops and why neighbours were left out");
+  verb->add_option("--json", options->json,
+                   "Write the figures for programs to read");
+  verb->callback([options, &exitCode] { exitCode = compile(*options); });
+}
+
+} // namespace lathe

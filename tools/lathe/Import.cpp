@@ -1,0 +1,155 @@
+//===- Import.cpp - lathe import and lathe info -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelOptions.h"
+#include "Report.h"
+#include "Verbs.h"
+#include "dialects/Lathe/Lathe.h"
+#include "lathe/Support/AtomicFile.h"
+#include "lathe/Support/Error.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+using namespace mlir;
+
+namespace lathe {
+
+static int importModel(const std::string &file, const std::string &output) {
+  CompilerContext context;
+  std::unique_ptr<Model> model = Model::load(context.get(), file);
+  if (!model)
+    return kFailed;
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  model->module()->print(os);
+  os << "\n";
+  if (output.empty() || output == "-") {
+    llvm::outs() << text;
+    return kDone;
+  }
+  if (llvm::Error error = writeFileAtomically(output, StringRef(text)))
+    return fail(std::move(error));
+  return kDone;
+}
+
+void addImportVerb(CLI::App &app, int &exitCode) {
+  auto file = std::make_shared<std::string>(),
+       output = std::make_shared<std::string>();
+  CLI::App *verb =
+      app.add_subcommand("import", "ONNX to the lathe dialect, as text\n\n  "
+                                   "lathe import model.onnx -o model.mlir\n");
+  verb->add_option("file", *file, "ONNX model")->required();
+  verb->add_option("-o,--output", *output,
+                   "Output file (default: standard output)");
+  verb->callback(
+      [file, output, &exitCode] { exitCode = importModel(*file, *output); });
+}
+
+static std::string formatDeclaration(const InputDeclaration &input) {
+  std::string text =
+      quote(input.name) + ": " + dtypeName(input.dtype).str() + "[";
+  for (size_t i = 0; i < input.shape.size(); ++i) {
+    text += i ? "," : "";
+    text += input.shape[i] >= 0         ? std::to_string(input.shape[i])
+            : input.dimNames[i].empty() ? "?"
+                                        : input.dimNames[i];
+  }
+  return text + "]";
+}
+
+static int infoOfExecutable(const std::string &file) {
+  auto executable = readExecutable(file);
+  if (!executable)
+    return fail(executable.takeError());
+  auto &os = llvm::outs();
+  os << file << ": compiled by " << (*executable)->producer() << " for "
+     << (*executable)->target() << " (" << (*executable)->cpu() << ")\n";
+  for (const exec::Program &program : (*executable)->programs()) {
+    os << "program @" << program.entry() << ", " << program.arena_bytes()
+       << " bytes of arena\n";
+    auto print = [&](StringRef kind, const exec::Signature &signature) {
+      llvm::Expected<DType> dtype = fromElementType(signature.type().element());
+      if (!dtype) {
+        llvm::consumeError(dtype.takeError());
+        return;
+      }
+      ArrayRef<int64_t> shape(signature.type().shape().data(),
+                              signature.type().shape_size());
+      os << "  " << kind << " " << quote(signature.name()) << ": "
+         << formatType(*dtype, shape) << "\n";
+    };
+    for (const exec::Signature &input : program.inputs())
+      print("input", input);
+    for (const exec::Signature &output : program.outputs())
+      print("output", output);
+    os << "  " << program.weights_size() << " parameters\n";
+  }
+  printKernels(**executable, os);
+  return kDone;
+}
+
+static int info(const std::string &file, const std::string &json) {
+  auto head = llvm::MemoryBuffer::getFileSlice(file, 8, 0);
+  if (head && looksLikeExecutable((*head)->getBuffer()))
+    return infoOfExecutable(file);
+  CompilerContext context;
+  std::unique_ptr<Model> model = Model::load(context.get(), file);
+  if (!model)
+    return kFailed;
+  auto &os = llvm::outs();
+  os << file << ": @" << model->entry().getSymName() << "\n";
+  nlohmann::json report;
+  for (const InputDeclaration &input : model->inputs()) {
+    os << "  input " << formatDeclaration(input) << "\n";
+    report["inputs"].push_back({{"name", input.name},
+                                {"dtype", dtypeName(input.dtype).str()},
+                                {"shape", input.shape}});
+  }
+  for (unsigned i = 0, e = model->entry().getNumResults(); i < e; ++i) {
+    auto name = model->entry().getResultAttrOfType<StringAttr>(i, "lathe.name");
+    os << "  output "
+       << (name ? quote(name.getValue()) : "output" + std::to_string(i)) << ": "
+       << model->entry().getResultTypes()[i] << "\n";
+    report["outputs"].push_back(name ? name.str()
+                                     : "output" + std::to_string(i));
+  }
+  int64_t parameters = 0, elements = 0;
+  for (auto parameter : model->module().getOps<ParameterOp>()) {
+    ++parameters;
+    elements += cast<RankedTensorType>(parameter.getType()).getNumElements();
+  }
+  std::map<std::string, unsigned> ops;
+  model->entry().walk([&](Operation *op) {
+    if (isa<LatheDialect>(op->getDialect()))
+      ++ops[op->getName().getStringRef().str()];
+  });
+  os << "  " << parameters << " parameters, " << elements
+     << " elements\n  ops:";
+  for (auto &[name, count] : ops)
+    os << " " << StringRef(name).drop_front(6) << " " << count
+       << (name == ops.rbegin()->first ? "" : ",");
+  os << "\n";
+  report["parameters"] = parameters;
+  report["parameter_elements"] = elements;
+  report["ops"] = ops;
+  if (!json.empty())
+    if (llvm::Error error = writeJson(json, report))
+      return fail(std::move(error));
+  return kDone;
+}
+
+void addInfoVerb(CLI::App &app, int &exitCode) {
+  auto file = std::make_shared<std::string>(),
+       json = std::make_shared<std::string>();
+  CLI::App *verb = app.add_subcommand(
+      "info", "What goes in, what comes out, parameters and ops of a model\n");
+  verb->add_option("file", *file, "Model: .mlir, .onnx or .lathe")->required();
+  verb->add_option("--json", *json, "Write the figures for programs to read");
+  verb->callback([file, json, &exitCode] { exitCode = info(*file, *json); });
+}
+
+} // namespace lathe

@@ -1,0 +1,378 @@
+//===- ModelOptions.cpp - Options that verbs share, and what follows from them
+//-*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelOptions.h"
+
+#include "InputData.h"
+#include "Verbs.h"
+#include "lathe/Support/DiskCache.h"
+#include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+#include <chrono>
+#include <thread>
+
+using namespace mlir;
+
+namespace lathe {
+
+void ModelOptions::add(CLI::App &verb) {
+  verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
+      ->required();
+  verb.add_option("--weights", weights,
+                  "Weights: .safetensors file, index or folder (repeatable)");
+  verb.add_option("--input", inputs,
+                  "name=file.npy, or "
+                  "name=random|random:LOW:HIGH|zeros|ones|iota (repeatable; "
+                  "without it inputs are random)");
+  verb.add_option("--dim", dims,
+                  "Size of an open dimension: name=N (repeatable)");
+  verb.add_option("--target", target, "Where to run: auto or cpu")
+      ->check(CLI::IsMember({"auto", "cpu"}))
+      ->capture_default_str();
+  verb.add_option("--isa", isa,
+                  "Use less than this processor has: avx512, avx2 or sse");
+  verb.add_option("--threads", threads,
+                  "Threads (default: all this process may use)");
+  verb.add_option("--seed", seed,
+                  "Seed of random inputs and initialized parameters");
+  verb.add_flag("--no-fuse", noFuse, "One op per kernel");
+  verb.add_flag("--no-optimize", noOptimize,
+                "Only the passes that correctness needs");
+  verb.add_flag("--no-cache", noCache, "Compile anew, keep nothing");
+}
+
+CompileOptions ModelOptions::compileOptions() const {
+  CompileOptions result;
+  result.fuse = !noFuse;
+  result.optimize = !noOptimize;
+  result.isa = isa;
+  result.threads = std::max(1u, std::thread::hardware_concurrency());
+  result.useCache = !noCache;
+  result.explain = explainKernels;
+  return result;
+}
+
+int fail(const llvm::Twine &message) {
+  llvm::errs() << "lathe: error: " << message << "\n";
+  return kFailed;
+}
+
+int fail(llvm::Error error) { return fail(llvm::toString(std::move(error))); }
+
+static void printLocation(Location loc, raw_ostream &os) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  loc.print(stream);
+  StringRef where = StringRef(text).trim();
+  where.consume_front("loc(");
+  where.consume_back(")");
+  if (!where.empty() && where != "unknown")
+    os << where << ": ";
+}
+
+CompilerContext::CompilerContext() {
+  DialectRegistry registry;
+  registerAllLatheDialects(registry);
+  context.appendDialectRegistry(registry);
+  // Schedules build ops without being passes, so nothing declares what they need.
+  context.loadAllAvailableDialects();
+  context.printOpOnDiagnostic(false);
+  context.getDiagEngine().registerHandler([](Diagnostic &diagnostic) {
+    auto &os = llvm::errs();
+    bool isError = diagnostic.getSeverity() == DiagnosticSeverity::Error;
+    os << "lathe: " << (isError ? "error: " : "note: ");
+    printLocation(diagnostic.getLocation(), os);
+    os << diagnostic << "\n";
+    for (Diagnostic &note : diagnostic.getNotes()) {
+      os << "  note: ";
+      printLocation(note.getLocation(), os);
+      os << note << "\n";
+    }
+    return success();
+  });
+}
+
+llvm::Error openWeights(const ModelOptions &options, WeightSource &weights) {
+  for (const std::string &path : options.weights)
+    if (llvm::Error error = weights.add(path))
+      return error;
+  SmallString<256> folder(options.file);
+  llvm::sys::path::remove_filename(folder);
+  weights.setModelFolder(folder);
+  return llvm::Error::success();
+}
+
+static llvm::Expected<std::map<std::string, int64_t>>
+parseDims(const ModelOptions &options) {
+  std::map<std::string, int64_t> result;
+  for (StringRef text : options.dims) {
+    auto [name, value] = text.split('=');
+    int64_t size;
+    if (name.empty() || value.getAsInteger(10, size) || size < 0)
+      return makeError("--dim expects name=N with N >= 0, got '" + text + "'");
+    result[name.str()] = size;
+  }
+  return result;
+}
+
+static std::string formatShape(const InputDeclaration &declaration) {
+  std::string text = "[";
+  for (size_t i = 0; i < declaration.shape.size(); ++i) {
+    text += i ? "," : "";
+    if (declaration.shape[i] >= 0)
+      text += std::to_string(declaration.shape[i]);
+    else
+      text += declaration.dimNames[i].empty() ? "?" : declaration.dimNames[i];
+  }
+  return text + "]";
+}
+
+llvm::Expected<std::vector<SmallVector<int64_t>>>
+resolveShapes(const std::vector<InputDeclaration> &declarations,
+              const ModelOptions &options,
+              const std::vector<NamedTensor> &given, bool quiet) {
+  auto sizes = parseDims(options);
+  if (!sizes)
+    return sizes.takeError();
+  std::map<std::string, std::string> origin;
+  for (auto &[name, size] : *sizes)
+    origin[name] = "--dim";
+  // Files fix sizes first, so that open sizes of the same name follow them.
+  for (const NamedTensor &tensor : given) {
+    auto it = llvm::find_if(declarations, [&](const InputDeclaration &d) {
+      return d.name == tensor.name;
+    });
+    if (it == declarations.end())
+      continue;
+    ArrayRef<int64_t> shape = tensor.tensor.shape();
+    bool fits =
+        shape.size() == it->shape.size() && tensor.tensor.dtype() == it->dtype;
+    for (size_t i = 0; fits && i < shape.size(); ++i)
+      fits = it->shape[i] < 0 || it->shape[i] == shape[i];
+    if (!fits)
+      return makeError("input '" + tensor.name + "' is " +
+                       formatType(tensor.tensor.dtype(), shape) +
+                       ", expected " + dtypeName(it->dtype) + formatShape(*it));
+    for (size_t i = 0; i < shape.size(); ++i) {
+      const std::string &dim = it->dimNames[i];
+      if (it->shape[i] >= 0 || dim.empty())
+        continue;
+      auto [entry, isNew] = sizes->try_emplace(dim, shape[i]);
+      if (!isNew && entry->second != shape[i])
+        return makeError("size '" + dim + "' is " + Twine(shape[i]) +
+                         " in input '" + tensor.name + "' but " +
+                         Twine(entry->second) + " in " + origin[dim]);
+      origin.try_emplace(dim, "input '" + tensor.name + "'");
+    }
+  }
+  std::vector<SmallVector<int64_t>> result;
+  for (const InputDeclaration &declaration : declarations) {
+    auto it = llvm::find_if(given, [&](const NamedTensor &t) {
+      return t.name == declaration.name;
+    });
+    SmallVector<int64_t> shape(declaration.shape.begin(),
+                               declaration.shape.end());
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (shape[i] >= 0)
+        continue;
+      if (it != given.end()) {
+        shape[i] = it->tensor.shape()[i];
+        continue;
+      }
+      const std::string &dim = declaration.dimNames[i];
+      auto size = dim.empty() ? sizes->end() : sizes->find(dim);
+      if (size != sizes->end()) {
+        shape[i] = size->second;
+        continue;
+      }
+      // A first open size is a batch nearly always; the others need some
+      // extent.
+      shape[i] = i == 0 ? 1 : 128;
+      if (!dim.empty())
+        (*sizes)[dim] = shape[i];
+      if (!quiet)
+        llvm::errs() << "lathe: note: open size "
+                     << (dim.empty() ? "dim " + std::to_string(i)
+                                     : "'" + dim + "'")
+                     << " of input '" << declaration.name << "' is taken as "
+                     << shape[i]
+                     << (dim.empty() ? "" : " (--dim " + dim + "=N sets it)")
+                     << "\n";
+    }
+    result.push_back(std::move(shape));
+  }
+  return result;
+}
+
+/// Identifies a model file without reading a large one: small files by content.
+static std::string identifyFile(StringRef path) {
+  llvm::sys::fs::file_status status;
+  if (llvm::sys::fs::status(path, status))
+    return "";
+  if (status.getSize() <= (4u << 20)) {
+    auto buffer = llvm::MemoryBuffer::getFile(path);
+    return buffer ? sha256Hex((*buffer)->getBuffer()) : "";
+  }
+  SmallString<256> real;
+  (void)llvm::sys::fs::real_path(path, real);
+  return (real + "\n" + Twine(status.getSize()) + "\n" +
+          Twine(status.getLastModificationTime().time_since_epoch().count()))
+      .str();
+}
+
+/// Everything the compiled form depends on.
+static std::string cacheKey(const ModelOptions &options,
+                            const std::vector<NamedTensor> &given) {
+  std::string key = "executable\n" + identifyFile(options.file) + "\n" +
+                    identifyFile("/proc/self/exe") + "\n" + options.isa +
+                    (options.noFuse ? " no-fuse" : "") +
+                    (options.noOptimize ? " no-optimize" : "") + "\n";
+  // External data of a model is named by the model's own path.
+  SmallString<256> real;
+  (void)llvm::sys::fs::real_path(options.file, real);
+  key += real.str().str() + "\n";
+  for (const std::string &dim : options.dims)
+    key += "dim " + dim + "\n";
+  for (const NamedTensor &tensor : given)
+    key += tensor.name + " " +
+           formatType(tensor.tensor.dtype(), tensor.tensor.shape()) + "\n";
+  return key;
+}
+
+static int compileModel(const ModelOptions &options,
+                        const std::vector<NamedTensor> &given,
+                        PreparedModel &prepared) {
+  CompilerContext context;
+  std::unique_ptr<Model> model = Model::load(context.get(), options.file);
+  if (!model)
+    return kFailed;
+  for (const NamedTensor &tensor : given)
+    if (llvm::none_of(model->inputs(),
+                      [&](auto &d) { return d.name == tensor.name; }))
+      return fail(unknownInput(tensor.name, model->inputs()));
+  auto shapes = resolveShapes(model->inputs(), options, given, /*quiet=*/false);
+  if (!shapes)
+    return fail(shapes.takeError());
+  CompileOptions compile = options.compileOptions();
+  Progress progress("compiling kernels", 0);
+  compile.progress = [&](unsigned done, unsigned total) {
+    progress.update(done, "of " + std::to_string(total));
+  };
+  prepared.executable = std::make_shared<exec::Executable>();
+  if (failed(model->compile(*shapes, compile, *prepared.executable,
+                            &prepared.statistics)))
+    return kFailed;
+  return kDone;
+}
+
+/// The program of a compiled file whose shapes agree with the given inputs.
+static llvm::Expected<unsigned>
+chooseProgram(const exec::Executable &executable,
+              const std::vector<NamedTensor> &given) {
+  std::string known;
+  for (int p = 0; p < executable.programs_size(); ++p) {
+    const exec::Program &program = executable.programs(p);
+    bool fits = true;
+    for (const NamedTensor &tensor : given) {
+      auto it = llvm::find_if(program.inputs(), [&](const exec::Signature &s) {
+        return s.name() == tensor.name;
+      });
+      if (it == program.inputs().end()) {
+        fits = false;
+        continue;
+      }
+      ArrayRef<int64_t> shape(it->type().shape().data(),
+                              it->type().shape_size());
+      fits &= shape == tensor.tensor.shape();
+    }
+    if (fits)
+      return p;
+    for (const exec::Signature &input : program.inputs()) {
+      ArrayRef<int64_t> shape(input.type().shape().data(),
+                              input.type().shape_size());
+      llvm::Expected<DType> dtype = fromElementType(input.type().element());
+      if (!dtype)
+        return dtype.takeError();
+      known += " " + input.name() + "=" + formatType(*dtype, shape);
+    }
+    known += ";";
+  }
+  return makeError(
+      "the compiled model has no program for these inputs; it has:" + known);
+}
+
+int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
+  auto start = std::chrono::steady_clock::now();
+  if (!llvm::sys::fs::exists(options.file))
+    return fail("'" + options.file + "' does not exist");
+  if (llvm::sys::fs::is_directory(options.file))
+    return fail("'" + options.file + "' is a folder, expected a model file");
+  llvm::Expected<std::vector<NamedTensor>> given =
+      loadInputFiles(options.inputs);
+  if (!given)
+    return fail(given.takeError());
+
+  bool isCompiled = false;
+  {
+    auto head = llvm::MemoryBuffer::getFileSlice(options.file, 8, 0);
+    isCompiled = head && looksLikeExecutable((*head)->getBuffer());
+  }
+  if (isCompiled) {
+    auto executable = readExecutable(options.file);
+    if (!executable)
+      return fail(executable.takeError());
+    prepared.executable = std::move(*executable);
+  } else {
+    DiskCache cache;
+    std::string key = options.noCache ? "" : cacheKey(options, *given);
+    if (!options.noCache) {
+      if (std::optional<std::string> bytes = cache.get(key)) {
+        auto executable = parseExecutable(*bytes, "the cached model");
+        if (executable) {
+          prepared.executable = std::move(*executable);
+          prepared.fromCache = true;
+        } else {
+          llvm::consumeError(executable.takeError());
+        }
+      }
+    }
+    if (!prepared.executable) {
+      if (int code = compileModel(options, *given, prepared))
+        return code;
+      if (!options.noCache) {
+        llvm::Expected<std::string> bytes =
+            serializeExecutable(*prepared.executable);
+        if (bytes)
+          cache.put(key, *bytes);
+        else
+          llvm::consumeError(bytes.takeError());
+      }
+    }
+  }
+  llvm::Expected<unsigned> program =
+      chooseProgram(*prepared.executable, *given);
+  if (!program)
+    return fail(program.takeError());
+  prepared.program = *program;
+  std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start;
+  prepared.compileSeconds = elapsed.count();
+  auto inputs = makeInputs(prepared.executable->programs(*program),
+                           options.inputs, std::move(*given), options.seed);
+  if (!inputs)
+    return fail(inputs.takeError());
+  prepared.inputs = std::move(*inputs);
+  return kDone;
+}
+
+} // namespace lathe

@@ -1,0 +1,79 @@
+//===- ModelOptions.h - Options that verbs share, and what follows from them -*-
+//C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TOOLS_MODELOPTIONS_H
+#define LATHE_TOOLS_MODELOPTIONS_H
+
+#include "lathe/Pipelines/Compiler.h"
+#include "lathe/Runtime/Session.h"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+/// What the user says of a model and its input.
+struct ModelOptions {
+  std::string file;
+  std::vector<std::string> weights;
+  std::vector<std::string> inputs; ///< "name=file.npy", "name=random", ...
+  std::vector<std::string> dims;   ///< "batch=8"
+  std::string target = "auto";
+  std::string isa;
+  unsigned threads = 0;
+  uint64_t seed = 0;
+  bool noFuse = false, noOptimize = false, noCache = false;
+  bool explainKernels = false;
+
+  void add(CLI::App &verb);
+  CompileOptions compileOptions() const;
+};
+
+/// A compiled model, ready to make sessions of, and the tensors to feed it.
+struct PreparedModel {
+  std::shared_ptr<exec::Executable> executable;
+  unsigned program = 0;
+  std::vector<Tensor> inputs;
+  double compileSeconds = 0;
+  bool fromCache = false;
+  CompileStatistics statistics;
+};
+
+/// Sets up MLIR for a command: dialects and diagnostics that print as one
+/// sentence with its location on stderr.
+class CompilerContext {
+public:
+  CompilerContext();
+  MLIRContext &get() { return context; }
+
+private:
+  MLIRContext context;
+};
+
+/// Prints "error: ..." on stderr and returns kFailed.
+int fail(llvm::Error error);
+int fail(const llvm::Twine &message);
+
+/// Reads or compiles the model for the inputs the user names. Returns kDone, or
+/// the exit code after the message is printed.
+int prepareModel(const ModelOptions &options, PreparedModel &prepared);
+
+/// The shapes to compile for, from --dim and input files.
+llvm::Expected<std::vector<SmallVector<int64_t>>>
+resolveShapes(const std::vector<InputDeclaration> &declarations,
+              const ModelOptions &options,
+              const std::vector<NamedTensor> &given, bool quiet);
+
+/// Opens the weights files.
+llvm::Error openWeights(const ModelOptions &options, WeightSource &weights);
+
+} // namespace lathe
+
+#endif // LATHE_TOOLS_MODELOPTIONS_H

@@ -1,0 +1,28 @@
+//===- Verbs.h - The verbs of the command line -*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TOOLS_VERBS_H
+#define LATHE_TOOLS_VERBS_H
+
+#include <CLI/CLI.hpp>
+
+namespace lathe {
+
+/// Exit codes of every verb.
+enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
+
+/// Each adds its subcommand; running it sets `exitCode`.
+void addRunVerb(CLI::App &app, int &exitCode);
+void addCompileVerb(CLI::App &app, int &exitCode);
+void addImportVerb(CLI::App &app, int &exitCode);
+void addInfoVerb(CLI::App &app, int &exitCode);
+void addBenchVerb(CLI::App &app, int &exitCode);
+void addDoctorVerb(CLI::App &app, int &exitCode);
+
+} // namespace lathe
+
+#endif // LATHE_TOOLS_VERBS_H

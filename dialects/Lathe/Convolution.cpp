@@ -472,6 +472,35 @@ MaxPoolWithIndexOp::applyLayout(OpBuilder &, ValueRange, AffineMap) {
   return failure();
 }
 
+// Every dim is interpolated by itself, so its entries move with it.
+LayoutRole ResizeOp::getLayoutRole() { return LayoutRole::Agnostic; }
+bool ResizeOp::acceptsLayout(unsigned, AffineMap layout) {
+  return layout.isPermutation();
+}
+FailureOr<SmallVector<Value>> ResizeOp::applyLayout(OpBuilder &builder,
+                                                    ValueRange operands,
+                                                    AffineMap layout) {
+  size_t rank = tensorType(getInput()).getRank();
+  if (!layout.isPermutation() || layout.getNumDims() != rank)
+    return failure();
+  auto permute = [&](auto list) {
+    using Element = std::decay_t<decltype(list.front())>;
+    SmallVector<Element> result;
+    for (size_t part = 0; part + rank <= list.size(); part += rank)
+      llvm::append_range(result,
+                         applyPermutationMap(layout, list.slice(part, rank)));
+    return result;
+  };
+  auto old = tensorType(getResult());
+  return SmallVector<Value>{builder.create<ResizeOp>(
+      getLoc(), old.clone(applyPermutationMap(layout, old.getShape())),
+      operands[0], builder.getDenseI64ArrayAttr(permute(getSizes())),
+      builder.getDenseF64ArrayAttr(permute(getScales())), getModeAttr(),
+      getCoordinatesAttr(), getNearestAttr(), getCubicCoefficientAttr(),
+      getExcludeOutsideAttr(), builder.getDenseF64ArrayAttr(permute(getRoi())),
+      getExtrapolationValueAttr())};
+}
+
 FusionKind ConvOp::getFusionKind() { return FusionKind::Contraction; }
 FusionKind PackedConvOp::getFusionKind() { return FusionKind::Contraction; }
 FusionKind ConvTransposeOp::getFusionKind() { return FusionKind::Opaque; }

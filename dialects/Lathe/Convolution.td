@@ -82,7 +82,7 @@ def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let results = (outs Lathe_NumericTensor:$result, RankedTensorOf<[I64]>:$indices);
 }
 
-def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, SameOperandsAndResultElementType]> {
+def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, LayoutAgnostic, SameOperandsAndResultElementType]> {
   let summary = "interpolation to another size";
   let description = [{
     One entry per dim: output sizes in `sizes`, or `scales` (output = floor(in *

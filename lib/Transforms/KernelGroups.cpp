@@ -52,10 +52,14 @@ bool lathe::isSmallConstant(Value value) {
          (elements.isSplat() || elements.getNumElements() <= 16);
 }
 
-/// A permutation of dims: the view whose data a schedule reads in place.
-static TransposeOp getTransposeUsedOnce(Value value) {
+/// A transpose that only `reader` reads: a schedule reads its input in place.
+static TransposeOp getTransposeFor(Value value, Operation *reader) {
   auto transpose = value.getDefiningOp<TransposeOp>();
-  return transpose && value.hasOneUse() ? transpose : TransposeOp();
+  bool isPrivate =
+      transpose && llvm::all_of(value.getUsers(), [&](Operation *user) {
+        return user == reader;
+      });
+  return isPrivate ? transpose : TransposeOp();
 }
 
 /// The schedule family a contraction is made for. It is a hint to people and to
@@ -210,8 +214,9 @@ void KernelGroups::formAttention(Operation *op) {
     auto attention = cast<AttentionOp>(op);
     for (Value side :
          {attention.getQuery(), attention.getKey(), attention.getValue()})
-      if (TransposeOp transpose = getTransposeUsedOnce(side))
-        if (!getGroup(transpose))
+      if (TransposeOp transpose = getTransposeFor(side, op))
+        if (transpose->getBlock() == &block && !getGroup(transpose) &&
+            !llvm::is_contained(ops, transpose))
           ops.push_back(transpose);
     if (op->getResult(0).hasOneUse()) {
       Operation *user = *op->getResult(0).user_begin();
@@ -293,9 +298,11 @@ void KernelGroups::formContraction(Operation *op) {
     candidates.pop();
     std::string whyNot = admits(user);
     if (!whyNot.empty()) {
-      for (Value operand : user->getOperands())
-        if (members.contains(operand.getDefiningOp()) && belongsInKernel(user))
-          refuse(operand.getDefiningOp(), user, whyNot);
+      // What can join no kernel at all has a better reason.
+      if (getOpAccess(user))
+        for (Value operand : user->getOperands())
+          if (members.contains(operand.getDefiningOp()))
+            refuse(operand.getDefiningOp(), user, whyNot);
       continue;
     }
     chain.push_back(user);
@@ -463,7 +470,8 @@ std::string KernelGroups::getReason(Operation *producer,
       return name + " stays outside of kernels";
     KernelGroup *group = getGroup(op);
     if (group && group->schedule == "attention")
-      return "attention takes only the transposes of its operands and result";
+      return "attention takes only transposes of its operands and result that "
+             "nobody else reads";
   }
   if (getKind(consumer) == FusionKind::Contraction)
     return "a contraction takes no producers: it would compute them again for "
@@ -484,6 +492,7 @@ std::string KernelGroups::getReason(Operation *producer,
            " has no affine accesses that fusion could follow";
   group = getGroup(consumer);
   if (group && !group->rows)
-    return "is the epilogue of another contraction";
+    return consumer->getName().getStringRef().str() +
+           " is in the epilogue of another contraction";
   return "shares no rows with it";
 }

@@ -48,6 +48,18 @@ func.func @followers(%x: tensor<1x3x8x8xf32>, %f: tensor<4x3x3x3xf32>, %b: tenso
 
 // -----
 
+// CHECK-LABEL: func.func @resize
+// CHECK: lathe.conv
+// CHECK: lathe.resize {{.*}} {{.*}}sizes = array<i64: 1, 12, 9, 4>{{.*}} : (tensor<1x6x6x4xf32>) -> tensor<1x12x9x4xf32>
+// CHECK-NEXT: lathe.transpose {{.*}} {permutation = array<i64: 0, 3, 1, 2>}
+func.func @resize(%x: tensor<1x3x8x8xf32>, %f: tensor<4x3x3x3xf32>) -> tensor<1x4x12x9xf32> {
+  %0 = lathe.conv %x, %f : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>) -> tensor<1x4x6x6xf32>
+  %1 = lathe.resize %0 {sizes = array<i64: 1, 4, 12, 9>} : (tensor<1x4x6x6xf32>) -> tensor<1x4x12x9xf32>
+  return %1 : tensor<1x4x12x9xf32>
+}
+
+// -----
+
 // A model that has its channels last already, between transposes for its ops.
 // CHECK-LABEL: func.func @cancels
 // CHECK-NOT: lathe.transpose

@@ -107,6 +107,22 @@ func.func @attention(%q: tensor<1x5x2x4xf32>, %k: tensor<1x5x2x4xf32>, %v: tenso
 
 // -----
 
+// One transpose read twice by the same attention comes along; one that is also
+// read elsewhere does not.
+// CHECK-LABEL: func.func @shared_transpose
+// CHECK: lathe.kernel "transpose" schedule "rows"
+// CHECK: lathe.kernel "attention" schedule "attention"
+// CHECK: lathe.transpose
+// CHECK: lathe.attention
+func.func @shared_transpose(%q: tensor<1x5x2x4xf32>, %k: tensor<1x5x2x4xf32>) -> (tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>) {
+  %0 = lathe.transpose %q {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x5x2x4xf32>) -> tensor<1x2x5x4xf32>
+  %1 = lathe.transpose %k {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x5x2x4xf32>) -> tensor<1x2x5x4xf32>
+  %2 = lathe.attention %0, %1, %1 : (tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>) -> tensor<1x2x5x4xf32>
+  return %0, %2 : tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>
+}
+
+// -----
+
 // A value used inside and outside makes a second output.
 // CHECK-LABEL: func.func @two_outputs
 // CHECK: %[[K:.*]]:2 = lathe.kernel "exp_neg" schedule "rows"

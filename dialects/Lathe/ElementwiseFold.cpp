@@ -229,7 +229,8 @@ Number evaluate(OpTy op, ArrayRef<Number> x, NumberKind from, NumberKind to) {
 template <typename OpTy>
 Attribute foldConstants(OpTy op, ArrayRef<Attribute> operands) {
   auto type = tensorType(op.getResult());
-  if (!type.hasStaticShape())
+  FailureOr<int64_t> elements = elementCount(type.getShape());
+  if (!type.hasStaticShape() || failed(elements))
     return {};
   SmallVector<SmallVector<Number>> numbers;
   SmallVector<SmallVector<int64_t>> strides;
@@ -248,8 +249,7 @@ Attribute foldConstants(OpTy op, ArrayRef<Attribute> operands) {
                   type.getShape()));
     numbers.push_back(std::move(*read));
   }
-  int64_t count = isSplat ? std::min<int64_t>(type.getNumElements(), 1)
-                          : type.getNumElements();
+  int64_t count = isSplat ? std::min<int64_t>(*elements, 1) : *elements;
   if (count > kFoldLimit)
     return {};
   NumberKind from(getElementTypeOrSelf(op->getOperand(0).getType()));

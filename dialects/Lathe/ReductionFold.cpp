@@ -75,8 +75,10 @@ OpFoldResult foldReduction(OpTy op, Attribute operand) {
         return input.getDimSize(axis) == 1;
       }))
     return op.getInput();
-  if (!input.hasStaticShape() || !type.hasStaticShape() ||
-      input.getNumElements() > kFoldLimit || type.getNumElements() > kFoldLimit)
+  FailureOr<int64_t> count = elementCount(input.getShape());
+  FailureOr<int64_t> resultCount = elementCount(type.getShape());
+  if (!input.hasStaticShape() || !type.hasStaticShape() || failed(count) ||
+      failed(resultCount) || *count > kFoldLimit || *resultCount > kFoldLimit)
     return {};
   std::optional<SmallVector<Number>> numbers = readNumbers(operand);
   if (!numbers)
@@ -94,9 +96,9 @@ OpFoldResult foldReduction(OpTy op, Attribute operand) {
     stride *= input.getDimSize(dim);
   }
   NumberKind kind(input.getElementType());
-  SmallVector<Number> totals(type.getNumElements(), neutral<OpTy>(kind));
+  SmallVector<Number> totals(*resultCount, neutral<OpTy>(kind));
   SmallVector<int64_t> index(input.getRank(), 0);
-  for (int64_t i = 0, e = input.getNumElements(); i < e; ++i) {
+  for (int64_t i = 0; i < *count; ++i) {
     int64_t flat = 0;
     for (auto [position, step] : llvm::zip_equal(index, strides))
       flat += position * step;

@@ -71,3 +71,12 @@ func.func @not_folded(%a: tensor<4x?xf32>) -> (tensor<4x1xf32>, tensor<4xf32>) {
   %1 = lathe.reduce_sum %b {axes = array<i64: 1>} : (tensor<4x2000xf32>) -> tensor<4xf32>
   return %0, %1 : tensor<4x1xf32>, tensor<4xf32>
 }
+
+// More elements than 64 bits count.
+// CHECK-LABEL: func @too_many
+func.func @too_many() -> tensor<3xf32> {
+  %0 = lathe.constant dense<1.0> : tensor<6148914691236517206x3xf32>
+  // CHECK: lathe.reduce_sum
+  %1 = lathe.reduce_sum %0 {axes = array<i64: 0>} : (tensor<6148914691236517206x3xf32>) -> tensor<3xf32>
+  return %1 : tensor<3xf32>
+}

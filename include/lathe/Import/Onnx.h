@@ -31,9 +31,10 @@ struct OnnxImportOptions {
   /// counts. Such an input stays in the signature, and its uses become
   /// constants.
   llvm::StringMap<DenseElementsAttr> values;
-  /// Asked for the value of an input that turns out to decide a size, when it
-  /// is not in `values`; the import then starts again with what it gives.
-  std::function<std::optional<DenseElementsAttr>(StringRef)> valueOf;
+  /// Asked for the value of an input (by name, and by its number among the
+  /// inputs that are not weights) that turns out to decide a size and is not in
+  /// `values`; the import then starts again with what it gives.
+  std::function<std::optional<DenseElementsAttr>(StringRef, unsigned)> valueOf;
   /// Initializers that are graph inputs, too (IR version 3), are weights; the
   /// ones named here stay inputs.
   llvm::StringSet<> fedInitializers;

@@ -134,7 +134,8 @@ OwningOpRef<ModuleOp> importOnnx(MLIRContext &context, StringRef path,
     bool more = false;
     for (StringRef name : round->valueInputs)
       if (!known.values.count(name))
-        if (std::optional<DenseElementsAttr> value = options.valueOf(name))
+        if (std::optional<DenseElementsAttr> value =
+                options.valueOf(name, round->inputIndex(name)))
           more |= known.values.try_emplace(name, *value).second;
     if (!more)
       break;
@@ -160,9 +161,10 @@ OwningOpRef<ModuleOp> importOnnx(MLIRContext &context, StringRef path,
   for (const auto &problem : importer.problems)
     ops.insert(problem.op);
   InFlightDiagnostic error = emitError(importer.problems.front().loc);
-  error << "cannot import " << quote(path) << ": " << importer.problems.size()
-        << (importer.problems.size() == 1 ? " part is" : " parts are")
-        << " not supported (" << llvm::join(ops, ", ") << ")";
+  size_t count = importer.problems.size();
+  error << "cannot import " << quote(path) << ": " << count
+        << (count == 1 ? " part is" : " parts are")
+        << " not supported or not valid (" << llvm::join(ops, ", ") << ")";
   for (const auto &problem : importer.problems)
     error.attachNote(problem.loc)
         << problem.op << " " << quote(problem.name) << ": " << problem.message;

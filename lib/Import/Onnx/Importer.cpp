@@ -275,17 +275,29 @@ Importer::importFunction(Node &call, const onnx::FunctionProto &f) {
   return results;
 }
 
+bool Importer::isWeight(StringRef name) const {
+  return initializerNames.contains(name) &&
+         !options.fedInitializers.contains(name);
+}
+
+unsigned Importer::inputIndex(StringRef name) const {
+  unsigned index = 0;
+  for (const auto &input : file.model().graph().input()) {
+    if (input.name() == name)
+      break;
+    index += !isWeight(input.name());
+  }
+  return index;
+}
+
 LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope) {
-  std::set<std::string> initialized, dimNames;
-  for (const auto &tensor : graph.initializer())
-    initialized.insert(tensor.name());
+  std::set<std::string> dimNames;
   for (const auto &input : graph.input())
     for (const auto &dim : input.type().tensor_type().shape().dim())
       dimNames.insert(dim.dim_param());
   bool good = true;
   for (const auto &input : graph.input()) {
-    if (initialized.count(input.name()) &&
-        !options.fedInitializers.contains(input.name()))
+    if (isWeight(input.name()))
       continue;
     Location loc = NameLoc::get(StringAttr::get(&context, input.name()));
     auto refuse = [&](const Twine &why) {
@@ -376,6 +388,8 @@ OwningOpRef<ModuleOp> Importer::run() {
 
   Scope scope;
   scope.block = entry;
+  for (const auto &tensor : graph.initializer())
+    initializerNames.insert(tensor.name());
   for (const auto &import : file.model().opset_import())
     scope.opsets[import.domain() == "ai.onnx" ? "" : import.domain()] =
         import.version();

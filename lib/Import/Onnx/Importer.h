@@ -48,6 +48,8 @@ public:
   FailureOr<Value> tensorValue(const onnx::TensorProto &tensor, StringRef name,
                                OpBuilder &builder, Location loc,
                                std::string &error);
+  /// The number of a graph input among those that are fed.
+  unsigned inputIndex(StringRef name) const;
   /// The block argument of @main behind a value, seen through ops.
   void noteValueInputs(Value v);
 
@@ -55,6 +57,8 @@ public:
 
 private:
   LogicalResult importNode(const onnx::NodeProto &proto, Scope &scope);
+  /// Whether a graph input is a weight (old models list their initializers).
+  bool isWeight(StringRef name) const;
   LogicalResult addInputs(const onnx::GraphProto &graph, Scope &scope);
   void addProblem(Location loc, StringRef op, StringRef name,
                   const Twine &message);
@@ -67,6 +71,7 @@ private:
   SmallVector<std::string> inputNames; // by argument of @main
   SmallVector<DictionaryAttr> inputAttrs;
   llvm::StringMap<unsigned> symbols;
+  llvm::StringSet<> initializerNames;
   unsigned depth = 0;
   friend class Node;
 };

@@ -330,6 +330,11 @@ Val Node::unsqueeze(Value v, ArrayRef<int64_t> axes) {
   return axes.empty() ? wrap(v) : make<UnsqueezeOp>(v, axes);
 }
 Val Node::transpose(Value v, ArrayRef<int64_t> permutation) {
+  bool identity = rank(v) == int64_t(permutation.size());
+  for (auto [i, p] : llvm::enumerate(permutation))
+    identity &= p == int64_t(i);
+  if (identity)
+    return wrap(v);
   return make<TransposeOp>(v, permutation);
 }
 Val Node::slice(Value v, int64_t axis, int64_t start, int64_t end) {
@@ -424,6 +429,8 @@ Val Node::reshape(Value v, ArrayRef<Dim> list) {
     open += !d.isStatic() && !copy;
     sizes.push_back(copy ? 0 : d.isStatic() ? d.size : -1);
   }
+  if (v && open == 0 && !copies && type(v).getShape() == ArrayRef(sizes))
+    return wrap(v);
   // With allow_zero a 0 is a size; without it is "copy".
   if (open == 0 && !(copies && empty))
     return make<ReshapeOp>(v, sizes, /*allow_zero=*/empty);

@@ -23,7 +23,8 @@ forEachTensor(Node &n, unsigned states,
     SmallVector<Val> state;
     for (unsigned s = 0; s < states; ++s)
       state.push_back(n.in(2 + (2 + s) * count + i));
-    gradient = gradient + x * n.f("norm_coefficient");
+    if (n.f("norm_coefficient") != 0)
+      gradient = gradient + x * n.f("norm_coefficient");
     SmallVector<Val> next = update(x, gradient, state);
     for (unsigned s = 0; s < 1 + states; ++s)
       n.out(s * count + i, next[s]);
@@ -52,7 +53,9 @@ LogicalResult adam(Node &n) {
     Val v = s[0] * alpha + g * (1 - alpha);
     Val h = s[1] * beta + g * g * (1 - beta);
     Val next = x - rate * v / (sqrt(h) + n.f("epsilon"));
-    return SmallVector<Val>{next * (1 - n.f("norm_coefficient_post")), v, h};
+    if (n.f("norm_coefficient_post") != 0)
+      next = next * (1 - n.f("norm_coefficient_post"));
+    return SmallVector<Val>{next, v, h};
   });
 }
 

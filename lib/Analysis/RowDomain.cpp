@@ -109,13 +109,6 @@ LogicalResult RowDomain::checkReduced(const llvm::SmallBitVector &set,
                                       std::string &whyNot) const {
   if (set.none())
     return success();
-  // Rows that are not contiguous need another loop order than their neighbours.
-  for (int dim = set.find_first(); dim < static_cast<int>(sizes.size()); ++dim)
-    if (!set.test(dim) && sizes[dim] != 1) {
-      whyNot =
-          "reduces dims " + toString(set) + ", which are not the last ones";
-      return failure();
-    }
   if (reduced.any() && set != reduced) {
     whyNot = "reduces dims " + toString(set) + " where the kernel reduces " +
              toString(reduced);
@@ -130,12 +123,6 @@ LogicalResult RowDomain::join(Operation *op, std::string &whyNot) {
     whyNot = "has no affine accesses that fusion could follow";
     return failure();
   }
-  // A first op with rows of another order stays alone.
-  if (failed(checkReduced(reduced, whyNot))) {
-    whyNot = "follows a kernel that " + whyNot;
-    return failure();
-  }
-
   SmallVector<int> place(access->sizes.size(), kUnset);
   for (auto [operand, dims] : llvm::zip(op->getOperands(), access->operands)) {
     auto known = valueDims.find(operand);
@@ -223,11 +210,6 @@ LogicalResult RowDomain::merge(const RowDomain &other, Operation *via,
     whyNot = "has no affine accesses that fusion could follow";
     return failure();
   }
-  if (failed(other.checkReduced(other.reduced, whyNot))) {
-    whyNot = "reads a kernel that " + whyNot;
-    return failure();
-  }
-
   // Where the dims of `other` stand here, seen through the operands of `via`.
   SmallVector<int> place(other.sizes.size(), kUnset);
   for (auto [operand, dims] : llvm::zip(via->getOperands(), access->operands)) {

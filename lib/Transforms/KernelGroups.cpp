@@ -228,26 +228,6 @@ void KernelGroups::formAttention(Operation *op) {
   newGroup(ops, "attention");
 }
 
-/// Whether an epilogue can read `operand` beside the tile it works on: a whole
-/// tensor, or one that is broadcast over the leading dims. A convolution's
-/// channels may also stand in front.
-static bool isEpilogueOperand(Value operand, ArrayRef<int64_t> shape,
-                              bool isConvolution) {
-  auto type = cast<RankedTensorType>(operand.getType());
-  SmallVector<int64_t> aligned(shape.size(), 1);
-  if (type.getRank() > static_cast<int64_t>(shape.size()))
-    return false;
-  llvm::copy(type.getShape(), aligned.end() - type.getRank());
-  unsigned lead = 0;
-  while (lead < shape.size() && aligned[lead] == 1)
-    ++lead;
-  if (ArrayRef<int64_t>(aligned).drop_front(lead) == shape.drop_front(lead))
-    return true;
-  return isConvolution && lead == 1 && aligned[1] == shape[1] &&
-         llvm::all_of(ArrayRef<int64_t>(aligned).drop_front(2),
-                      [](int64_t size) { return size == 1; });
-}
-
 void KernelGroups::formContraction(Operation *op) {
   StringRef schedule = getContractionSchedule(op);
   SmallVector<Operation *> best = {op};
@@ -279,12 +259,6 @@ void KernelGroups::formContraction(Operation *op) {
     auto result = cast<RankedTensorType>(user->getResult(0).getType());
     if (result.getShape() != type.getShape())
       return "has another shape than the contraction";
-    for (Value operand : user->getOperands())
-      if (!members.contains(operand.getDefiningOp()) &&
-          !isEpilogueOperand(operand, type.getShape(),
-                             schedule == "convolution"))
-        return "reads an operand that is not whole and not broadcast over the "
-               "leading dims";
     return "";
   };
   auto escapes = [&](Operation *member) {

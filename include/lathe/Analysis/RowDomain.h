@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A kernel of schedule "rows" is a set of elementwise ops, reductions and views
-// over one index space, the domain. Some trailing dims of the domain may be
-// reduced; the others are the rows. For every point of the rows a kernel does
+// over one index space, the domain. Some dims of the domain may be reduced; the
+// others number the rows. For every point of the rows a kernel does
 // all its work alone: softmax of [b, h, s, t] over t has the domain
 // [b, h, s, t], reduced dims {3}, and b * h * s rows.
 //

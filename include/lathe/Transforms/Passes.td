@@ -362,7 +362,7 @@ def FormKernels : Pass<"lathe-form-kernels", "::mlir::func::FuncOp"> {
     Moves every op that computes into a `lathe.kernel` region, together with the
     neighbours that can share its loops, as `FusibleOpInterface` tells:
 
-    - `rows`: elementwise ops, reductions over the last dims, and views, as long
+    - `rows`: elementwise ops, reductions over the same dims, and views, as long
       as all of them run over the same rows (softmax is one kernel);
     - `contraction`, `convolution`: one product and the elementwise ops on its
       whole, single-use result (bias, activation, residual);

@@ -504,8 +504,8 @@ static LogicalResult makeStatic(DynamicTileOp op, PatternRewriter &rewriter) {
 template <typename Op>
 static LogicalResult makeReshape(Op op, PatternRewriter &rewriter) {
   RankedTensorType type = op.getType();
-  if (!type.hasStaticShape())
-    return rewriter.notifyMatchFailure(op, "the result has open sizes");
+  if (!type.hasStaticShape() || failed(elementCount(type.getShape())))
+    return rewriter.notifyMatchFailure(op, "the element count is not known");
   rewriter.replaceOpWithNewOp<ReshapeOp>(
       op, type, op.getInput(), type.getShape(),
       /*allow_zero=*/llvm::is_contained(type.getShape(), 0));

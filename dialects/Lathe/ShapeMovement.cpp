@@ -263,7 +263,7 @@ LogicalResult IotaOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                     Twine(shape.size()) + ", got " +
                                     Twine(int64_t(adaptor.getAxis())));
   Type dtype = adaptor.getDtype();
-  if (!dtype || !dtype.isIntOrFloat() || dtype.isInteger(1))
+  if (!dtype || !dtype.isIntOrFloat() || dtype.getIntOrFloatBitWidth() % 8)
     return inferenceError(site, "expected 'dtype' to be a number type");
   types.push_back(RankedTensorType::get(shape, dtype));
   return success();

@@ -139,16 +139,6 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
         scope.values[output] = Value();
     return failure();
   };
-  // Behind a problem that is listed already there is nothing to say.
-  for (const auto &input : proto.input()) {
-    if (input.empty())
-      continue;
-    bool defined = false;
-    for (Scope *s = &scope; s && !defined; s = s->parent)
-      defined = s->values.count(input) || s->initializers.count(input);
-    if (defined && !lookup(input, scope))
-      return missing();
-  }
   int64_t opset = -1;
   for (Scope *s = &scope; s && opset < 0; s = s->parent)
     if (auto it = s->opsets.find(domain); it != s->opsets.end())
@@ -162,6 +152,23 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
 
   const OpRow *row =
       opset < 0 ? nullptr : findOp(domain, proto.op_type(), opset);
+  if (!row && !function) {
+    addProblem(loc, title, name,
+               opset < 0
+                   ? "the model imports no operator set of its domain"
+                   : "the op is not supported in operator set " + Twine(opset));
+    return missing();
+  }
+  // Behind a problem that is listed already there is nothing to say.
+  for (const auto &input : proto.input()) {
+    if (input.empty())
+      continue;
+    bool defined = false;
+    for (Scope *s = &scope; s && !defined; s = s->parent)
+      defined = s->values.count(input) || s->initializers.count(input);
+    if (defined && !lookup(input, scope))
+      return missing();
+  }
   Node node(*this, scope, b, proto, opset, loc);
   if (function) {
     FailureOr<SmallVector<Value>> results = importFunction(node, *function);
@@ -174,13 +181,6 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
       if (node.wants(i))
         scope.values[proto.output(i)] = v;
     return success();
-  }
-  if (!row) {
-    addProblem(loc, title, name,
-               opset < 0
-                   ? "the model imports no operator set of its domain"
-                   : "the op is not supported in operator set " + Twine(opset));
-    return missing();
   }
   size_t before = problems.size();
   LogicalResult result = row->fn(node);

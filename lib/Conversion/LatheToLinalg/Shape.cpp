@@ -88,10 +88,20 @@ LogicalResult lowerSlice(Lowering &l, SliceOp op) {
     start = std::clamp<int64_t>(start, 0, step < 0 ? size - 1 : size);
     exprs[axis] = l.dim(axis) * step + start;
   }
-  Value result =
-      type.getNumElements() == 0
-          ? l.empty(type.getShape(), type.getElementType())
-          : move(l, l.get(op.getInput()), l.map(in.size(), exprs), type);
+  // Linalg takes the extent of a loop from a plain dim in an operand's map, so
+  // an axis of which only the end goes is cut to size before.
+  SmallVector<int64_t> cut(in.begin(), in.end());
+  for (auto [axis, expr] : llvm::enumerate(exprs))
+    if (expr == l.dim(axis))
+      cut[axis] = type.getDimSize(axis);
+  Value result;
+  if (type.getNumElements() == 0)
+    result = l.empty(type.getShape(), type.getElementType());
+  else
+    result = move(
+        l,
+        l.slice(l.get(op.getInput()), SmallVector<int64_t>(in.size(), 0), cut),
+        l.map(in.size(), exprs), type);
   l.set(op.getResult(), result);
   return success();
 }

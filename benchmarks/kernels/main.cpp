@@ -38,6 +38,8 @@ int main(int argc, char **argv) {
   if (!check) {
     if (wanted("contraction"))
       benchContraction(harness);
+    if (wanted("convolution"))
+      benchConvolution(harness);
     if (wanted("attention"))
       benchAttention(harness);
     return 0;
@@ -45,6 +47,8 @@ int main(int argc, char **argv) {
   Checker checker;
   if (wanted("contraction"))
     checkContraction(harness, checker);
+  if (wanted("convolution"))
+    checkConvolution(harness, checker);
   if (wanted("attention"))
     checkAttention(harness, checker);
   llvm::outs() << "kernel-bench: " << checker.passed << " passed, "

@@ -46,6 +46,7 @@ static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
       {"attention", scheduleAttention},
       {"contraction", scheduleContraction},
+      {"convolution", scheduleConvolution},
       {"rows", scheduleRows},
       {"opaque", scheduleOpaque},
   };

@@ -22,6 +22,19 @@ int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors) {
 // Product
 //===----------------------------------------------------------------------===//
 
+/// Steps of k in one iteration of the loop.
+static constexpr int64_t unroll = 4;
+/// f32 in a cache line.
+static constexpr int64_t lineElements = 16;
+
+static int64_t getLinesPerIteration(const Product &product) {
+  return std::ceil(product.aheadLines * unroll);
+}
+
+int64_t Product::getAheadStep() const {
+  return getLinesPerIteration(*this) * lineElements / unroll;
+}
+
 void Product::setUniform(int64_t rows, int64_t rowStride, int64_t vectors) {
   rowOffsets.clear();
   vectorOffsets.clear();
@@ -72,10 +85,9 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
   };
 
   SmallVector<Value> acc(accumulators);
-  constexpr int64_t unroll = 4;
   int64_t looped = depth <= 2 * unroll ? 0 : depth / unroll * unroll;
   if (looped) {
-    int64_t lines = aheadIndex ? std::ceil(aheadLines * unroll) : 0;
+    int64_t lines = aheadIndex ? getLinesPerIteration(*this) : 0;
     acc = emitFor(
         builder, indexConstant(builder, 0), indexConstant(builder, looped),
         unroll, acc, [&](Value k, ValueRange carried) {
@@ -83,11 +95,10 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
           Value aBase = addIndex(builder, aIndex, mulIndex(builder, k, aStep));
           Value bBase = addIndex(builder, bIndex, mulIndex(builder, k, bStep));
           for (int64_t line = 0; line < lines; ++line) {
-            // k / unroll steps of `lines` lines of 16 elements.
             Value at = addIndex(builder, aheadIndex,
-                                mulIndex(builder, k, lines * 16 / unroll));
+                                mulIndex(builder, k, getAheadStep()));
             builder.create<memref::PrefetchOp>(
-                b, ValueRange(addIndex(builder, at, line * 16)),
+                b, ValueRange(addIndex(builder, at, line * lineElements)),
                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
           }
           for (int64_t u = 0; u < unroll; ++u)

@@ -44,6 +44,9 @@ struct Product {
   Value aheadIndex;
   double aheadLines = 0;
 
+  /// Elements by which `aheadIndex` advances per k.
+  int64_t getAheadStep() const;
+
   /// Offsets of `rows` rows, `rowStride` apart, and `vectors` adjacent vectors.
   void setUniform(int64_t rows, int64_t rowStride, int64_t vectors);
   /// Accumulators at zero, row by row.

@@ -1,0 +1,326 @@
+//===- ConvolutionSchedule.cpp - Convolutions on the microkernel
+//-----------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// `packed_conv` and elementwise ops as an implicit matrix product: the rows of
+// a tile are output pixels, whose inputs stand at constant distances from each
+// other for every place of the window. A work item is one tile. Depthwise
+// convolutions and pooling are in WindowSchedule.cpp.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "ItemGrid.h"
+#include "MicroKernel.h"
+#include "WindowSchedule.h"
+
+using namespace lathe;
+using namespace lathe::cpu;
+
+namespace {
+/// Output pixels that a tile covers. Tiles are numbered so that their pixels
+/// ascend; each covers consecutive pixels.
+struct PixelTiles {
+  /// Of one row of output: segments. Else of one image: whole rows.
+  bool segments = true;
+  Tiling tiling;
+  /// Tiles per image, pixels per unit of `tiling`.
+  int64_t perImage = 0, pixelsPerUnit = 1;
+};
+
+struct Convolution {
+  int64_t batch, height, width, channels;
+  int64_t outHeight, outWidth, outChannels;
+  int64_t kernelHeight, kernelWidth;
+  int64_t strideHeight = 1, strideWidth = 1;
+  int64_t dilationHeight = 1, dilationWidth = 1;
+  unsigned input, packed;
+  int64_t inputOffset;
+  SmallVector<Factor> image;
+  /// Distances in the input, in elements.
+  int64_t rowDistance, columnDistance, channelDistance;
+};
+
+class ConvolutionEmitter {
+public:
+  ConvolutionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
+                     const Convolution &c, const Epilogue &epilogue,
+                     const CpuFeatures &features)
+      : b(b), frame(frame), c(c), epilogue(epilogue), features(features),
+        lanes(features.vectorWidth) {
+    plan();
+  }
+
+  int64_t emit();
+
+private:
+  void plan();
+  void emitTile(int64_t units, Value base, Value pixel, Value column,
+                Value panelIndex, Value aheadIndex);
+  SmallVector<Value> emitProduct(Product product);
+
+  ImplicitLocOpBuilder &b;
+  KernelFrame &frame;
+  const Convolution &c;
+  const Epilogue &epilogue;
+  const CpuFeatures &features;
+  int64_t lanes;
+  PixelTiles pixels;
+  int64_t columnTiles = 0;
+  ItemGrid grid;
+  Value tileScratch;
+};
+} // namespace
+
+/// Vectors of columns in a tile.
+static constexpr int64_t tileVectors = 2;
+
+void ConvolutionEmitter::plan() {
+  int64_t largest = getLargestRows(features, tileVectors);
+  if (c.outWidth * 2 > largest || c.outHeight == 1) {
+    pixels.tiling = Tiling::balanced(c.outWidth, largest);
+    pixels.perImage = c.outHeight * pixels.tiling.count;
+  } else {
+    pixels.segments = false;
+    pixels.pixelsPerUnit = c.outWidth;
+    pixels.tiling = Tiling::balanced(
+        c.outHeight, largest / std::max<int64_t>(c.outWidth, 1));
+    pixels.perImage = pixels.tiling.count;
+  }
+  columnTiles = llvm::divideCeil(c.outChannels, tileVectors * lanes);
+  grid.columns = columnTiles;
+  grid.rows = c.batch * pixels.perImage;
+  grid.rowsPerChunk = grid.rows;
+  // As in contractions: chunks of pixels that stay in the second-level cache
+  // with what they give, unless that cache is better spent on the filter.
+  int64_t bytesPerTile =
+      pixels.tiling.big * pixels.pixelsPerUnit * 4 *
+      (c.channels * c.strideHeight * c.strideWidth + c.outChannels);
+  int64_t filterBytes =
+      c.kernelHeight * c.kernelWidth * c.channels * c.outChannels * 4;
+  if (grid.rows * bytesPerTile > (1 << 20) && filterBytes <= (3 << 18))
+    grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
+}
+
+/// Sums over the window: loops over its rows and columns around the channels,
+/// or around columns and channels at once where they lie in one run.
+SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
+  bool oneRun = c.kernelWidth == 1 || c.columnDistance * c.dilationWidth ==
+                                          c.channels * c.channelDistance;
+  int64_t places = oneRun ? 1 : c.kernelWidth;
+  product.depth = oneRun ? c.channels * c.kernelWidth : c.channels;
+  Value zero = indexConstant(b, 0), a = product.aIndex, panel = product.bIndex,
+        ahead = product.aheadIndex;
+  auto emitPlace = [&](Value row, Value column, ArrayRef<Value> sums) {
+    product.aIndex = addIndex(
+        b, addIndex(b, a, mulIndex(b, row, c.rowDistance * c.dilationHeight)),
+        mulIndex(b, column, c.columnDistance * c.dilationWidth));
+    Value depth = mulIndex(b, addIndex(b, mulIndex(b, row, places), column),
+                           product.depth);
+    product.bIndex = addIndex(b, panel, mulIndex(b, depth, panelColumns));
+    if (ahead)
+      product.aheadIndex =
+          addIndex(b, ahead, mulIndex(b, depth, product.getAheadStep()));
+    return product.emit(b, sums);
+  };
+  auto emitRow = [&](Value row, ArrayRef<Value> sums) {
+    if (places == 1)
+      return emitPlace(row, zero, sums);
+    return emitFor(b, zero, indexConstant(b, places), 1, sums,
+                   [&](Value column, ValueRange carried) {
+                     return emitPlace(row, column, SmallVector<Value>(carried));
+                   });
+  };
+  SmallVector<Value> sums = product.emitZeros(b);
+  if (c.kernelHeight == 1)
+    return emitRow(zero, sums);
+  return emitFor(b, zero, indexConstant(b, c.kernelHeight), 1, sums,
+                 [&](Value row, ValueRange carried) {
+                   return emitRow(row, SmallVector<Value>(carried));
+                 });
+}
+
+void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
+                                  Value column, Value panelIndex,
+                                  Value aheadIndex) {
+  int64_t rows = units * pixels.pixelsPerUnit;
+  Product product;
+  product.width = lanes;
+  product.setUniform(rows, 0, tileVectors);
+  for (int64_t r = 0; r < rows; ++r)
+    product.rowOffsets[r] =
+        pixels.segments ? r * c.strideWidth * c.columnDistance
+                        : r / c.outWidth * c.strideHeight * c.rowDistance +
+                              r % c.outWidth * c.strideWidth * c.columnDistance;
+  product.a = frame.inputs[c.input];
+  product.aIndex = base;
+  product.aStep = c.channelDistance;
+  product.b = frame.inputs[c.packed];
+  product.bIndex = panelIndex;
+  product.aheadIndex = aheadIndex;
+  product.aheadLines = 2.0 / grid.rows;
+  SmallVector<Value> masks;
+  if (c.outChannels % (tileVectors * lanes))
+    for (int64_t v = 0; v < tileVectors; ++v)
+      masks.push_back(emitMask(
+          b,
+          b.createOrFold<arith::SubIOp>(indexConstant(b, c.outChannels),
+                                        addIndex(b, column, v * lanes)),
+          lanes));
+  epilogue.emitTile(b, frame, emitProduct(product), rows, tileVectors,
+                    {pixel, column}, masks, tileScratch);
+}
+
+int64_t ConvolutionEmitter::emit() {
+  int64_t items = grid.getNumItems();
+  if (items == 0)
+    return 0;
+  if (!epilogue.isCheap())
+    tileScratch = frame.allocate(b, pixels.tiling.big * pixels.pixelsPerUnit *
+                                        tileVectors * lanes);
+  int64_t depth = c.kernelHeight * c.kernelWidth * c.channels;
+  bool ahead =
+      grid.rowsPerChunk == grid.rows && depth * c.outChannels * 4 > (1 << 19);
+  emitFor(b, frame.begin, frame.end, 1, [&](Value item) {
+    ItemGrid::Place at = grid.emitPlace(b, item);
+    // Where the tile's first pixel stands in the output and in the input.
+    Value image = divIndex(b, at.row, pixels.perImage);
+    Value inImage = remIndex(b, at.row, pixels.perImage);
+    Value tile = inImage, line, first = indexConstant(b, 0);
+    if (pixels.segments) {
+      line = divIndex(b, inImage, pixels.tiling.count);
+      tile = remIndex(b, inImage, pixels.tiling.count);
+      first = pixels.tiling.emitStart(b, tile);
+    } else {
+      line = pixels.tiling.emitStart(b, tile);
+    }
+    Value pixel = addIndex(b, mulIndex(b, image, c.outHeight), line);
+    pixel = addIndex(b, mulIndex(b, pixel, c.outWidth), first);
+    Value base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
+    base = addIndex(b, base, mulIndex(b, line, c.strideHeight * c.rowDistance));
+    base =
+        addIndex(b, base, mulIndex(b, first, c.strideWidth * c.columnDistance));
+    Value column = mulIndex(b, at.column, tileVectors * lanes);
+    Value panelIndex = addIndex(
+        b, mulIndex(b, divIndex(b, column, panelColumns), depth * panelColumns),
+        remIndex(b, column, panelColumns));
+    Value aheadIndex;
+    if (ahead)
+      aheadIndex = addIndex(
+          b,
+          addIndex(b, panelIndex,
+                   mulIndex(b, at.row, depth * panelColumns / grid.rows)),
+          depth * panelColumns);
+    pixels.tiling.emitSwitch(b, tile, [&](int64_t units) {
+      emitTile(units, base, pixel, column, panelIndex, aheadIndex);
+    });
+  });
+  return items;
+}
+
+//===----------------------------------------------------------------------===//
+// Reading the kernel
+//===----------------------------------------------------------------------===//
+
+static bool readConvolution(const KernelViews &views, Convolution &c,
+                            std::string &whyNot) {
+  auto op = cast<PackedConvOp>(views.anchor);
+  const AnchorOperand &input = views.operands[0], &packed = views.operands[1];
+  if (!input.elementType.isF32() || !packed.elementType.isF32()) {
+    whyNot = "only f32 convolutions have a tiled schedule";
+    return false;
+  }
+  ArrayRef<int64_t> in = input.view.sizes,
+                    out = cast<RankedTensorType>(op.getType()).getShape();
+  if (in.size() != 4 || op.getKernel().size() != 2) {
+    whyNot = "only convolutions with two spatial dims have a tiled schedule";
+    return false;
+  }
+  auto pair = [](ArrayRef<int64_t> values, int64_t &first, int64_t &second) {
+    if (values.empty())
+      return;
+    first = values[0];
+    second = values[1];
+  };
+  c.batch = in[0];
+  c.height = in[1];
+  c.width = in[2];
+  c.channels = in[3];
+  c.outHeight = out[1];
+  c.outWidth = out[2];
+  c.outChannels = out[3];
+  pair(op.getKernel(), c.kernelHeight, c.kernelWidth);
+  pair(op.getStrides(), c.strideHeight, c.strideWidth);
+  pair(op.getDilations(), c.dilationHeight, c.dilationWidth);
+
+  auto panels = packed.view.split({packed.view.getNumElements()});
+  if (packed.view.sizes.size() != 3 ||
+      packed.view.sizes.back() != panelColumns || packed.view.offset != 0 ||
+      (*panels)[0].size() != 1 || (*panels)[0][0].stride != 1) {
+    whyNot = "the packed filter is not whole panels of 32 columns";
+    return false;
+  }
+  auto digits = input.view.split(in);
+  if (!digits || (*digits)[1].size() > 1 || (*digits)[2].size() > 1 ||
+      (*digits)[3].size() > 1) {
+    whyNot = "the image has no strides";
+    return false;
+  }
+  auto stride = [](ArrayRef<Factor> f) { return f.empty() ? 0 : f[0].stride; };
+  c.input = input.argument;
+  c.packed = packed.argument;
+  c.inputOffset = input.view.offset;
+  c.image = (*digits)[0];
+  c.rowDistance = stride((*digits)[1]);
+  c.columnDistance = stride((*digits)[2]);
+  c.channelDistance = stride((*digits)[3]);
+  // Dims of size 1 have no digit: any distance does, so take the one that makes
+  // runs.
+  if (c.channels == 1)
+    c.channelDistance = c.columnDistance;
+  // A window of one place that moves by one: the image is a single row.
+  if (c.kernelHeight == 1 && c.kernelWidth == 1 && c.strideHeight == 1 &&
+      c.strideWidth == 1) {
+    auto flat = input.view.split({in[0] * in[1] * in[2], in[3]});
+    if (flat && (*flat)[0].size() <= 1) {
+      c.image.clear();
+      c.batch = 1;
+      c.height = c.outHeight = 1;
+      c.width = c.outWidth = in[0] * in[1] * in[2];
+      c.columnDistance = stride((*flat)[0]);
+    }
+  }
+  return true;
+}
+
+FailureOr<LoweredKernel>
+cpu::scheduleConvolution(KernelOp kernel, ModuleOp module, StringRef symbol,
+                         const CpuFeatures &features, std::string &whyNot) {
+  FailureOr<KernelViews> views = KernelViews::get(
+      kernel,
+      [](Operation *op) { return isa<PackedConvOp>(op) || isWindowOp(op); },
+      whyNot);
+  if (failed(views))
+    return failure();
+  if (isWindowOp(views->anchor))
+    return scheduleWindow(kernel, *views, module, symbol, features, whyNot);
+  Convolution convolution;
+  if (!readConvolution(*views, convolution, whyNot))
+    return failure();
+  FailureOr<Epilogue> epilogue = Epilogue::get(
+      *views,
+      {convolution.batch * convolution.outHeight * convolution.outWidth,
+       convolution.outChannels},
+      features.vectorWidth, whyNot);
+  if (failed(epilogue))
+    return failure();
+  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
+  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  ConvolutionEmitter emitter(b, frame, convolution, *epilogue, features);
+  int64_t items = emitter.emit();
+  return frame.finish(b, items);
+}

@@ -8,6 +8,7 @@
 #include "lathe/Transforms/ExplainKernels.h"
 
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Analysis/Cost.h"
 #include "lathe/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/JSON.h"
@@ -54,7 +55,8 @@ void lathe::printKernelsAsText(Operation *root, raw_ostream &os) {
        << kernel.getSchedule();
     if (StringRef function = getFunctionName(kernel); !function.empty())
       os << " in @" << function;
-    os << "\n";
+    Cost cost = getCost(kernel);
+    os << ": " << cost.flops << " flops, " << cost.bytes << " bytes\n";
     for (Operation &op : kernel.getBody().front().without_terminator()) {
       if (op.hasTrait<OpTrait::ConstantLike>())
         continue;
@@ -85,6 +87,9 @@ void lathe::printKernelsAsJson(Operation *root, raw_ostream &os) {
     json.attribute("name", kernel.getName());
     json.attribute("schedule", kernel.getSchedule());
     json.attribute("function", getFunctionName(kernel));
+    Cost cost = getCost(kernel);
+    json.attribute("flops", cost.flops);
+    json.attribute("bytes", cost.bytes);
     json.attributeArray("ops", [&] {
       for (Operation &op : kernel.getBody().front().without_terminator())
         if (!op.hasTrait<OpTrait::ConstantLike>())

@@ -2,11 +2,14 @@
 // RUN: lathe-opt %s --lathe-form-kernels=explain=true --lathe-explain-kernels=json=true | FileCheck %s --check-prefix=JSON
 // RUN: lathe-opt %s --pass-pipeline='builtin.module(func.func(lathe-form-kernels{fuse=false explain=true}),lathe-explain-kernels)' | FileCheck %s --check-prefix=OFF
 
-// CHECK: kernel 0 "linear_gelu" schedule contraction in @main
+// A product does two operations per multiply-add, and what passes between the ops
+// of a kernel costs no traffic: 2*4*16*8 + 4*16 operations; 4 bytes times 4*8 and
+// 16*8 in, 4*16 out.
+// CHECK: kernel 0 "linear_gelu" schedule contraction in @main: 1088 flops, 896 bytes
 // CHECK-NEXT: lathe.linear tensor<4x16xf32> at {{.*}}explain-kernels.mlir:[[#]]:
 // CHECK-NEXT: lathe.gelu tensor<4x16xf32>
 // CHECK-NEXT: left out, after it: lathe.reduce_sum (in "reduce_sum_exp"): lathe.reduce_sum is not elementwise
-// CHECK-NEXT: kernel 1 "reduce_sum_exp" schedule rows in @main
+// CHECK-NEXT: kernel 1 "reduce_sum_exp" schedule rows in @main: 68 flops, 272 bytes
 // CHECK: left out, before it: lathe.gelu (in "linear_gelu"): lathe.reduce_sum is not elementwise
 // CHECK-NEXT: left out, after it: lathe.mul (in "mul"): lathe.mul broadcasts the value
 // CHECK-NEXT: left out, after it: lathe.cumsum (in "cumsum"): lathe.cumsum is opaque and has a kernel of its own
@@ -18,6 +21,8 @@
 // JSON: "name": "linear_gelu",
 // JSON-NEXT: "schedule": "contraction",
 // JSON-NEXT: "function": "main",
+// JSON: "flops": 1088,
+// JSON-NEXT: "bytes": 896,
 // JSON: "op": "lathe.linear",
 // JSON: "left_out": [
 // JSON: "kernel": "reduce_sum_exp",

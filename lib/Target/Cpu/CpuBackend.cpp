@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Target/Cpu/CpuBackend.h"
+#include "lathe/Analysis/Cost.h"
 
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Target/ProgramBuilder.h"
@@ -125,15 +126,9 @@ static LogicalResult lowerKernel(KernelOp kernel, const CpuTarget &target,
 
 static void describeKernel(KernelOp kernel, exec::Kernel &info) {
   info.set_name(kernel.getName().str());
-  double bytes = 0;
-  auto add = [&](Value value) {
-    auto type = cast<RankedTensorType>(value.getType());
-    bytes +=
-        double(type.getNumElements()) * getStorageBytes(type.getElementType());
-  };
-  llvm::for_each(kernel.getInputs(), add);
-  llvm::for_each(kernel.getResults(), add);
-  info.set_bytes(bytes);
+  Cost cost = getCost(kernel);
+  info.set_flops(cost.flops);
+  info.set_bytes(cost.bytes);
   for (Operation &op : kernel.getBody().front().without_terminator()) {
     std::string text;
     llvm::raw_string_ostream os(text);

@@ -8,7 +8,6 @@
 #include "lathe/Pipelines/Compiler.h"
 
 #include "dialects/Lathe/Lathe.h"
-#include "lathe/Import/Onnx.h"
 #include "lathe/Pipelines/Pipelines.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
@@ -89,12 +88,14 @@ static bool looksLikeText(StringRef bytes) {
   return bytes.take_front(4096).find('\0') == StringRef::npos;
 }
 
-std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path) {
+std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
+                                   const OnnxImportOptions &onnx,
+                                   OnnxImportInfo *info) {
   Location loc = FileLineColLoc::get(&context, path, 0, 0);
   auto model = std::make_unique<Model>();
   model->file = path.str();
   if (llvm::sys::path::extension(path) == ".onnx") {
-    model->moduleRef = importOnnx(context, path, {});
+    model->moduleRef = importOnnx(context, path, onnx, info);
   } else {
     auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false);
     if (!buffer) {

@@ -253,7 +253,18 @@ static int compileModel(const ModelOptions &options,
                         const std::vector<NamedTensor> &given,
                         PreparedModel &prepared) {
   CompilerContext context;
-  std::unique_ptr<Model> model = Model::load(context.get(), options.file);
+  // An ONNX input may decide a size: then the program is made for its value.
+  OnnxImportOptions onnx;
+  onnx.valueOf = [&](StringRef name,
+                     unsigned) -> std::optional<DenseElementsAttr> {
+    for (const NamedTensor &tensor : given)
+      if (tensor.name == name) {
+        prepared.holdsInputValues = true;
+        return toElementsAttr(context.get(), tensor.tensor);
+      }
+    return std::nullopt;
+  };
+  std::unique_ptr<Model> model = Model::load(context.get(), options.file, onnx);
   if (!model)
     return kFailed;
   for (const NamedTensor &tensor : given)
@@ -349,7 +360,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     if (!prepared.executable) {
       if (int code = compileModel(options, *given, prepared))
         return code;
-      if (!options.noCache) {
+      if (!options.noCache && !prepared.holdsInputValues) {
         llvm::Expected<std::string> bytes =
             serializeExecutable(*prepared.executable);
         if (bytes)

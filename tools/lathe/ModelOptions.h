@@ -43,6 +43,8 @@ struct PreparedModel {
   std::vector<Tensor> inputs;
   double compileSeconds = 0;
   bool fromCache = false;
+  /// Made for the values of some inputs, not for their shapes alone.
+  bool holdsInputValues = false;
   CompileStatistics statistics;
 };
 

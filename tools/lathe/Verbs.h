@@ -19,6 +19,7 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 void addRunVerb(CLI::App &app, int &exitCode);
 void addCompileVerb(CLI::App &app, int &exitCode);
 void addImportVerb(CLI::App &app, int &exitCode);
+void addConformanceVerb(CLI::App &app, int &exitCode);
 void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);

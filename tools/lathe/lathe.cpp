@@ -29,6 +29,7 @@ int main(int argc, char **argv) {
   lathe::addRunVerb(app, exitCode);
   lathe::addCompileVerb(app, exitCode);
   lathe::addImportVerb(app, exitCode);
+  lathe::addConformanceVerb(app, exitCode);
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);

@@ -9,6 +9,7 @@
 #define LATHE_PIPELINES_COMPILER_H
 
 #include "lathe/Executable/Executable.h"
+#include "lathe/Import/Onnx.h"
 #include "lathe/Support/Tensor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -60,7 +61,10 @@ class Model {
 public:
   /// Reads a .mlir or .onnx file (told apart by content). Errors are
   /// diagnostics; null then.
-  static std::unique_ptr<Model> load(MLIRContext &context, StringRef path);
+  /// `onnx` and `info` are for .onnx files alone.
+  static std::unique_ptr<Model> load(MLIRContext &context, StringRef path,
+                                     const OnnxImportOptions &onnx = {},
+                                     OnnxImportInfo *info = nullptr);
 
   ModuleOp module() const { return *moduleRef; }
   func::FuncOp entry() const { return entryFunc; }

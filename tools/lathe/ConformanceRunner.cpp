@@ -73,6 +73,7 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   DialectRegistry registry;
   registerAllLatheDialects(registry);
   context.appendDialectRegistry(registry);
+  context.loadAllAvailableDialects();
   std::string said;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error && said.empty())

@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Conversion/Passes.h"
 #include "lathe/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   mlir::registerCSEPass();
   mlir::registerInlinerPass();
   mlir::registerSymbolDCEPass();
+  lathe::registerLatheConversionPasses();
   lathe::registerLatheTransformsPasses();
 
   return mlir::asMainReturnCode(mlir::MlirOptMain(

@@ -84,7 +84,8 @@ CompilerContext::CompilerContext() {
   DialectRegistry registry;
   registerAllLatheDialects(registry);
   context.appendDialectRegistry(registry);
-  // Schedules build ops without being passes, so nothing declares what they need.
+  // Schedules build ops without being passes, so nothing declares what they
+  // need.
   context.loadAllAvailableDialects();
   context.printOpOnDiagnostic(false);
   context.getDiagEngine().registerHandler([](Diagnostic &diagnostic) {
@@ -145,8 +146,15 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
   if (!sizes)
     return sizes.takeError();
   std::map<std::string, std::string> origin;
-  for (auto &[name, size] : *sizes)
+  for (auto &[name, size] : *sizes) {
+    bool isKnown = llvm::any_of(declarations, [&](const InputDeclaration &d) {
+      return llvm::is_contained(d.dimNames, name);
+    });
+    if (!isKnown)
+      return makeError("--dim names '" + name +
+                       "', which is no open size of an input");
     origin[name] = "--dim";
+  }
   // Files fix sizes first, so that open sizes of the same name follow them.
   for (const NamedTensor &tensor : given) {
     auto it = llvm::find_if(declarations, [&](const InputDeclaration &d) {

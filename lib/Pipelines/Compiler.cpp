@@ -129,7 +129,8 @@ OwningOpRef<ModuleOp>
 Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
                       const CompileOptions &options) const {
   OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module()->clone()));
-  func::FuncOp specialized = copy->lookupSymbol<func::FuncOp>(entry().getSymName());
+  func::FuncOp specialized =
+      copy->lookupSymbol<func::FuncOp>(entry().getSymName());
   if (failed(specialize(specialized, shapes)))
     return nullptr;
   GraphPipelineOptions graph;

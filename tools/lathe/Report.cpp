@@ -153,7 +153,9 @@ void printKernels(const exec::Executable &executable, llvm::raw_ostream &os) {
 
 llvm::Error writeJson(llvm::StringRef path, const nlohmann::json &value) {
   // Names come from models and may hold any bytes.
-  std::string text = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  std::string text =
+      value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+      "\n";
   return writeFileAtomically(path, llvm::StringRef(text));
 }
 

@@ -315,6 +315,19 @@ Value foldNeutral(Operation *op, ArrayRef<Attribute> operands, double neutral,
   return {};
 }
 
+/// The constant `absorbing` where `op` is `x op absorbing`, or the other way
+/// round. For integers and Booleans only: NaN * 0.0 is NaN.
+Attribute foldAbsorbing(Operation *op, ArrayRef<Attribute> operands,
+                        int64_t absorbing) {
+  auto type = tensorType(op->getResult(0));
+  if (type.hasStaticShape() && !isa<FloatType>(type.getElementType()) &&
+      llvm::any_of(operands, [&](Attribute operand) {
+        return isSplatOf(operand, absorbing);
+      }))
+    return writeNumbers(type, Number{0.0, absorbing});
+  return {};
+}
+
 /// Whether every value of `from` is one of `to`.
 bool isExact(Type from, Type to) {
   NumberKind a(from), b(to);
@@ -335,19 +348,26 @@ OpFoldResult foldIdentity(OpTy op, ArrayRef<Attribute> operands) {
   bool isFloat =
       isa<FloatType>(getElementTypeOrSelf(op->getOperand(0).getType()));
   Type type = op.getType();
+  bool isBool = getElementTypeOrSelf(type).isInteger(1);
   (void)isFloat;
-  (void)type;
+  (void)isBool;
   if constexpr (llvm::is_one_of<OpTy, AddOp, OrOp, XorOp>::value) {
+    if (std::is_same_v<OpTy, OrOp> && isBool)
+      if (Attribute one = foldAbsorbing(op, operands, 1))
+        return one;
     // x + 0.0 would turn -0.0 into 0.0.
     return foldNeutral(op, operands, isFloat ? -0.0 : 0.0, true);
   } else if constexpr (llvm::is_one_of<OpTy, SubOp, ShlOp, ShrOp>::value) {
     return foldNeutral(op, operands, 0.0, false);
   } else if constexpr (std::is_same_v<OpTy, MulOp>) {
+    if (Attribute zero = foldAbsorbing(op, operands, 0))
+      return zero;
     return foldNeutral(op, operands, 1.0, true);
   } else if constexpr (llvm::is_one_of<OpTy, DivOp, PowOp>::value) {
     return foldNeutral(op, operands, 1.0, false);
   } else if constexpr (std::is_same_v<OpTy, AndOp>) {
-    bool isBool = getElementTypeOrSelf(type).isInteger(1);
+    if (Attribute zero = foldAbsorbing(op, operands, 0))
+      return zero;
     return foldNeutral(op, operands, isBool ? 1.0 : -1.0, true);
   } else if constexpr (std::is_same_v<OpTy, SelectOp>) {
     auto condition = dyn_cast_if_present<DenseElementsAttr>(operands[0]);

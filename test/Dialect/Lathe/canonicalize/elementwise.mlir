@@ -221,6 +221,25 @@ func.func @neutral_but_broadcasts(%a: tensor<4xi32>, %b: tensor<?x4xi32>) -> (te
   return %0, %1 : tensor<2x4xi32>, tensor<?x4xi32>
 }
 
+// CHECK-LABEL: func @absorbing
+func.func @absorbing(%i: tensor<4xi32>, %b: tensor<4x1xi1>, %o: tensor<?xi32>) -> (tensor<4xi32>, tensor<4xi32>, tensor<4x3xi1>, tensor<4x1xi1>, tensor<?xi32>) {
+  %zero = lathe.constant dense<0> : tensor<i32>
+  // CHECK-DAG: %[[Z:.*]] = lathe.constant dense<0> : tensor<4xi32>
+  %0 = lathe.mul %i, %zero : (tensor<4xi32>, tensor<i32>) -> tensor<4xi32>
+  %1 = lathe.and %zero, %i : (tensor<i32>, tensor<4xi32>) -> tensor<4xi32>
+  %false = lathe.constant dense<false> : tensor<3xi1>
+  // CHECK-DAG: %[[F:.*]] = lathe.constant dense<false> : tensor<4x3xi1>
+  %2 = lathe.and %b, %false : (tensor<4x1xi1>, tensor<3xi1>) -> tensor<4x3xi1>
+  %true = lathe.constant dense<true> : tensor<i1>
+  // CHECK-DAG: %[[T:.*]] = lathe.constant dense<true> : tensor<4x1xi1>
+  %3 = lathe.or %b, %true : (tensor<4x1xi1>, tensor<i1>) -> tensor<4x1xi1>
+  // The size is not known yet.
+  // CHECK: %[[M:.*]] = lathe.mul
+  %4 = lathe.mul %o, %zero : (tensor<?xi32>, tensor<i32>) -> tensor<?xi32>
+  // CHECK: return %[[Z]], %[[Z]], %[[F]], %[[T]], %[[M]]
+  return %0, %1, %2, %3, %4 : tensor<4xi32>, tensor<4xi32>, tensor<4x3xi1>, tensor<4x1xi1>, tensor<?xi32>
+}
+
 // CHECK-LABEL: func @select_known
 // CHECK-SAME: (%[[A:.*]]: tensor<4xf32>, %[[B:.*]]: tensor<4xf32>, %{{.*}}: tensor<4xi1>)
 func.func @select_known(%a: tensor<4xf32>, %b: tensor<4xf32>, %c: tensor<4xi1>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) {

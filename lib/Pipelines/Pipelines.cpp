@@ -26,14 +26,21 @@ void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
     pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
     // Statistics fold into filters before filters are laid out anew.
     pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
+    // Made of convolutions, whose filters are laid out like all others.
+    const std::string only[] = {"lathe.conv_transpose"};
+    DecomposeOptions transposed;
+    transposed.only = only;
+    pm.addPass(createDecompose(transposed));
     pm.addNestedPass<func::FuncOp>(createChannelsLast());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
   // Attention has a schedule of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
+  // The options only refer to their names, until the pass is made.
+  const std::string kept[] = {"lathe.attention"};
   DecomposeOptions decompose;
   if (options.optimize)
-    decompose.keep = {"lathe.attention"};
+    decompose.keep = kept;
   pm.addPass(createDecompose(decompose));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

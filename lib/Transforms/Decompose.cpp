@@ -28,27 +28,24 @@ struct Decompose : impl::DecomposeBase<Decompose> {
   using DecomposeBase::DecomposeBase;
 
   LogicalResult initialize(MLIRContext *context) override {
-    for (const std::string &name : keep) {
-      auto info = RegisteredOperationName::lookup(name, context);
-      if (!info || !info->hasInterface<DecomposableOpInterface>())
-        return emitError(UnknownLoc::get(context))
-               << "expected names of composite ops in 'keep', got '" << name
-               << "'";
-    }
-    return success();
+    return success(areComposites(keep, "keep", context) &&
+                   areComposites(only, "only", context));
   }
 
   void runOnOperation() override {
-    llvm::StringSet<> kept;
+    llvm::StringSet<> kept, wanted;
     for (const std::string &name : keep)
       kept.insert(name);
+    for (const std::string &name : only)
+      wanted.insert(name);
     // A decomposition may contain composites: a new one stands in the worklist
     // of the next round. What failed once fails again, and stays.
     DenseSet<Operation *> refused;
     while (true) {
       SmallVector<DecomposableOpInterface> worklist;
       getOperation()->walk([&](DecomposableOpInterface op) {
-        if (!kept.contains(op->getName().getStringRef()) &&
+        StringRef name = op->getName().getStringRef();
+        if (!kept.contains(name) && (wanted.empty() || wanted.contains(name)) &&
             !refused.contains(op))
           worklist.push_back(op);
       });
@@ -60,6 +57,20 @@ struct Decompose : impl::DecomposeBase<Decompose> {
         else
           refused.insert(op);
     }
+  }
+
+  static bool areComposites(ArrayRef<std::string> names, StringRef option,
+                            MLIRContext *context) {
+    for (const std::string &name : names) {
+      auto info = RegisteredOperationName::lookup(name, context);
+      if (!info || !info->hasInterface<DecomposableOpInterface>()) {
+        emitError(UnknownLoc::get(context))
+            << "expected names of composite ops in '" << option << "', got '"
+            << name << "'";
+        return false;
+      }
+    }
+    return true;
   }
 
   LogicalResult expand(DecomposableOpInterface op) {

@@ -1,4 +1,9 @@
 // RUN: lathe-opt %s -lathe-decompose -split-input-file | FileCheck %s
+// RUN: lathe-opt %s -lathe-decompose="only=lathe.embedding" -split-input-file | FileCheck %s --check-prefix=ONLY
+// RUN: not lathe-opt %s -lathe-decompose="only=lathe.gather" -split-input-file 2>&1 | FileCheck %s --check-prefix=REFUSED
+// ONLY-COUNT-2: lathe.conv_transpose
+// ONLY-NOT: lathe.embedding
+// REFUSED: expected names of composite ops in 'only', got 'lathe.gather'
 // The numbers are proved by test/numeric/test_shapes.py.
 
 // Windows that do not overlap: a 1x1 convolution and a transpose, no zeros.

@@ -5,13 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Lathe.h"
+#include "lathe/Pipelines/Compiler.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  registry.insert<lathe::LatheDialect, mlir::func::FuncDialect>();
+  lathe::registerAllLatheDialects(registry);
   return mlir::failed(mlir::MlirLspServerMain(argc, argv, registry));
 }

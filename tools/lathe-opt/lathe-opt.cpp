@@ -10,24 +10,25 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Lathe.h"
 #include "lathe/Conversion/Passes.h"
+#include "lathe/Pipelines/Compiler.h"
+#include "lathe/Pipelines/Pipelines.h"
 #include "lathe/Transforms/Passes.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Transforms/Passes.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  registry.insert<lathe::LatheDialect, mlir::func::FuncDialect>();
+  lathe::registerAllLatheDialects(registry);
 
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerInlinerPass();
   mlir::registerSymbolDCEPass();
-  lathe::registerLatheConversionPasses();
   lathe::registerLatheTransformsPasses();
+  lathe::registerLatheConversionPasses();
+  lathe::registerLathePipelines();
 
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Optimizer driver of the lathe dialect\n", registry));

@@ -82,7 +82,9 @@ def Decompose : Pass<"lathe-decompose"> {
   }];
   let options = [
     ListOption<"keep", "keep", "std::string",
-               "Composite ops to leave alone, by full name (lathe.attention)">
+               "Composite ops to leave alone, by full name (lathe.attention)">,
+    ListOption<"only", "only", "std::string",
+               "Composite ops to expand, by full name; all of them where empty">
   ];
   let statistics = [
     Statistic<"numDecomposed", "decomposed", "composite ops expanded">

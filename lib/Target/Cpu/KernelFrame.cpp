@@ -68,6 +68,13 @@ Value cpu::emitOffset(ImplicitLocOpBuilder &b, ArrayRef<Factor> factors,
   return offset;
 }
 
+Value cpu::emitMultiplyAdd(ImplicitLocOpBuilder &b, Value lhs, Value rhs,
+                           Value sum) {
+  if (cast<VectorType>(sum.getType()).getNumElements() > 4)
+    return b.create<vector::FMAOp>(lhs, rhs, sum);
+  return b.create<arith::AddFOp>(b.create<arith::MulFOp>(lhs, rhs), sum);
+}
+
 Value cpu::emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width) {
   SmallVector<int32_t> lanes;
   for (int64_t lane = 0; lane < width; ++lane)

@@ -42,6 +42,10 @@ Value lessThan(ImplicitLocOpBuilder &b, Value lhs, Value rhs);
 Value emitOffset(ImplicitLocOpBuilder &b, ArrayRef<Factor> factors,
                  Value coordinate);
 
+/// a * b + sum: in one instruction where the processor has it (everywhere but
+/// with 4 lanes, where it would become a call for every lane).
+Value emitMultiplyAdd(ImplicitLocOpBuilder &b, Value lhs, Value rhs, Value sum);
+
 /// Lanes [0, valid) of a vector of `width`, as its mask.
 Value emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width);
 

@@ -79,7 +79,7 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
       Value row = builder.create<vector::BroadcastOp>(type, element);
       for (auto [v, bVector] : llvm::enumerate(bVectors)) {
         Value &sum = acc[r * bVectors.size() + v];
-        sum = builder.create<vector::FMAOp>(row, bVector, sum);
+        sum = emitMultiplyAdd(builder, row, bVector, sum);
       }
     }
   };

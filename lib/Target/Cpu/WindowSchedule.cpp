@@ -234,7 +234,7 @@ void WindowEmitter::emitPixels(const Item &item, Value column, int64_t count,
           item, addIndex(b, at, i * w.columns.stride * w.columns.distance));
       switch (w.kind) {
       case Window::Kind::Multiply:
-        sums[i] = b.create<vector::FMAOp>(value, factor, sums[i]);
+        sums[i] = emitMultiplyAdd(b, value, factor, sums[i]);
         break;
       case Window::Kind::Max:
         sums[i] = b.create<arith::MaximumFOp>(sums[i], value);

@@ -44,7 +44,7 @@ struct CompileOptions {
   std::string isa;
   unsigned threads = 2;
   bool useCache = true;
-  /// Say on stderr why each kernel holds the ops it holds.
+  /// Print on standard output what each kernel holds, and why not more.
   bool explain = false;
   /// Where a pass reproducer goes when a pass fails; "" for none.
   std::string reproducer;

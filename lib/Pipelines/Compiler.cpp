@@ -16,6 +16,7 @@
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
@@ -51,8 +52,31 @@ func::FuncOp findEntry(ModuleOp module) {
   return nullptr;
 }
 
+/// What comes out must be tensors, and every name lead to one value: files and
+/// options go by names.
+static LogicalResult checkSignature(func::FuncOp entry) {
+  llvm::StringSet<> names;
+  for (unsigned i = 0, e = entry.getNumArguments(); i < e; ++i)
+    if (auto name = entry.getArgAttrOfType<StringAttr>(i, "lathe.name"))
+      if (!names.insert(name.getValue()).second)
+        return entry.emitError("has two inputs called ") << name;
+  names.clear();
+  for (unsigned i = 0, e = entry.getNumResults(); i < e; ++i) {
+    Type type = entry.getResultTypes()[i];
+    if (!isa<RankedTensorType>(type))
+      return entry.emitError("result ")
+             << i << " must be a ranked tensor, got " << type;
+    if (auto name = entry.getResultAttrOfType<StringAttr>(i, "lathe.name"))
+      if (!names.insert(name.getValue()).second)
+        return entry.emitError("has two outputs called ") << name;
+  }
+  return success();
+}
+
 static FailureOr<std::vector<InputDeclaration>>
 declareInputs(func::FuncOp entry) {
+  if (failed(checkSignature(entry)))
+    return failure();
   std::vector<InputDeclaration> result;
   for (BlockArgument argument : entry.getArguments()) {
     unsigned index = argument.getArgNumber();
@@ -89,6 +113,29 @@ static bool looksLikeText(StringRef bytes) {
   return bytes.take_front(4096).find('\0') == StringRef::npos;
 }
 
+/// How deep brackets are nested. MLIR's parser and passes recurse into regions,
+/// types and attributes: a hostile file must not exhaust the stack.
+static unsigned measureNesting(StringRef text) {
+  unsigned depth = 0, deepest = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (c == '"') {
+      for (++i; i < text.size() && text[i] != '"' && text[i] != '\n'; ++i)
+        i += text[i] == '\\';
+    } else if (c == '/' && text.substr(i).starts_with("//")) {
+      i = std::min(text.find('\n', i), text.size());
+    } else if (StringRef("([{<").contains(c)) {
+      deepest = std::max(deepest, ++depth);
+    } else if (StringRef(")]}>").contains(c)) {
+      bool isArrow = c == '>' && i && text[i - 1] == '-';
+      depth -= depth && !isArrow;
+    }
+  }
+  return deepest;
+}
+
+static constexpr unsigned kMaxNesting = 256;
+
 std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
                                    const OnnxImportOptions &onnx,
                                    OnnxImportInfo *info) {
@@ -107,6 +154,10 @@ std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
       emitError(loc) << "is not a model: expected MLIR text (.mlir), an ONNX "
                         "model (.onnx) or a "
                         "compiled model (.lathe)";
+      return nullptr;
+    }
+    if (measureNesting((*buffer)->getBuffer()) > kMaxNesting) {
+      emitError(loc) << "nests brackets more than " << kMaxNesting << " deep";
       return nullptr;
     }
     auto sources = std::make_shared<llvm::SourceMgr>();

@@ -140,6 +140,10 @@ Error StepList::check(const Step &step, const Machine &machine) const {
 }
 
 Error StepList::loop(const Step &step, Machine &machine) const {
+  if (uint64_t(step.tripCount) > machine.maxWhileIterations)
+    return makeError(
+        "a loop of {0} iterations is refused, expected at most {1}",
+        step.tripCount, machine.maxWhileIterations);
   for (int64_t i = 0; i < step.tripCount; ++i) {
     machine.loops[step.slot] = step.reverse ? step.tripCount - 1 - i : i;
     if (Error error = step.bodies[0].run(machine))

@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace lathe {
@@ -24,6 +25,8 @@ static constexpr std::chrono::microseconds kSpin(20);
 // Where the other thread has no processor of its own, looking only keeps it
 // from running: after so many looks in vain the next ones are left out.
 static constexpr unsigned kTries = 4, kRest = 60;
+// More than any machine has, and few enough to make all of them.
+static constexpr unsigned kMaxThreads = 4096;
 
 static void futexWait(std::atomic<uint32_t> &word, uint32_t value) {
   ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE,
@@ -70,10 +73,18 @@ unsigned ThreadPool::availableThreads() {
 }
 
 ThreadPool::ThreadPool(unsigned threads)
-    : count(threads ? threads : availableThreads()) {
+    : count(std::min(threads ? threads : availableThreads(), kMaxThreads)) {
   workers.reserve(count - 1);
-  for (unsigned i = 1; i < count; ++i)
-    workers.emplace_back([this, i] { work(i); });
+  for (unsigned i = 1; i < count; ++i) {
+    try {
+      workers.emplace_back([this, i] { work(i); });
+    } catch (const std::system_error &) {
+      // The system has no more threads to give: results do not depend on how
+      // many there are.
+      count = i;
+      break;
+    }
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -226,6 +226,14 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op) {
   std::string bytes;
   auto type = cast<RankedTensorType>(op.getType());
   int64_t elementBytes = getStorageBytes(type.getElementType());
+  // Constants stand in the executable, whose format ends at 2 GiB. A splat of
+  // any size is a few letters of text.
+  constexpr int64_t kMaxConstantBytes = int64_t(1) << 30;
+  if (type.getNumElements() > kMaxConstantBytes / elementBytes)
+    return op.emitOpError("of type ")
+           << type << " is too large for a constant, at most "
+           << kMaxConstantBytes
+           << " bytes are allowed: a lathe.parameter has no such limit";
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue())) {
     ArrayRef<char> data;
     if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())

@@ -61,17 +61,26 @@ static std::string formatDeclaration(const InputDeclaration &input) {
   return text + "]";
 }
 
-static int infoOfExecutable(const std::string &file) {
+static int infoOfExecutable(const std::string &file, const std::string &json) {
   auto executable = readExecutable(file);
   if (!executable)
     return fail(executable.takeError());
   auto &os = llvm::outs();
   os << file << ": compiled by " << (*executable)->producer() << " for "
      << (*executable)->target() << " (" << (*executable)->cpu() << ")\n";
+  nlohmann::json report;
+  report["producer"] = (*executable)->producer();
+  report["target"] = (*executable)->target();
+  report["cpu"] = (*executable)->cpu();
+  report["kernels"] = (*executable)->kernels_size();
   for (const exec::Program &program : (*executable)->programs()) {
+    nlohmann::json &about = report["programs"].emplace_back();
+    about["entry"] = program.entry();
+    about["arena_bytes"] = program.arena_bytes();
+    about["parameters"] = program.weights_size();
     os << "program @" << program.entry() << ", " << program.arena_bytes()
        << " bytes of arena\n";
-    auto print = [&](StringRef kind, const exec::Signature &signature) {
+    auto describe = [&](StringRef kind, const exec::Signature &signature) {
       llvm::Expected<DType> dtype = fromElementType(signature.type().element());
       if (!dtype) {
         llvm::consumeError(dtype.takeError());
@@ -81,21 +90,28 @@ static int infoOfExecutable(const std::string &file) {
                               signature.type().shape_size());
       os << "  " << kind << " " << quote(signature.name()) << ": "
          << formatType(*dtype, shape) << "\n";
+      about[(kind + "s").str()].push_back(
+          {{"name", signature.name()},
+           {"dtype", dtypeName(*dtype).str()},
+           {"shape", std::vector<int64_t>(shape.begin(), shape.end())}});
     };
     for (const exec::Signature &input : program.inputs())
-      print("input", input);
+      describe("input", input);
     for (const exec::Signature &output : program.outputs())
-      print("output", output);
+      describe("output", output);
     os << "  " << program.weights_size() << " parameters\n";
   }
   printKernels(**executable, os);
+  if (!json.empty())
+    if (llvm::Error error = writeJson(json, report))
+      return fail(std::move(error));
   return kDone;
 }
 
 static int info(const std::string &file, const std::string &json) {
   auto head = llvm::MemoryBuffer::getFileSlice(file, 8, 0);
   if (head && looksLikeExecutable((*head)->getBuffer()))
-    return infoOfExecutable(file);
+    return infoOfExecutable(file, json);
   CompilerContext context;
   std::unique_ptr<Model> model = Model::load(context.get(), file);
   if (!model)

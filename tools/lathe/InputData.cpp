@@ -13,6 +13,7 @@
 #include "llvm/Support/Path.h"
 
 #include <random>
+#include <set>
 
 namespace lathe {
 
@@ -26,19 +27,28 @@ static bool isGenerator(StringRef text) {
 llvm::Expected<std::vector<NamedTensor>>
 loadInputFiles(const std::vector<std::string> &specs) {
   std::vector<NamedTensor> result;
+  std::set<std::string> named;
+  auto isFirst = [&](StringRef name) {
+    return named.insert(name.str()).second;
+  };
   for (StringRef spec : specs) {
     if (!spec.contains('=') && spec.ends_with(".npz")) {
       auto arrays = readNpz(spec);
       if (!arrays)
         return arrays.takeError();
-      for (NamedTensor &array : *arrays)
+      for (NamedTensor &array : *arrays) {
+        if (!isFirst(array.name))
+          return makeError("input " + quote(array.name) + " is given twice");
         result.push_back(std::move(array));
+      }
       continue;
     }
     auto [name, value] = spec.split('=');
     if (name.empty() || value.empty())
       return makeError("--input expects name=file.npy or name=random, got '" +
                        spec + "'");
+    if (!isFirst(name))
+      return makeError("input " + quote(name) + " is given twice");
     if (isGenerator(value))
       continue;
     auto tensor = readNpy(value);

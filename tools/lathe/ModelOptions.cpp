@@ -19,6 +19,7 @@
 #include "llvm/Support/Path.h"
 
 #include <chrono>
+#include <set>
 #include <thread>
 
 using namespace mlir;
@@ -40,7 +41,8 @@ void ModelOptions::add(CLI::App &verb) {
       ->check(CLI::IsMember({"auto", "cpu"}))
       ->capture_default_str();
   verb.add_option("--isa", isa,
-                  "Use less than this processor has: avx512, avx2 or sse");
+                  "Use less than this processor has: avx512, avx2 or sse")
+      ->check(CLI::IsMember({"avx512", "avx2", "sse"}));
   verb.add_option("--threads", threads,
                   "Threads (default: all this process may use)");
   verb.add_option("--seed", seed,
@@ -76,6 +78,8 @@ static void printLocation(Location loc, raw_ostream &os) {
   StringRef where = StringRef(text).trim();
   where.consume_front("loc(");
   where.consume_back(")");
+  // A whole file: line 0 says nothing.
+  where.consume_back(":0:0");
   if (!where.empty() && where != "unknown")
     os << where << ": ";
 }
@@ -113,14 +117,28 @@ llvm::Error openWeights(const ModelOptions &options, WeightSource &weights) {
   return llvm::Error::success();
 }
 
+/// The sizes that --dim gives; each must be an open size of some input.
 static llvm::Expected<std::map<std::string, int64_t>>
-parseDims(const ModelOptions &options) {
+parseDims(const ModelOptions &options,
+          const std::vector<InputDeclaration> &declarations) {
   std::map<std::string, int64_t> result;
+  std::set<std::string> known;
+  for (const InputDeclaration &declaration : declarations)
+    for (size_t i = 0; i < declaration.shape.size(); ++i)
+      if (declaration.shape[i] < 0 && !declaration.dimNames[i].empty())
+        known.insert(declaration.dimNames[i]);
   for (StringRef text : options.dims) {
     auto [name, value] = text.split('=');
     int64_t size;
     if (name.empty() || value.getAsInteger(10, size) || size < 0)
       return makeError("--dim expects name=N with N >= 0, got '" + text + "'");
+    if (!known.count(name.str())) {
+      std::string message = "the model has no open size " + quote(name);
+      for (const std::string &other : known)
+        message +=
+            (other == *known.begin() ? "; it has " : ", ") + quote(other);
+      return makeError(message);
+    }
     result[name.str()] = size;
   }
   return result;
@@ -142,7 +160,7 @@ llvm::Expected<std::vector<SmallVector<int64_t>>>
 resolveShapes(const std::vector<InputDeclaration> &declarations,
               const ModelOptions &options,
               const std::vector<NamedTensor> &given, bool quiet) {
-  auto sizes = parseDims(options);
+  auto sizes = parseDims(options, declarations);
   if (!sizes)
     return sizes.takeError();
   std::map<std::string, std::string> origin;
@@ -350,6 +368,9 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     auto executable = readExecutable(options.file);
     if (!executable)
       return fail(executable.takeError());
+    if (!options.dims.empty())
+      return fail("--dim is of no use with '" + options.file +
+                  "': the sizes of a compiled model are fixed");
     prepared.executable = std::move(*executable);
   } else {
     DiskCache cache;

@@ -44,7 +44,9 @@ static int compareExpected(const RunOptions &options,
                            nlohmann::json &report) {
   int code = kDone;
   for (StringRef spec : options.expect) {
-    StringRef name = spec.split('=').first, path = spec.split('=').second;
+    auto [name, path] = spec.split('=');
+    if (name.empty() || path.empty())
+      return fail("--expect expects name=file.npy, got '" + spec + "'");
     auto it = llvm::find_if(
         specs, [&](const TensorSpec &s) { return s.name == name; });
     if (it == specs.end())

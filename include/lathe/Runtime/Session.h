@@ -60,7 +60,8 @@ struct SessionOptions {
   /// Where weights files are given, a parameter that is in none of them is an
   /// error unless this says to start it from its initializer.
   bool initializeMissing = false;
-  /// A `while` that runs longer is given up with an error.
+  /// A `while` that runs longer is given up with an error; a loop that is known
+  /// to run longer is not begun.
   uint64_t maxWhileIterations = 100'000'000;
   /// To share between sessions; null makes one of `threads` threads.
   std::shared_ptr<ThreadPool> pool;

@@ -99,11 +99,22 @@ static std::string getTargetText(const CpuTarget &target) {
   return text + "\n" + getCompilerIdentity() + "\n";
 }
 
+/// Whether the kernel reads a tensor without elements, such as a matmul over an
+/// inner dim of 0: the fast schedules are made for at least one.
+static bool readsNothing(KernelOp kernel) {
+  return llvm::any_of(kernel.getInputs().getTypes(), [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return tensor && tensor.hasStaticShape() && tensor.getNumElements() == 0;
+  });
+}
+
 static LogicalResult lowerKernel(KernelOp kernel, const CpuTarget &target,
                                  Job &job) {
   job.module = ModuleOp::create(kernel.getLoc());
   std::string reasons;
   for (const NamedSchedule &schedule : getSchedules()) {
+    if (readsNothing(kernel) && schedule.name != getSchedules().back().name)
+      continue;
     std::string whyNot;
     FailureOr<LoweredKernel> lowered = schedule.lower(
         kernel, *job.module, job.symbol, target.schedule, whyNot);

@@ -10,6 +10,8 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <csignal>
+
 /// CLI11 would say that a verb is required, without a word on the wrong one.
 static bool checkVerb(const CLI::App &app, llvm::StringRef word) {
   std::string nearest;
@@ -30,6 +32,9 @@ static bool checkVerb(const CLI::App &app, llvm::StringRef word) {
 }
 
 int main(int argc, char **argv) {
+  // A file over the limit of `ulimit -f` is an error of the write, like a full
+  // disk, and not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{
       "Lathe compiles a model file into fast native code and runs it.\n\n"
       "  lathe run model.onnx                        compile and run on random "

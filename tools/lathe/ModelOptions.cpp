@@ -60,7 +60,6 @@ CompileOptions ModelOptions::compileOptions() const {
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
-  result.explain = explainKernels;
   return result;
 }
 
@@ -365,6 +364,10 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     isCompiled = head && looksLikeExecutable((*head)->getBuffer());
   }
   if (isCompiled) {
+    if (!options.dims.empty())
+      return fail("'" + options.file +
+                  "' is compiled for fixed sizes: --dim "
+                  "needs the model it was made from");
     auto executable = readExecutable(options.file);
     if (!executable)
       return fail(executable.takeError());

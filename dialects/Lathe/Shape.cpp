@@ -347,13 +347,27 @@ LogicalResult DynamicSliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                                Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
   ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
-  auto length = vectorLength(site, adaptor.getStarts(), "starts");
-  if (failed(length) || failed(vectorLength(site, adaptor.getEnds(), "ends")) ||
-      (adaptor.getAxes() &&
-       failed(vectorLength(site, adaptor.getAxes(), "axes"))) ||
-      (adaptor.getSteps() &&
-       failed(vectorLength(site, adaptor.getSteps(), "steps"))))
-    return failure();
+  int64_t length = kDynamic;
+  std::pair<Value, StringRef> vectors[] = {{adaptor.getStarts(), "starts"},
+                                           {adaptor.getEnds(), "ends"},
+                                           {adaptor.getAxes(), "axes"},
+                                           {adaptor.getSteps(), "steps"}};
+  for (auto [vector, what] : vectors) {
+    if (!vector)
+      continue;
+    FailureOr<int64_t> size = vectorLength(site, vector, what);
+    if (failed(size))
+      return failure();
+    if (!sizesAgree(length, *size))
+      return inferenceError(site, "expected " + Twine(length) + " " + what +
+                                      ", as there are starts, got " +
+                                      Twine(*size));
+    length = mergeSizes(length, *size);
+  }
+  if (!ShapedType::isDynamic(length) && length > int64_t(input.size()))
+    return inferenceError(site, "expected at most " + Twine(input.size()) +
+                                    " starts, one per dim, got " +
+                                    Twine(length));
   auto starts = getConstantIntegers(adaptor.getStarts());
   auto ends = getConstantIntegers(adaptor.getEnds());
   auto axes = getConstantIntegers(adaptor.getAxes());
@@ -379,8 +393,8 @@ LogicalResult DynamicSliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
     }
   } else {
     int64_t open = input.size();
-    if (!adaptor.getAxes() && !ShapedType::isDynamic(*length))
-      open = std::min(open, *length);
+    if (!adaptor.getAxes() && !ShapedType::isDynamic(length))
+      open = length;
     std::fill_n(shape.begin(), open, kDynamic);
   }
   return inferLike(adaptor.getInput(), shape, types);

@@ -389,3 +389,21 @@ func.func @range_endless() {
   %0 = lathe.dynamic_range %zero, %inf, %one : (tensor<f32>, tensor<f32>, tensor<f32>) -> tensor<?xf32>
   return
 }
+
+// -----
+
+func.func @dynamic_slice_positions(%x: tensor<4xf32>, %p: tensor<2xi64>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.dynamic_slice' op expected at most 1 starts, one per dim, got 2}}
+  %0 = lathe.dynamic_slice %x, %p, %p : (tensor<4xf32>, tensor<2xi64>, tensor<2xi64>) -> tensor<?xf32>
+  return
+}
+
+// -----
+
+func.func @dynamic_slice_steps(%x: tensor<4x5x6xf32>, %p: tensor<2xi64>, %s: tensor<3xi64>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.dynamic_slice' op expected 2 steps, as there are starts, got 3}}
+  %0 = lathe.dynamic_slice %x, %p, %p steps %s : (tensor<4x5x6xf32>, tensor<2xi64>, tensor<2xi64>, tensor<3xi64>) -> tensor<?x?x6xf32>
+  return
+}

@@ -109,7 +109,7 @@ private:
   /// Where `value` is to be written: a window asked for by its consumer, or a
   /// new block of the arena. Marks it as written now.
   exec::BufferRef define(Value value);
-  /// Asks that `value`, computed in `block` by a kernel, be written to `ref`.
+  /// Asks that `value`, computed in `block`, be written to `ref`.
   bool prefer(Value value, Block *block, const exec::BufferRef &ref);
   void copy(const exec::BufferRef &from, const exec::BufferRef &to,
             StepList &steps);
@@ -168,12 +168,21 @@ exec::BufferRef ProgramBuilder::define(Value value) {
   return ref;
 }
 
+/// Whether the step that makes `value` writes wherever it is told to: an alias,
+/// a carried value or a value from outside has its place already.
+static bool canRedirect(Value value) {
+  auto result = dyn_cast<OpResult>(value);
+  if (!result)
+    return false;
+  if (auto scan = dyn_cast<ScanOp>(result.getOwner()))
+    return result.getResultNumber() >= scan.getNumCarried();
+  return isa<KernelOp, IfOp>(result.getOwner());
+}
+
 bool ProgramBuilder::prefer(Value value, Block *block,
                             const exec::BufferRef &ref) {
-  // Only a kernel's own result, made in this very block, can be redirected; an
-  // alias or a value from outside has its place already.
-  auto producer = value.getDefiningOp<KernelOp>();
-  if (!producer || producer->getBlock() != block)
+  // Only in this very block: elsewhere it may be written at another time.
+  if (!canRedirect(value) || value.getDefiningOp()->getBlock() != block)
     return false;
   return preferred.try_emplace(value, ref).second;
 }
@@ -605,7 +614,7 @@ LogicalResult ProgramBuilder::build() {
   auto ret = cast<func::ReturnOp>(block.getTerminator());
   for (auto [index, value] : llvm::enumerate(ret.getOperands())) {
     Value source = skipAliases(value);
-    if (isa_and_nonnull<KernelOp>(source.getDefiningOp()) &&
+    if (canRedirect(source) &&
         !preferred.count(source))
       prefer(source, &block, newBuffer(exec::OUTPUT, getBytes(value), index));
   }

@@ -150,8 +150,43 @@ class HoistLoad : public lathe::impl::HoistLoadBase<HoistLoad> {
 };
 } // namespace
 
-/// Moves work on slices of known tensors out of the loop, into a scan of its
-/// own that makes the stacked results. That scan is known at load as a whole.
+/// A loop that runs at load and stacks `value`, which the body of `scan`
+/// computes from its slices. One loop per value: the Runtime keeps a weight in
+/// memory only for the step that reads it, so that preparing the weights takes
+/// little more than the prepared copy.
+static Value makeLoadScan(OpBuilder &builder, ScanOp scan, Value value) {
+  Block *body = &scan.getBody().front();
+  auto inBody = [&](Operation *op) { return op->getBlock() == body; };
+  DenseSet<Value> read = collectReads(value, inBody);
+  SmallVector<Value> inputs;
+  SmallVector<BlockArgument> slices;
+  for (auto [input, slice] :
+       llvm::zip(scan.getInputs(),
+                 body->getArguments().drop_front(scan.getNumCarried())))
+    if (read.contains(slice)) {
+      inputs.push_back(input);
+      slices.push_back(slice);
+    }
+  auto type = cast<RankedTensorType>(value.getType());
+  SmallVector<int64_t> shape = {
+      cast<RankedTensorType>(inputs.front().getType()).getDimSize(0)};
+  llvm::append_range(shape, type.getShape());
+  auto load = builder.create<ScanOp>(
+      scan.getLoc(), RankedTensorType::get(shape, type.getElementType()),
+      /*inits=*/ValueRange(), inputs,
+      /*trip_count=*/IntegerAttr(), /*reverse=*/UnitAttr());
+  Block &loadBody = load.getBody().emplaceBlock();
+  IRMapping mapping;
+  for (BlockArgument slice : slices)
+    mapping.map(slice, loadBody.addArgument(slice.getType(), slice.getLoc()));
+  OpBuilder loadBuilder = OpBuilder::atBlockEnd(&loadBody);
+  cloneSlice(loadBuilder, value, inBody, mapping);
+  loadBuilder.create<YieldOp>(scan.getLoc(), mapping.lookup(value));
+  return load.getResult(0);
+}
+
+/// Moves work on slices of known tensors out of the loop, into scans that make
+/// the stacked results. Those are known at load as a whole.
 void HoistLoad::splitScan(ScanOp scan, const LoadTime &loadTime) {
   SmallVector<Operation *> candidates;
   for (Operation &op : scan.getBody().front().without_terminator())
@@ -166,44 +201,14 @@ void HoistLoad::splitScan(ScanOp scan, const LoadTime &loadTime) {
     return;
   SmallVector<Value> kept = llvm::to_vector(llvm::reverse(chosen));
 
-  // The loop that runs at load, over the inputs the kept values need.
   OpBuilder builder(scan);
-  auto arguments =
-      scan.getBody().front().getArguments().drop_front(scan.getNumCarried());
   Block *body = &scan.getBody().front();
-  auto inBody = [&](Operation *op) { return op->getBlock() == body; };
-  DenseSet<Value> read = collectReads(kept, inBody);
-  SmallVector<Value> inputs;
-  SmallVector<BlockArgument> slices;
-  for (auto [input, slice] : llvm::zip(scan.getInputs(), arguments))
-    if (read.contains(slice)) {
-      inputs.push_back(input);
-      slices.push_back(slice);
-    }
-  int64_t trip = cast<RankedTensorType>(inputs.front().getType()).getDimSize(0);
-  SmallVector<Type> stackedTypes;
-  for (Value value : kept) {
-    auto type = cast<RankedTensorType>(value.getType());
-    SmallVector<int64_t> shape = {trip};
-    llvm::append_range(shape, type.getShape());
-    stackedTypes.push_back(RankedTensorType::get(shape, type.getElementType()));
-  }
-  auto load = builder.create<ScanOp>(
-      scan.getLoc(), stackedTypes, /*inits=*/ValueRange(), inputs,
-      /*trip_count=*/IntegerAttr(), /*reverse=*/UnitAttr());
-  Block &loadBody = load.getBody().emplaceBlock();
-  IRMapping mapping;
-  for (BlockArgument slice : slices)
-    mapping.map(slice, loadBody.addArgument(slice.getType(), slice.getLoc()));
-  OpBuilder loadBuilder = OpBuilder::atBlockEnd(&loadBody);
-  cloneSlice(loadBuilder, kept, inBody, mapping);
-  loadBuilder.create<YieldOp>(scan.getLoc(),
-                              llvm::map_to_vector(kept, [&](Value value) {
-                                return mapping.lookup(value);
-                              }));
+  SmallVector<Value> stackedValues;
+  for (Value value : kept)
+    stackedValues.push_back(makeLoadScan(builder, scan, value));
 
   // The old loop reads slices of the stacked results instead.
-  for (auto [value, stacked] : llvm::zip(kept, load.getResults())) {
+  for (auto [value, stacked] : llvm::zip(kept, stackedValues)) {
     scan.getInputsMutable().append(stacked);
     value.replaceAllUsesWith(
         body->addArgument(value.getType(), value.getLoc()));

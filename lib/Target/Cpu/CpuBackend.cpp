@@ -48,6 +48,7 @@ static ArrayRef<NamedSchedule> getSchedules() {
       {"attention", scheduleAttention},
       {"contraction", scheduleContraction},
       {"convolution", scheduleConvolution},
+      {"pack", schedulePack},
       {"rows", scheduleRows},
       {"opaque", scheduleOpaque},
   };

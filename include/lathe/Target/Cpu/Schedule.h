@@ -55,6 +55,8 @@ FailureOr<LoweredKernel> scheduleContraction(KernelOp, ModuleOp, StringRef,
 FailureOr<LoweredKernel> scheduleConvolution(KernelOp, ModuleOp, StringRef,
                                              const CpuFeatures &,
                                              std::string &);
+FailureOr<LoweredKernel> schedulePack(KernelOp, ModuleOp, StringRef,
+                                      const CpuFeatures &, std::string &);
 FailureOr<LoweredKernel> scheduleRows(KernelOp, ModuleOp, StringRef,
                                       const CpuFeatures &, std::string &);
 FailureOr<LoweredKernel> scheduleOpaque(KernelOp, ModuleOp, StringRef,

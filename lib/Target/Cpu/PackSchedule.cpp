@@ -1,0 +1,176 @@
+//===- PackSchedule.cpp - Weights into panels of columns ------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Packing reads every weight once and runs at every start of a program, so it
+// has to go at the speed of memory. The transposed form ([n, k] to panels of
+// [k, panel]) moves squares of vectorWidth elements through registers: rows are
+// read and written as whole vectors, and the square is turned in between.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelFrame.h"
+#include "lathe/Target/Cpu/Schedule.h"
+#include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace lathe::cpu {
+
+namespace {
+
+/// One panel of the result: `rows` columns of the matrix that are there, the
+/// rest of `panel` is zeros.
+struct PackShape {
+  int64_t batch = 1, k = 0, n = 0, panel = 0;
+  bool transposed = false;
+  int64_t numPanels() const { return (n + panel - 1) / panel; }
+};
+
+} // namespace
+
+/// Element by element, for edges: result[kk][c] for kk in [kBegin, k).
+static void emitScalars(ImplicitLocOpBuilder &b, const PackShape &shape,
+                        Value input, Value output, Value source, Value target,
+                        Value valid, int64_t kBegin) {
+  Value zero = b.create<arith::ConstantOp>(b.getF32FloatAttr(0));
+  Value first = indexConstant(b, 0);
+  emitFor(
+      b, indexConstant(b, kBegin), indexConstant(b, shape.k), 1, [&](Value kk) {
+        emitFor(b, first, indexConstant(b, shape.panel), 1, [&](Value c) {
+          Value to =
+              addIndex(b, target, addIndex(b, mulIndex(b, kk, shape.panel), c));
+          emitIf(
+              b, lessThan(b, c, valid),
+              [&] {
+                Value from = shape.transposed
+                                 ? addIndex(b, mulIndex(b, c, shape.k), kk)
+                                 : addIndex(b, mulIndex(b, kk, shape.n), c);
+                Value element =
+                    b.create<memref::LoadOp>(input, addIndex(b, source, from));
+                b.create<memref::StoreOp>(element, output, to);
+              },
+              [&] { b.create<memref::StoreOp>(zero, output, to); });
+        });
+      });
+}
+
+/// A whole panel in vectors; what is left of k goes element by element.
+static void emitFullPanel(ImplicitLocOpBuilder &b, const PackShape &shape,
+                          Value input, Value output, Value source, Value target,
+                          int64_t width) {
+  auto row = VectorType::get({width}, b.getF32Type());
+  Value first = indexConstant(b, 0);
+  Value valid = indexConstant(b, shape.panel);
+  if (!shape.transposed) {
+    emitFor(b, first, indexConstant(b, shape.k), 1, [&](Value kk) {
+      for (int64_t c = 0; c < shape.panel; c += width) {
+        Value from =
+            addIndex(b, addIndex(b, source, mulIndex(b, kk, shape.n)), c);
+        Value to =
+            addIndex(b, addIndex(b, target, mulIndex(b, kk, shape.panel)), c);
+        Value line = b.create<vector::LoadOp>(row, input, from);
+        b.create<vector::StoreOp>(line, output, to);
+      }
+    });
+    return;
+  }
+  int64_t whole = shape.k / width * width;
+  auto square = VectorType::get({width, width}, b.getF32Type());
+  emitFor(b, first, indexConstant(b, whole), width, [&](Value kk) {
+    for (int64_t c = 0; c < shape.panel; c += width) {
+      Value block = b.create<arith::ConstantOp>(
+          DenseElementsAttr::get(square, b.getF32FloatAttr(0).getValue()));
+      for (int64_t i = 0; i < width; ++i) {
+        Value from = addIndex(b, addIndex(b, source, kk), (c + i) * shape.k);
+        Value line = b.create<vector::LoadOp>(row, input, from);
+        block = b.create<vector::InsertOp>(line, block, i);
+      }
+      Value turned =
+          b.create<vector::TransposeOp>(block, ArrayRef<int64_t>{1, 0});
+      for (int64_t i = 0; i < width; ++i) {
+        Value line = b.create<vector::ExtractOp>(turned, i);
+        Value to =
+            addIndex(b, addIndex(b, target, mulIndex(b, kk, shape.panel)),
+                     i * shape.panel + c);
+        b.create<vector::StoreOp>(line, output, to);
+      }
+    }
+  });
+  emitScalars(b, shape, input, output, source, target, valid, whole);
+}
+
+FailureOr<LoweredKernel> schedulePack(KernelOp kernel, ModuleOp module,
+                                      StringRef symbol,
+                                      const CpuFeatures &features,
+                                      std::string &whyNot) {
+  Block &body = kernel.getBody().front();
+  auto pack = dyn_cast<PackOp>(body.front());
+  if (!pack || body.getOperations().size() != 2 ||
+      pack.getInput() != body.getArgument(0)) {
+    whyNot = "expected one lathe.pack and nothing else";
+    return failure();
+  }
+  auto type = cast<RankedTensorType>(pack.getInput().getType());
+  PackShape shape;
+  shape.panel = pack.getPanel();
+  shape.transposed = pack.getTransposed();
+  int64_t rank = type.getRank();
+  for (int64_t size : type.getShape().drop_back(2))
+    shape.batch *= size;
+  shape.k = type.getDimSize(shape.transposed ? rank - 1 : rank - 2);
+  shape.n = type.getDimSize(shape.transposed ? rank - 2 : rank - 1);
+  int64_t width = features.vectorWidth;
+  if (!type.getElementType().isF32() || shape.panel % width != 0 ||
+      shape.batch * shape.k * shape.n == 0) {
+    whyNot = "expected f32 and panels of whole vectors";
+    return failure();
+  }
+
+  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
+  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  Value input = frame.inputs[0], output = frame.outputs[0];
+  int64_t panels = shape.numPanels();
+  emitFor(b, frame.begin, frame.end, 1, [&](Value item) {
+    Value batch = divIndex(b, item, panels);
+    Value panel = remIndex(b, item, panels);
+    Value source = addIndex(
+        b, mulIndex(b, batch, shape.k * shape.n),
+        mulIndex(b, panel,
+                 shape.panel * (shape.transposed ? shape.k : int64_t(1))));
+    Value target = mulIndex(b, item, shape.k * shape.panel);
+    int64_t rest = shape.n % shape.panel;
+    auto full = [&] {
+      emitFullPanel(b, shape, input, output, source, target, width);
+    };
+    if (rest == 0) {
+      full();
+      return;
+    }
+    Value isWhole = lessThan(b, panel, indexConstant(b, panels - 1));
+    emitIf(b, isWhole, full, [&] {
+      emitScalars(b, shape, input, output, source, target,
+                  indexConstant(b, rest), 0);
+    });
+  });
+  LoweredKernel lowered = frame.finish(b, shape.batch * panels);
+
+  // By default a transpose becomes one extract and insert per element.
+  RewritePatternSet patterns(kernel.getContext());
+  vector::populateVectorTransposeLoweringPatterns(
+      patterns, vector::VectorTransformsOptions().setVectorTransposeLowering(
+                    width == 16 ? vector::VectorTransposeLowering::Shuffle16x16
+                                : vector::VectorTransposeLowering::Shuffle1D));
+  if (failed(
+          applyPatternsAndFoldGreedily(lowered.function, std::move(patterns)))) {
+    whyNot = "the transposes could not be lowered";
+    return failure();
+  }
+  return lowered;
+}
+
+} // namespace lathe::cpu

@@ -283,7 +283,7 @@ FailureOr<Progress> Specializer::processScan(ScanOp op) {
   for (Value input : op.getInputs()) {
     int64_t size = cast<RankedTensorType>(input.getType()).getDimSize(0);
     if (!ShapedType::isDynamic(size) && size != trips)
-      return op.emitError("expected inputs with equal leading dims, got ")
+      return op.emitOpError("expected inputs with equal leading dims, got ")
              << trips << " and " << size;
   }
   if (failed(processLoopBody(op, op.getBody(), carried, slices)))

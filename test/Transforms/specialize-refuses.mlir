@@ -22,6 +22,14 @@
 // DATA: data.mlir:4:8: note: 'lathe.dynamic_range' op: size depends on data, got 'tensor<?xi64>'
 // DATA-NOT: lathe.neg
 // DATA: data.mlir:7:8: note: 'lathe.while' op: size depends on data, got 'tensor<?xf32>'
+// RUN: not lathe-opt %t/branches.mlir -lathe-specialize 2>&1 | FileCheck %s --check-prefix=BRANCHES
+// BRANCHES: in '@main' 1 op has a size that depends on data
+// BRANCHES: branches.mlir:2:8: note: 'lathe.if' op: size depends on data, got 'tensor<?xf32>'
+// RUN: not lathe-opt %t/grows.mlir -lathe-specialize 2>&1 | FileCheck %s --check-prefix=GROWS
+// GROWS: in '@main' 1 op has a size that depends on data
+// GROWS: grows.mlir:2:8: note: 'lathe.scan' op: size depends on data, got 'tensor<?xf32>'
+// RUN: not lathe-opt %t/lengths.mlir -lathe-specialize="shapes=3x2;4x2" 2>&1 | FileCheck %s --check-prefix=LENGTHS
+// LENGTHS: error: 'lathe.scan' op expected inputs with equal leading dims, got 3 and 4
 // RUN: not lathe-opt %t/recursive.mlir -lathe-specialize 2>&1 | FileCheck %s --check-prefix=RECURSIVE
 // RECURSIVE: error: expected calls without recursion, got '@main' inside itself
 // RUN: not lathe-opt %t/external.mlir -lathe-specialize 2>&1 | FileCheck %s --check-prefix=EXTERNAL
@@ -57,6 +65,34 @@ func.func @main(%x: tensor<?xf32>, %n: tensor<i64>) -> (tensor<?xi64>, tensor<?x
     lathe.yield %4 : tensor<?xf32>
   }
   return %1, %2 : tensor<?xi64>, tensor<?xf32>
+}
+
+//--- branches.mlir
+func.func @main(%c: tensor<i1>, %x: tensor<2xf32>, %y: tensor<3xf32>) -> tensor<?xf32> {
+  %0 = lathe.if %c : (tensor<i1>) -> tensor<?xf32> {
+    lathe.yield %x : tensor<2xf32>
+  } else {
+    lathe.yield %y : tensor<3xf32>
+  }
+  return %0 : tensor<?xf32>
+}
+
+//--- grows.mlir
+func.func @main(%x: tensor<2xf32>) -> tensor<?xf32> {
+  %0 = lathe.scan init(%a = %x) {trip_count = 2} : (tensor<2xf32>) -> tensor<?xf32> {
+    %1 = lathe.concat %a, %a {axis = 0 : i64} : (tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
+    lathe.yield %1 : tensor<?xf32>
+  }
+  return %0 : tensor<?xf32>
+}
+
+//--- lengths.mlir
+func.func @main(%x: tensor<?x2xf32>, %y: tensor<?x2xf32>) -> tensor<?x2xf32> {
+  %0 = lathe.scan inputs(%a = %x, %b = %y) : (tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32> {
+    %1 = lathe.add %a, %b : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    lathe.yield %1 : tensor<2xf32>
+  }
+  return %0 : tensor<?x2xf32>
 }
 
 //--- recursive.mlir

@@ -7,6 +7,20 @@
 // RUN: lathe-opt %t/calls.mlir -lathe-specialize="shapes=4" | FileCheck %t/calls.mlir
 // RUN: lathe-opt %t/loops.mlir -lathe-specialize="shapes=4x2;3x2x2" | FileCheck %t/loops.mlir
 // RUN: lathe-opt %t/branches.mlir -lathe-specialize="shapes=4;" | FileCheck %t/branches.mlir
+// RUN: lathe-opt %t/never.mlir -lathe-specialize="shapes=0x2" | FileCheck %t/never.mlir
+
+//--- never.mlir
+// A scan over nothing.
+// CHECK: func.func @main(%{{.*}}: tensor<0x2xf32>, %[[H:.*]]: tensor<2xf32>) -> (tensor<2xf32>, tensor<0x2xf32>)
+func.func @main(%x: tensor<?x2xf32>, %h: tensor<2xf32>) -> (tensor<2xf32>, tensor<?x2xf32>) {
+  // CHECK-NEXT: %[[E:.*]] = lathe.constant dense<> : tensor<0x2xf32>
+  // CHECK-NEXT: return %[[H]], %[[E]]
+  %0:2 = lathe.scan init(%a = %h) inputs(%b = %x) : (tensor<2xf32>, tensor<?x2xf32>) -> (tensor<2xf32>, tensor<?x2xf32>) {
+    %1 = lathe.add %a, %b : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    lathe.yield %1, %1 : tensor<2xf32>, tensor<2xf32>
+  }
+  return %0#0, %0#1 : tensor<2xf32>, tensor<?x2xf32>
+}
 
 //--- sizes.mlir
 // CHECK: func.func @main(%[[X:.*]]: tensor<2x8xf32>) -> tensor<16xf32>

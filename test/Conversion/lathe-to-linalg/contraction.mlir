@@ -4,7 +4,7 @@
 // CHECK: #[[$A:.*]] = affine_map<(d0, d1, d2, d3) -> (0, d1, d3)>
 // CHECK: #[[$B:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d2, d3)>
 // CHECK-LABEL: func.func @matmul
-// CHECK: linalg.generic {indexing_maps = [#[[$A]], #[[$B]], #{{.*}}]
+// CHECK: linalg.generic {indexing_maps = [#[[$A]], #[[$B]], #{{[a-z0-9]+}}]
 // CHECK-SAME: ["parallel", "parallel", "parallel", "reduction"]
 // CHECK-SAME: outs(%{{.*}} : tensor<3x4x5xf32>)
 // CHECK: arith.mulf %{{.*}} : f32

@@ -12,7 +12,6 @@
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
 #include "lathe/Target/ProgramBuilder.h"
-#include "lathe/Transforms/ExplainKernels.h"
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -207,8 +206,6 @@ LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
   OwningOpRef<ModuleOp> kernels = lowerToKernels(shapes, options);
   if (!kernels)
     return failure();
-  if (options.explain)
-    printKernelsAsText(*kernels, llvm::outs());
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
   if (!target)
     return emitError(module().getLoc()) << llvm::toString(target.takeError());

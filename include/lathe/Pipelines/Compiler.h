@@ -44,7 +44,8 @@ struct CompileOptions {
   std::string isa;
   unsigned threads = 2;
   bool useCache = true;
-  /// Print on standard output what each kernel holds, and why not more.
+  /// Record on every kernel why its neighbours are not in it
+  /// (lathe/Transforms/ExplainKernels.h shows it).
   bool explain = false;
   /// Where a pass reproducer goes when a pass fails; "" for none.
   std::string reproducer;

@@ -67,6 +67,12 @@ llvm::Expected<std::vector<Tensor>> readTensors(const std::string &folder,
   }
 }
 
+/// ONNX's older cases keep bfloat16 as numbers of 16 bits.
+TensorView readAs(const TensorView &tensor, DType type) {
+  bool sameBits = type == DType::BF16 && tensor.dtype() == DType::U16;
+  return sameBits ? TensorView(type, tensor.shape(), tensor.data()) : tensor;
+}
+
 Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
                    const std::string &folder) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
@@ -112,6 +118,19 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   if (inputs->size() != loaded->inputs().size())
     return wrong("the case has " + llvm::Twine(inputs->size()) +
                  " inputs, the model " + llvm::Twine(loaded->inputs().size()));
+  // A few cases bring tensors of another shape than their model declares.
+  bool again = false;
+  for (auto [input, tensor] : llvm::zip_equal(loaded->inputs(), *inputs)) {
+    bool fits = input.shape.size() == tensor.shape().size();
+    for (auto [declared, found] : llvm::zip(input.shape, tensor.shape()))
+      fits &= declared < 0 || declared == found;
+    if (!fits) {
+      import.shapes[input.name] = SmallVector<int64_t>(tensor.shape());
+      again = true;
+    }
+  }
+  if (again && !(loaded = Model::load(context, model, import, &info)))
+    return unsupported(said);
   std::vector<SmallVector<int64_t>> shapes;
   for (const Tensor &tensor : *inputs)
     shapes.emplace_back(tensor.shape().begin(), tensor.shape().end());
@@ -134,7 +153,9 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   auto session = Session::create(*code, 0, weights, sessionOptions);
   if (!session)
     return wrong(llvm::toString(session.takeError()));
-  std::vector<TensorView> views(inputs->begin(), inputs->end());
+  std::vector<TensorView> views;
+  for (auto [input, tensor] : llvm::zip_equal(loaded->inputs(), *inputs))
+    views.push_back(readAs(tensor, input.dtype));
   auto results = (*session)->run(views);
   if (!results)
     return wrong(llvm::toString(results.takeError()));
@@ -142,8 +163,9 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
     return wrong("the case has " + llvm::Twine(outputs->size()) +
                  " outputs, the model " + llvm::Twine(results->size()));
   for (auto [i, expected] : llvm::enumerate(*outputs)) {
-    Comparison c =
-        compareTensors((*results)[i], expected, options.rtol, options.atol);
+    const Tensor &found = (*results)[i];
+    Comparison c = compareTensors(found, readAs(expected, found.dtype()),
+                                  options.rtol, options.atol);
     if (!c.ok)
       return wrong("output " + llvm::Twine(i) + ": " + c.message);
   }
@@ -350,11 +372,25 @@ llvm::Error Expectations::write(StringRef path) const {
       "# Backend test cases of ONNX that Lathe does not support, and why.\n"
       "# Written by `lathe conformance DIR --expect FILE --update`. A case "
       "listed here\n# that passes fails the run; so does running fewer cases "
-      "than `total`.\n";
+      "than `total`. Lines with\n# \"data at fault\" are written by hand, and "
+      "stay.\n";
   text += "total: " + std::to_string(total) + "\n";
   for (const auto &[name, reason] : unsupported)
     text += name + ": " + reason + "\n";
   return writeFileAtomically(path, {StringRef(text)});
+}
+
+void excuseFaultyCases(std::vector<CaseResult> &results,
+                       const Expectations &expected) {
+  for (CaseResult &result : results) {
+    auto listed = expected.unsupported.find(result.name);
+    if (result.status != CaseStatus::Wrong ||
+        listed == expected.unsupported.end() ||
+        !StringRef(listed->second).starts_with("data at fault: "))
+      continue;
+    result.status = CaseStatus::Unsupported;
+    result.message = listed->second;
+  }
 }
 
 std::vector<std::string> judge(const std::vector<CaseResult> &results,

@@ -205,6 +205,31 @@ bool alwaysTrue(Value condition, Value argument) {
          attr.getSplatValue<bool>();
 }
 
+/// Whether a size in `body` depends on what the loop carries.
+bool sizesChange(Region &body) {
+  SmallVector<Value> work;
+  body.walk([&](Operation *op) {
+    if (isa<DynamicReshapeOp, DynamicBroadcastOp, DynamicPadOp, DynamicTileOp,
+            DynamicSliceOp>(op))
+      work.append(op->operand_begin() + 1, op->operand_end());
+    else if (isa<DynamicRangeOp>(op))
+      work.append(op->operand_begin(), op->operand_end());
+  });
+  llvm::DenseSet<Value> seen;
+  while (!work.empty()) {
+    Value v = work.pop_back_val();
+    if (!seen.insert(v).second)
+      continue;
+    if (auto arg = dyn_cast<BlockArgument>(v)) {
+      if (arg.getOwner() == &body.front())
+        return true;
+    } else if (Operation *op = v.getDefiningOp(); !isa<ShapeOfOp>(op)) {
+      work.append(op->operand_begin(), op->operand_end());
+    }
+  }
+  return false;
+}
+
 /// Loops of so few steps are written out where their values change shape.
 constexpr int64_t kUnroll = 64;
 
@@ -291,7 +316,8 @@ LogicalResult loop(Node &n) {
     sameTypes &= areCompatibleTypes(v.getType(), body.values[1 + i].getType());
   bool whole = alwaysTrue(body.values[0], body.region->getArgument(1)) && go;
 
-  if (trips && (!sameTypes || !whole) && *trips <= kUnroll && go) {
+  if (trips && *trips <= kUnroll && go &&
+      (!sameTypes || !whole || sizesChange(*body.region))) {
     body.region.reset();
     n.importer.problems.resize(problems, {"", "", "", n.loc});
     return unroll(n, *graph, *trips, carried, stacked);

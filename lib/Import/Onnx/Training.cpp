@@ -37,7 +37,7 @@ LogicalResult adagrad(Node &n) {
   rate = rate / (step * n.f("decay_factor") + 1);
   return forEachTensor(n, 1, [&](Val x, Val g, ArrayRef<Val> s) {
     Val h = s[0] + g * g;
-    return SmallVector<Val>{x - rate * g / (sqrt(h) + n.f("epsilon")), h};
+    return SmallVector<Val>{x - rate * g / (sqrt(h) + n.f("epsilon", 1e-6)), h};
   });
 }
 
@@ -52,7 +52,7 @@ LogicalResult adam(Node &n) {
   return forEachTensor(n, 2, [&](Val x, Val g, ArrayRef<Val> s) {
     Val v = s[0] * alpha + g * (1 - alpha);
     Val h = s[1] * beta + g * g * (1 - beta);
-    Val next = x - rate * v / (sqrt(h) + n.f("epsilon"));
+    Val next = x - rate * v / (sqrt(h) + n.f("epsilon", 1e-6));
     if (n.f("norm_coefficient_post") != 0)
       next = next * (1 - n.f("norm_coefficient_post"));
     return SmallVector<Val>{next, v, h};

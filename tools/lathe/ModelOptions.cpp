@@ -60,6 +60,7 @@ CompileOptions ModelOptions::compileOptions() const {
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
+  result.explain = explainKernels;
   return result;
 }
 
@@ -163,15 +164,8 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
   if (!sizes)
     return sizes.takeError();
   std::map<std::string, std::string> origin;
-  for (auto &[name, size] : *sizes) {
-    bool isKnown = llvm::any_of(declarations, [&](const InputDeclaration &d) {
-      return llvm::is_contained(d.dimNames, name);
-    });
-    if (!isKnown)
-      return makeError("--dim names '" + name +
-                       "', which is no open size of an input");
+  for (auto &[name, size] : *sizes)
     origin[name] = "--dim";
-  }
   // Files fix sizes first, so that open sizes of the same name follow them.
   for (const NamedTensor &tensor : given) {
     auto it = llvm::find_if(declarations, [&](const InputDeclaration &d) {
@@ -364,10 +358,6 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     isCompiled = head && looksLikeExecutable((*head)->getBuffer());
   }
   if (isCompiled) {
-    if (!options.dims.empty())
-      return fail("'" + options.file +
-                  "' is compiled for fixed sizes: --dim "
-                  "needs the model it was made from");
     auto executable = readExecutable(options.file);
     if (!executable)
       return fail(executable.takeError());

@@ -614,8 +614,7 @@ LogicalResult ProgramBuilder::build() {
   auto ret = cast<func::ReturnOp>(block.getTerminator());
   for (auto [index, value] : llvm::enumerate(ret.getOperands())) {
     Value source = skipAliases(value);
-    if (canRedirect(source) &&
-        !preferred.count(source))
+    if (canRedirect(source) && !preferred.count(source))
       prefer(source, &block, newBuffer(exec::OUTPUT, getBytes(value), index));
   }
   if (failed(buildBlock(block, *program.mutable_steps())) ||

@@ -165,8 +165,8 @@ FailureOr<LoweredKernel> schedulePack(KernelOp kernel, ModuleOp module,
       patterns, vector::VectorTransformsOptions().setVectorTransposeLowering(
                     width == 16 ? vector::VectorTransposeLowering::Shuffle16x16
                                 : vector::VectorTransposeLowering::Shuffle1D));
-  if (failed(
-          applyPatternsAndFoldGreedily(lowered.function, std::move(patterns)))) {
+  if (failed(applyPatternsAndFoldGreedily(lowered.function,
+                                          std::move(patterns)))) {
     whyNot = "the transposes could not be lowered";
     return failure();
   }

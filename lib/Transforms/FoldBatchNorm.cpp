@@ -15,6 +15,10 @@ namespace lathe {
 
 using namespace lathe;
 
+/// Links of a chain behind one product that are folded; longer ones are no
+/// normalization.
+static constexpr unsigned kMaxRounds = 8;
+
 static RankedTensorType getType(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
@@ -32,7 +36,7 @@ class FoldBatchNorm : public lathe::impl::FoldBatchNormBase<FoldBatchNorm> {
     // Each fold makes new values; those made from known ones are known, and a
     // chain (convolution, norm, scale) takes a round per link.
     bool changed = true;
-    while (changed) {
+    for (unsigned round = 0; changed && round < kMaxRounds; ++round) {
       changed = false;
       LoadTime loadTime(getOperation());
       SmallVector<Operation *> worklist;

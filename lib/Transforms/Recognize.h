@@ -54,27 +54,34 @@ inline std::pair<Value, double> splitNumber(Operation *op) {
 }
 
 /// The factors of a tree of `mul` and `div` by numbers whose inner nodes have
-/// one use, numbers multiplied into `scale`.
-inline void collectFactors(Value value, SmallVectorImpl<Value> &factors,
-                           double &scale, bool isRoot = true) {
-  if (auto number = getSplatNumber(value)) {
-    scale *= *number;
-    return;
-  }
-  if (isRoot || value.hasOneUse()) {
-    if (auto mul = value.getDefiningOp<MulOp>()) {
-      collectFactors(mul.getLhs(), factors, scale, false);
-      collectFactors(mul.getRhs(), factors, scale, false);
-      return;
+/// one use, numbers multiplied into `scale`. A tree of more than a few nodes is
+/// none of those looked for, and stays a factor where it gets too big.
+inline void collectFactors(Value root, SmallVectorImpl<Value> &factors,
+                           double &scale) {
+  unsigned budget = 16;
+  SmallVector<Value> worklist = {root};
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (auto number = getSplatNumber(value)) {
+      scale *= *number;
+      continue;
     }
-    if (auto div = value.getDefiningOp<DivOp>())
-      if (auto number = getSplatNumber(div.getRhs())) {
-        scale /= *number;
-        collectFactors(div.getLhs(), factors, scale, false);
-        return;
+    if (budget != 0 && (value == root || value.hasOneUse())) {
+      --budget;
+      if (auto mul = value.getDefiningOp<MulOp>()) {
+        worklist.push_back(mul.getRhs());
+        worklist.push_back(mul.getLhs());
+        continue;
       }
+      if (auto div = value.getDefiningOp<DivOp>())
+        if (auto number = getSplatNumber(div.getRhs())) {
+          scale /= *number;
+          worklist.push_back(div.getLhs());
+          continue;
+        }
+    }
+    factors.push_back(value);
   }
-  factors.push_back(value);
 }
 
 } // namespace lathe

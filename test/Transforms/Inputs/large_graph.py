@@ -27,6 +27,25 @@ def graph(ops):
     return "\n".join([*lines, f"  return {last} : {TYPE}", "}"])
 
 
+def chain(ops):
+    """A product with ops - 1 scales behind it: a tree as deep as the graph."""
+    lines = [f"func.func @main(%x: {TYPE}, %w: tensor<8x8xf32>) -> {TYPE} {{",
+             "  %c = lathe.constant dense<1.5> : tensor<f32>",
+             f"  %a0 = lathe.linear %x, %w : ({TYPE}, tensor<8x8xf32>) -> {TYPE}"]
+    lines += [f"  %a{i} = lathe.mul %a{i - 1}, %c : ({TYPE}, tensor<f32>) -> {TYPE}" for i in range(1, ops)]
+    return "\n".join([*lines, f"  return %a{ops - 1} : {TYPE}", "}"])
+
+
+def check_chain(tool, ops):
+    passes = ["--lathe-recognize-gelu", "--lathe-recognize-normalization", "--lathe-recognize-attention",
+              "--lathe-fold-batch-norm", "--lathe-form-kernels"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "chain.mlir")
+        path.write_text(chain(ops))
+        text = subprocess.run([tool, path, *passes], check=True, capture_output=True, text=True).stdout
+    assert text.count("lathe.kernel") <= ops // 60 + 2, text.count("lathe.kernel")
+
+
 def seconds(tool, ops):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "graph.mlir")
@@ -42,6 +61,7 @@ def seconds(tool, ops):
 
 def main():
     tool, ops = sys.argv[1], int(sys.argv[2])
+    check_chain(tool, 4 * ops)
     small, large = seconds(tool, ops), seconds(tool, 4 * ops)
     print(f"{ops} ops: {small:.2f} s, {4 * ops} ops: {large:.2f} s")
     # Four times the work, twice that for noise.

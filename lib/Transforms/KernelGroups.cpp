@@ -47,9 +47,12 @@ bool lathe::belongsInKernel(Operation *op) {
 }
 
 bool lathe::isSmallConstant(Value value) {
+  // Schedules read arrays of floats from memory like any other operand; a few
+  // integers are positions or axes, which decide what a kernel does.
   DenseElementsAttr elements;
   return matchPattern(value, m_Constant(&elements)) &&
-         (elements.isSplat() || elements.getNumElements() <= 16);
+         (elements.isSplat() || (elements.getNumElements() <= 16 &&
+                                 !isa<FloatType>(elements.getElementType())));
 }
 
 /// A transpose that only `reader` reads: a schedule reads its input in place.

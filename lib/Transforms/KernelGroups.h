@@ -42,7 +42,7 @@ struct KernelGroupOptions {
 bool belongsInKernel(Operation *op);
 
 /// Whether a use of `value` inside a kernel can be served by a copy of the
-/// constant inside that kernel: splats and at most 16 elements.
+/// constant inside that kernel: splats, and at most 16 integers.
 bool isSmallConstant(Value value);
 
 class KernelGroups {

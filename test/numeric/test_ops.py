@@ -12,6 +12,8 @@ import tempfile
 import unittest
 
 import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
 
 BUILD = pathlib.Path(os.environ.get("LATHE_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 TYPES = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "i64": np.int64, "i32": np.int32, "i16": np.int16,
@@ -155,6 +157,19 @@ def pack(matrix, panel):
 def top_k(x, k, axis, smallest):
     order = np.argsort(x if smallest else -x.astype(np.float64), axis, kind="stable").take(range(k), axis)
     return np.take_along_axis(x, order, axis), order.astype(np.int64)
+
+
+def resize(x, sizes, roi, options):
+    """What the reference evaluator of the onnx package computes."""
+    names = ["x", "roi", "", "sizes"]
+    node = onnx.helper.make_node("Resize", names, ["y"], **options)
+    made = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in (
+        ("x", onnx.TensorProto.DOUBLE), ("roi", onnx.TensorProto.DOUBLE), ("sizes", onnx.TensorProto.INT64))]
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, None)
+    graph = onnx.helper.make_graph([node], "resize", made, [out])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    feeds = {"x": x.astype(np.float64), "roi": np.array(roi), "sizes": np.array(sizes)}
+    return ReferenceEvaluator(model).run(None, feeds)[0].astype(np.float32)
 
 
 def philox(counter, key):
@@ -367,6 +382,28 @@ class Ops(unittest.TestCase):
             f.case(f"mean with padding {kernel}", "avg_pool", [clean], padded, f"{{{attributes}, count_include_pad}}")
             f.case(f"mean channels last {kernel}", "avg_pool", [np.moveaxis(clean, 1, -1)], np.moveaxis(mean, 1, -1),
                    f"{{{attributes}, layout = 1 : i32}}")
+        f.check(self)
+
+    def test_resize(self):
+        f = Family(14)
+        image = f.normal(1, 2, 5, 7)
+        modes = {"nearest": 0, "linear": 1, "cubic": 2}
+        coordinates = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"]
+        roundings = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+        roi = [0.0, 0.0, 0.2, -0.1, 1.0, 1.0, 0.8, 1.2]
+        for mode, where, sizes, outside in itertools.product(modes, coordinates, ([1, 2, 8, 4], [1, 2, 11, 20]),
+                                                             (False, True)):
+            if outside and mode != "cubic":
+                continue
+            for rounding in roundings if mode == "nearest" else ["floor"]:
+                options = dict(mode=mode, coordinate_transformation_mode=where, nearest_mode=rounding,
+                               extrapolation_value=9.0, exclude_outside=int(outside), cubic_coeff_a=-0.75)
+                exact = resize(image, sizes, roi, options)
+                text = (f"sizes = {ints(sizes)}, mode = {modes[mode]} : i32, coordinates = {coordinates.index(where)} : "
+                        f"i32, nearest = {roundings.index(rounding)} : i32, cubic_coefficient = -0.75 : f64, "
+                        "extrapolation_value = 9.0 : f64" + (", exclude_outside" if outside else "")
+                        + (f", roi = array<f64: {', '.join(map(str, roi))}>" if where == "tf_crop_and_resize" else ""))
+                f.case(f"{mode} {where} {sizes} {rounding} {outside}", "resize", [image], exact, f"{{{text}}}", atol=1e-5)
         f.check(self)
 
     def test_shape(self):

@@ -371,7 +371,7 @@ def FormKernels : Pass<"lathe-form-kernels", "::mlir::func::FuncOp"> {
     - `attention`: with the transposes around it;
     - `opaque`: everything else, one op each.
 
-    Splat constants and constants of at most 16 elements are copied into the
+    Splat constants and constants of at most 16 integers are copied into the
     kernels. Outside stay parameters, larger constants, reshapes (aliases),
     control flow and terminators. With `fuse=false` every op is a kernel. With
     `explain` every kernel carries `lathe.left_out`: its neighbours and, for each,

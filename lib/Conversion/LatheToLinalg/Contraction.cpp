@@ -54,18 +54,14 @@ LogicalResult lowerLinear(Lowering &l, LinearOp op) {
     input.push_back(l.dim(i == n ? k : i));
     out.push_back(l.dim(i));
   }
-  Value init = zeros(l, result, element);
-  if (op.getBias()) {
-    auto type = RankedTensorType::get(
-        result, getAccumulatorType(getStorageType(element)));
-    init = l.mapElements(
-        l.get(op.getBias()), l.map(rank, {l.dim(n)}), type,
-        [](ElementBuilder &b, ValueRange args) { return b.widen(args[0]); });
-  }
-  Value product = l.contract(
-      l.get(op.getInput()), l.get(op.getWeight()), init, l.map(rank + 1, input),
-      l.map(rank + 1, {l.dim(n), l.dim(k)}), l.map(rank + 1, out), rank);
-  l.set(op.getResult(), l.narrow(product, element));
+  Value product = l.contract(l.get(op.getInput()), l.get(op.getWeight()),
+                             zeros(l, result, element), l.map(rank + 1, input),
+                             l.map(rank + 1, {l.dim(n), l.dim(k)}),
+                             l.map(rank + 1, out), rank);
+  l.set(op.getResult(), op.getBias()
+                            ? l.addBias(product, l.get(op.getBias()),
+                                        l.map(rank, {l.dim(n)}), element)
+                            : l.narrow(product, element));
   return success();
 }
 

@@ -70,22 +70,18 @@ LogicalResult lowerConv(Lowering &l, ConvOp op) {
     weightExprs.push_back(l.dim(window + i));
 
   Type accumulator = getAccumulatorType(getStorageType(element));
-  Value init;
+  Value out = l.contract(input, weights, l.filled(outShape, accumulator, 0.0),
+                         arrange(places, inChannel), l.map(dims, weightExprs),
+                         arrange(outPlaces, outChannel), 3 + spatial);
   if (op.getBias()) {
     Value bias = l.reshape(l.get(op.getBias()), {groups, filter[0] / groups});
-    unsigned rank = outShape.size();
     unsigned at = last ? spatial + 1 : 1;
-    init = l.mapElements(
-        bias, l.map(rank, {l.dim(at), l.dim(at + 1)}),
-        RankedTensorType::get(outShape, accumulator),
-        [](ElementBuilder &b, ValueRange args) { return b.widen(args[0]); });
+    AffineMap map = l.map(outShape.size(), {l.dim(at), l.dim(at + 1)});
+    out = l.addBias(out, bias, map, element);
   } else {
-    init = l.filled(outShape, accumulator, 0.0);
+    out = l.narrow(out, element);
   }
-  Value out = l.contract(input, weights, init, arrange(places, inChannel),
-                         l.map(dims, weightExprs),
-                         arrange(outPlaces, outChannel), 3 + spatial);
-  l.set(op.getResult(), l.reshape(l.narrow(out, element), result));
+  l.set(op.getResult(), l.reshape(out, result));
   return success();
 }
 

@@ -178,6 +178,16 @@ Value Lowering::narrow(Value tensor, Type elementType) {
                      });
 }
 
+Value Lowering::addBias(Value tensor, Value bias, AffineMap map,
+                        Type elementType) {
+  Type to = getStorageType(elementType);
+  return mapElements({tensor, bias}, {identity(shape(tensor).size()), map},
+                     RankedTensorType::get(shape(tensor), to),
+                     [&](ElementBuilder &b, ValueRange args) {
+                       return b.narrow(b.add(args[0], b.widen(args[1])), to);
+                     });
+}
+
 SmallVector<Value>
 Lowering::loops(Shape bounds, ValueRange inits,
                 function_ref<SmallVector<Value>(ValueRange, ValueRange)> body) {

@@ -95,6 +95,8 @@ public:
   Value pad(Value tensor, Shape low, Shape high, Value value);
   /// Elements of an accumulator type back to the storage form of `element`.
   Value narrow(Value tensor, Type element);
+  /// The same after `bias`, read along `map`, was added to every element.
+  Value addBias(Value tensor, Value bias, AffineMap map, Type element);
   /// scf loops over `bounds` with one carried tensor per init.
   SmallVector<Value>
   loops(Shape bounds, ValueRange inits,

@@ -28,6 +28,8 @@ LogicalResult expandMath(func::FuncOp function) {
     std::optional<OperationName> root = pattern->getRootKind();
     return root && !isAccurate(root->getStringRef());
   });
+  // pow with an exponent of 2, 1/2, 3/4, ... by products and square roots.
+  populateMathAlgebraicSimplificationPatterns(patterns);
   return applyPatternsAndFoldGreedily(function, std::move(patterns));
 }
 

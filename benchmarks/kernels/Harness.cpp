@@ -11,16 +11,18 @@
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
-#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 
 using namespace lathe;
 using namespace lathe::bench;
-using Clock = std::chrono::steady_clock;
 
-static double secondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+/// Processor time of this thread: what others run meanwhile does not count.
+static double now() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
 static int64_t countOf(ArrayRef<int64_t> shape) {
@@ -122,7 +124,7 @@ llvm::Expected<CompiledKernel> Harness::compile(cpu::ScheduleFn schedule,
   kernelState.addRegion()->push_back(block);
   auto kernel = cast<KernelOp>(builder.create(kernelState));
 
-  auto start = Clock::now();
+  double start = now();
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   std::string symbol = "kernel" + std::to_string(state->count++), whyNot;
   FailureOr<cpu::LoweredKernel> lowered =
@@ -146,7 +148,7 @@ llvm::Expected<CompiledKernel> Harness::compile(cpu::ScheduleFn schedule,
   auto code = cpu::emitCode(*module, state->target, cpu::CodeKind::Object);
   if (!code)
     return code.takeError();
-  result.compileSeconds = secondsSince(start);
+  result.compileSeconds = now() - start;
   if (auto error = state->jit->addObjectFile(
           llvm::MemoryBuffer::getMemBufferCopy(*code)))
     return std::move(error);
@@ -268,9 +270,9 @@ double bench::measurePeak() {
   double best = 1e30;
   volatile float sink = 0;
   for (int i = 0; i < 5; ++i) {
-    auto start = Clock::now();
+    double start = now();
     sink = wide ? runMultiplyAdds512(count) : runMultiplyAdds256(count);
-    best = std::min(best, secondsSince(start));
+    best = std::min(best, now() - start);
   }
   (void)sink;
   return (wide ? 24 * 32.0 : 12 * 16.0) * count / best * 1e-9;
@@ -284,13 +286,13 @@ double bench::measure(CompiledKernel &kernel,
   for (const auto &list : arguments)
     kernel.run(list);
   double best = 1e30;
-  auto start = Clock::now();
-  for (int round = 0; round < 300 && (round < 5 || secondsSince(start) < 0.3);
+  double start = now();
+  for (int round = 0; round < 300 && (round < 5 || now() - start < 0.3);
        ++round) {
-    auto begin = Clock::now();
+    double begin = now();
     for (const auto &list : arguments)
       kernel.run(list);
-    best = std::min(best, secondsSince(begin) / arguments.size());
+    best = std::min(best, (now() - begin) / arguments.size());
   }
   return best;
 }

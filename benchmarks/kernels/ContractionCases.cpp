@@ -220,6 +220,38 @@ static void checkViews(Harness &harness, Checker &checker,
            {first, second});
 }
 
+/// A weight that is one number and a bias that is a row of constants.
+static void checkConstants(Harness &harness, Checker &checker,
+                           std::mt19937 &random) {
+  int64_t m = 7, n = 21, k = 10;
+  Buffer x = Buffer::random({m, k}, random);
+  Buffer bias = Buffer::random({n}, random);
+  Buffer expected = Buffer::zeros({m, n});
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t p = 0; p < k; ++p)
+        sum += x.values[i * k + p] * 0.25;
+      expected.values[i * n + j] = (sum + bias.values[j]) * 2;
+    }
+  checkOne(
+      harness, checker, "constants", {x},
+      [&](OpBuilder &b, Location loc, ValueRange args) {
+        auto constant = [&](RankedTensorType type,
+                            ArrayRef<float> values) -> Value {
+          return b.create<ConstantOp>(loc, type,
+                                      DenseElementsAttr::get(type, values));
+        };
+        Value weight = constant(f32(b, {n, k}), {0.25f});
+        Value row = constant(f32(b, {n}), bias.values);
+        Value two = constant(f32(b, {}), {2.0f});
+        Type type = f32(b, {m, n});
+        Value product = b.create<LinearOp>(loc, type, args[0], weight, row);
+        return SmallVector<Value>{b.create<MulOp>(loc, type, product, two)};
+      },
+      {expected});
+}
+
 void bench::checkContraction(Harness &harness, Checker &checker) {
   std::mt19937 random(1);
   const int64_t sizes[] = {1, 2, 3, 5, 12, 13, 31, 32, 33, 49, 64, 100};
@@ -241,6 +273,7 @@ void bench::checkContraction(Harness &harness, Checker &checker) {
   checkGelu(harness, checker, 13, 33, 64, random);
   checkGelu(harness, checker, 1, 160, 64, random);
   checkViews(harness, checker, random);
+  checkConstants(harness, checker, random);
 }
 
 //===----------------------------------------------------------------------===//

@@ -501,7 +501,8 @@ cpu::scheduleAttention(KernelOp kernel, ModuleOp module, StringRef symbol,
   if (failed(epilogue))
     return failure();
   ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  KernelFrame frame =
+      KernelFrame::create(b, kernel, module, symbol, views->constants);
   AttentionEmitter emitter(b, frame, attention, *epilogue, features);
   int64_t items = emitter.emit();
   return frame.finish(b, items);

@@ -423,7 +423,8 @@ cpu::scheduleContraction(KernelOp kernel, ModuleOp module, StringRef symbol,
     return failure();
 
   ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame function = KernelFrame::create(b, kernel, module, symbol);
+  KernelFrame function =
+      KernelFrame::create(b, kernel, module, symbol, views->constants);
   ContractionEmitter emitter(b, function, contraction, *epilogue, features);
   int64_t items = emitter.emit();
   return function.finish(b, items);

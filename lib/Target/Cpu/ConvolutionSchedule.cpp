@@ -319,7 +319,8 @@ cpu::scheduleConvolution(KernelOp kernel, ModuleOp module, StringRef symbol,
   if (failed(epilogue))
     return failure();
   ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  KernelFrame frame =
+      KernelFrame::create(b, kernel, module, symbol, views->constants);
   ConvolutionEmitter emitter(b, frame, convolution, *epilogue, features);
   int64_t items = emitter.emit();
   return frame.finish(b, items);

@@ -173,7 +173,8 @@ static Value flatten(ImplicitLocOpBuilder &b, Value buffer) {
 }
 
 KernelFrame KernelFrame::create(ImplicitLocOpBuilder &b, KernelOp kernel,
-                                ModuleOp module, StringRef symbol) {
+                                ModuleOp module, StringRef symbol,
+                                ArrayRef<DenseElementsAttr> constants) {
   SmallVector<Type> types;
   for (Type type : kernel.getInputs().getTypes())
     types.push_back(getBufferType(type));
@@ -184,6 +185,15 @@ KernelFrame KernelFrame::create(ImplicitLocOpBuilder &b, KernelOp kernel,
 
   KernelFrame result;
   b.setInsertionPointToEnd(module.getBody());
+  SmallVector<memref::GlobalOp> globals;
+  for (auto [i, constant] : llvm::enumerate(constants)) {
+    auto type =
+        MemRefType::get({constant.getNumElements()}, constant.getElementType());
+    globals.push_back(b.create<memref::GlobalOp>(
+        (symbol + ".constant" + Twine(i)).str(),
+        /*sym_visibility=*/b.getStringAttr("private"), type, constant,
+        /*constant=*/true, /*alignment=*/b.getI64IntegerAttr(64)));
+  }
   result.function =
       b.create<func::FuncOp>(symbol, b.getFunctionType(types, {}));
   Block *entry = result.function.addEntryBlock();
@@ -191,6 +201,9 @@ KernelFrame KernelFrame::create(ImplicitLocOpBuilder &b, KernelOp kernel,
   unsigned next = 0;
   for (size_t i = 0; i < kernel.getInputs().size(); ++i)
     result.inputs.push_back(flatten(b, entry->getArgument(next++)));
+  for (memref::GlobalOp global : globals)
+    result.inputs.push_back(b.create<memref::GetGlobalOp>(
+        cast<MemRefType>(global.getType()), global.getSymName()));
   for (size_t i = 0; i < kernel.getNumResults(); ++i)
     result.outputs.push_back(flatten(b, entry->getArgument(next++)));
   result.scratch = entry->getArgument(next++);

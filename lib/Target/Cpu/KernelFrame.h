@@ -91,8 +91,10 @@ struct KernelFrame {
   int64_t scratchBytes = 0;
 
   /// Appends an empty function to `module` and puts `b` into its body.
+  /// `constants` (rank 1) become globals and follow the inputs.
   static KernelFrame create(ImplicitLocOpBuilder &b, KernelOp kernel,
-                            ModuleOp module, StringRef symbol);
+                            ModuleOp module, StringRef symbol,
+                            ArrayRef<DenseElementsAttr> constants = {});
   /// Takes `elements` f32 of this thread's scratch, aligned to 64 bytes.
   Value allocate(ImplicitLocOpBuilder &b, int64_t elements);
   LoweredKernel finish(ImplicitLocOpBuilder &b, int64_t workItems);

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelViews.h"
+#include "lathe/Conversion/ScalarBody.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -202,18 +203,26 @@ static ExprPtr makeLeaf(Expr::Kind kind, unsigned index,
   return leaf;
 }
 
-static ExprPtr makeSplat(Operation *op) {
-  auto constant = dyn_cast<ConstantOp>(op);
-  if (!constant)
+/// A splat becomes a number in the code, other constants one more buffer; null
+/// where they are held in a form that is neither.
+static ExprPtr makeConstant(ConstantOp op, unsigned numArguments,
+                            SmallVectorImpl<DenseElementsAttr> &constants) {
+  auto type = cast<RankedTensorType>(op.getType());
+  auto elements = dyn_cast<DenseElementsAttr>(op.getValue());
+  if (!elements)
     return nullptr;
-  auto type = cast<RankedTensorType>(constant.getType());
-  auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
-  if (!elements || !elements.isSplat() || !type.hasStaticShape())
+  if (elements.isSplat()) {
+    ExprPtr leaf = makeLeaf(Expr::Kind::Splat, 0, type);
+    leaf->splat = cast<TypedAttr>(elements.getSplatValue<Attribute>());
+    leaf->view.factors = {{type.getNumElements(), 0}};
+    return leaf;
+  }
+  if (getStorageType(type.getElementType()) != type.getElementType())
     return nullptr;
-  ExprPtr leaf = makeLeaf(Expr::Kind::Splat, 0, type);
-  leaf->splat = cast<TypedAttr>(elements.getSplatValue<Attribute>());
-  leaf->view.factors = {{type.getNumElements(), 0}};
-  return leaf;
+  constants.push_back(elements.reshape(
+      RankedTensorType::get({type.getNumElements()}, type.getElementType())));
+  return makeLeaf(Expr::Kind::Argument, numArguments + constants.size() - 1,
+                  type);
 }
 
 static bool sameFactors(ArrayRef<Factor> a, ArrayRef<Factor> b) {
@@ -314,6 +323,15 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
       result.anchor = &op;
       for (Value operand : op.getOperands()) {
         ExprPtr expr = exprs.lookup(operand);
+        if (expr->kind == Expr::Kind::Splat && expr->elementType.isF32()) {
+          // All elements are read from one.
+          expr = std::make_shared<Expr>(*expr);
+          expr->kind = Expr::Kind::Argument;
+          expr->index = body.getNumArguments() + result.constants.size();
+          result.constants.push_back(DenseElementsAttr::get(
+              RankedTensorType::get({1}, expr->elementType),
+              ArrayRef<Attribute>(cast<Attribute>(expr->splat))));
+        }
         if (expr->kind != Expr::Kind::Argument) {
           whyNot =
               "an operand of " + opName(&op) + " is computed in the kernel";
@@ -327,8 +345,14 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
                      cast<RankedTensorType>(opResult.getType()));
       continue;
     }
-    if (ExprPtr splat = makeSplat(&op)) {
-      exprs[op.getResult(0)] = splat;
+    if (auto constant = dyn_cast<ConstantOp>(&op)) {
+      ExprPtr leaf =
+          makeConstant(constant, body.getNumArguments(), result.constants);
+      if (!leaf) {
+        whyNot = "a constant has no plain elements";
+        return failure();
+      }
+      exprs[op.getResult(0)] = leaf;
       continue;
     }
     auto fusible = dyn_cast<FusibleOpInterface>(&op);

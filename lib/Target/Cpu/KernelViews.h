@@ -18,6 +18,7 @@
 #define LATHE_LIB_TARGET_CPU_KERNELVIEWS_H
 
 #include "dialects/Lathe/Lathe.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include <memory>
 #include <optional>
 
@@ -61,7 +62,8 @@ struct StridedView {
 struct Expr {
   enum class Kind { Anchor, Argument, Splat, Op, Sum };
   Kind kind;
-  /// Argument number, or result number of the anchor.
+  /// Argument number (constants of the kernel count on behind the arguments), or
+  /// result number of the anchor.
   unsigned index = 0;
   /// The elementwise op of an inner node.
   Operation *op = nullptr;
@@ -93,6 +95,8 @@ struct KernelViews {
   Operation *anchor = nullptr;
   SmallVector<AnchorOperand> operands;
   SmallVector<KernelOutput> outputs;
+  /// What `lathe.constant`s in the kernel hold, each as a row of elements.
+  SmallVector<DenseElementsAttr> constants;
 
   /// Reads `kernel`, whose body must be one op for which `isAnchor` holds,
   /// views and elementwise ops; else fails with the reason in `whyNot`.

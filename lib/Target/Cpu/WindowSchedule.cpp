@@ -392,7 +392,8 @@ FailureOr<LoweredKernel> cpu::scheduleWindow(KernelOp kernel,
   if (failed(epilogue))
     return failure();
   ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame = KernelFrame::create(b, kernel, module, symbol);
+  KernelFrame frame =
+      KernelFrame::create(b, kernel, module, symbol, views.constants);
   WindowEmitter emitter(b, frame, window, *epilogue, features);
   int64_t items = emitter.emit();
   return frame.finish(b, items);

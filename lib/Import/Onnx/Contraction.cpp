@@ -1,4 +1,4 @@
-//===- Contraction.cpp - ONNX matrix products, Einsum, Attention ----------===//
+//===- Contraction.cpp - ONNX matrix products and Einsum --------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -224,55 +224,10 @@ LogicalResult einsum(Node &n) {
   return n.result(arrange(n, result, output));
 }
 
-//===----------------------------------------------------------------------===//
-// Attention, RotaryEmbedding (operator set 23)
-//===----------------------------------------------------------------------===//
-
-/// [b, s, h * d] as [b, h, s, d].
-Val splitHeads(Node &n, Val x, int64_t heads) {
-  if (Node::rank(x) != 3 || heads <= 0)
-    return x;
-  Val y = n.reshape(
-      x, {n.dim(x, 0), n.dim(x, 1), Dim(heads), Dim(Node::size(x, 2) / heads)});
-  return n.transpose(y, {0, 2, 1, 3});
-}
-
-LogicalResult attention(Node &n) {
-  Val q = n.in(0), k = n.in(1), v = n.in(2);
-  if (!n.expectRank(q, 3, 4, "a query") || !n.expectRank(k, 3, 4, "a key") ||
-      !n.expectRank(v, 3, 4, "a value"))
-    return failure();
-  if (n.has(4) || n.has(5) || n.has(6) || n.f("softcap") != 0 ||
-      n.i("qk_matmul_output_mode"))
-    return n.fail("attention with a cache, a soft cap or its scores as output "
-                  "is not supported");
-  bool packed = Node::rank(q) == 3;
-  int64_t heads = n.i("q_num_heads");
-  q = splitHeads(n, q, heads);
-  k = splitHeads(n, k, n.i("kv_num_heads"));
-  v = splitHeads(n, v, n.i("kv_num_heads"));
-  FloatAttr scale =
-      n.attr("scale") ? n.b.getF64FloatAttr(n.f("scale")) : FloatAttr();
-  bool causal = n.i("is_causal");
-  // ONNX aligns the causal mask at the first key, the dialect at the last.
-  if (causal && Node::size(q, 2) != Node::size(k, 2))
-    return n.fail("causal attention needs as many keys as queries");
-  UnitAttr causalAttr = causal ? n.b.getUnitAttr() : UnitAttr();
-  Val y = n.make<AttentionOp>(q, k, v, n.has(3) ? n.in(3) : Value(), scale,
-                              causalAttr);
-  if (packed) {
-    y = n.transpose(y, {0, 2, 1, 3});
-    y = n.reshape(
-        y, {n.dim(y, 0), n.dim(y, 1), n.product({n.dim(y, 2), n.dim(y, 3)})});
-  }
-  return n.result(y);
-}
-
 constexpr OpRow rows[] = {
     {"MatMul", 1, 0, matmulOp},
     {"Gemm", 1, 0, gemm},
     {"Einsum", 12, 0, einsum},
-    {"Attention", 23, 0, attention},
 };
 
 } // namespace

@@ -247,6 +247,7 @@ struct OpRow {
 ArrayRef<OpRow> elementwiseOps();
 ArrayRef<OpRow> activationOps();
 ArrayRef<OpRow> reductionOps();
+ArrayRef<OpRow> attentionOps();
 ArrayRef<OpRow> contractionOps();
 ArrayRef<OpRow> convolutionOps();
 ArrayRef<OpRow> poolingOps();

@@ -15,8 +15,8 @@ const OpRow *findOp(StringRef domain, StringRef name, int64_t opset) {
     Table table;
     for (ArrayRef<OpRow> family :
          {elementwiseOps(), activationOps(), reductionOps(), contractionOps(),
-          convolutionOps(), poolingOps(), resizeOps(), shapeOps(),
-          indexingOps(), normalizationOps(), lossOps(), randomOps(),
+          attentionOps(), convolutionOps(), poolingOps(), resizeOps(),
+          shapeOps(), indexingOps(), normalizationOps(), lossOps(), randomOps(),
           quantizationOps(), controlOps(), recurrentOps(), trainingOps(),
           signalOps()})
       for (const OpRow &row : family)

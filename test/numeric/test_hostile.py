@@ -1,5 +1,6 @@
-"""Files and options that are wrong by accident or on purpose end in a sentence
-and exit code 1: never a crash, a hang or a half-written file."""
+"""What is wrong on purpose ends in a sentence and exit code 1: models that ask for
+petabytes, loop for ever, nest without end or name files elsewhere, disks that are
+full. Files damaged by chance are in test_bad_input.py."""
 
 import json
 import os
@@ -97,18 +98,6 @@ class Weights(cli.CommandLine):
             self.write("w.safetensors", content)
             self.refused(words, "run", "m.mlir", "--weights", "w.safetensors")
 
-    def test_damaged(self):
-        good = safetensors(weight(), np.ones(128, np.float32).tobytes())
-        self.write("w.safetensors", good)
-        self.works("compile", "m.mlir", "--dim", "batch=2", "-o", "m.lathe")
-        self.works("run", "m.lathe", "--weights", "w.safetensors")
-        header = len(good) - 512
-        for what, data in damaged(good, spread(header + 8, 80), 1):
-            with self.subTest(what):
-                self.write("w.safetensors", data)
-                done = self.lathe("run", "m.lathe", "--weights", "w.safetensors", "--quiet")
-                if what.startswith("cut"):
-                    self.assertEqual(done.returncode, 1, done.said)
 
 
 class Inputs(cli.CommandLine):
@@ -181,31 +170,17 @@ class Inputs(cli.CommandLine):
 
     def test_damaged(self):
         self.works("compile", "m.mlir", "--dim", "n=4", "-o", "m.lathe")
-        self.save("a.npy", np.arange(4))
-        good = (self.folder / "a.npy").read_bytes()
         np.savez_compressed(self.folder / "a.npz", ids=np.arange(4), table=np.ones((10, 4), np.float32))
-        zipped = (self.folder / "a.npz").read_bytes()
-        for name, option, data, count in (("a.npy", "ids=a.npy", good, 80), ("a.npz", "a.npz", zipped, 60)):
-            for what, content in damaged(data, spread(len(data), count), 2):
-                with self.subTest(name=name, what=what):
-                    self.write(name, content)
-                    done = self.lathe("run", "m.lathe", "--input", option, "--quiet")
-                    if what.startswith("cut"):
-                        self.assertEqual(done.returncode, 1, done.said)
+        good = (self.folder / "a.npz").read_bytes()
+        for what, content in damaged(good, spread(len(good), 40), 2):
+            with self.subTest(what):
+                self.write("a.npz", content)
+                done = self.lathe("run", "m.lathe", "--input", "a.npz", "--quiet")
+                if what.startswith("cut"):
+                    self.assertEqual(done.returncode, 1, done.said)
 
 
 class Onnx(cli.CommandLine):
-    def test_damaged(self):
-        weights = [numpy_helper.from_array(np.ones((32, 16), np.float32), "w")]
-        good = onnx_model("MatMul", weights).SerializeToString()
-        self.write("m.onnx", good)
-        self.works("run", "m.onnx")
-        edges = list(range(0, 40)) + list(range(len(good) - 60, len(good)))
-        for what, data in damaged(good, edges + [100, 1000, 2000], 3):
-            with self.subTest(what):
-                self.write("m.onnx", data)
-                self.lathe("run" if len(data) % 4 == 0 else "info", "m.onnx")
-
     def test_hostile(self):
         huge = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[PETA, 16], raw_data=bytes(4096))
         overflow = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 40, 1 << 40], raw_data=bytes(4096))
@@ -398,7 +373,7 @@ class Artifacts(cli.CommandLine):
     def test_damaged(self):
         self.works("compile", "m.mlir", "-o", "m.lathe")
         good = (self.folder / "m.lathe").read_bytes()
-        for what, data in damaged(good, spread(len(good), 60), 6):
+        for what, data in damaged(good, spread(len(good), 30), 6):
             with self.subTest(what):
                 self.write("bad.lathe", data)
                 self.refused("bad.lathe", "run", "bad.lathe")

@@ -147,6 +147,13 @@ FailureOr<int64_t> vectorLength(const Site &site, Value operand,
   if (type.getRank() != 1)
     return inferenceError(site, "expected '" + what + "' of rank 1, got rank " +
                                     Twine(type.getRank()));
+  // The length becomes a rank; a hostile model must not choose how much memory
+  // a type takes.
+  constexpr int64_t kMaxRank = 1024;
+  if (type.getDimSize(0) > kMaxRank)
+    return inferenceError(site, "expected at most " + Twine(kMaxRank) +
+                                    " sizes in '" + what + "', got " +
+                                    Twine(type.getDimSize(0)));
   return type.getDimSize(0);
 }
 

@@ -199,6 +199,14 @@ class Onnx(cli.CommandLine):
         self.write("m.onnx", onnx_model("Reshape", [numpy_helper.from_array(np.array([5, 7], np.int64), "w")]).SerializeToString())
         self.refused("Reshape", "run", "m.onnx")
 
+    def test_shape_of_gigantic_rank(self):
+        graph = helper.make_graph(
+            [helper.make_node("Reshape", ["x", "s"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, []), helper.make_tensor_value_info("s", TensorProto.INT64, [1 << 31])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+        self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+        self.refused("expected at most 1024 sizes", "info", "m.onnx")
+
     def test_external_data_stays_in_its_folder(self):
         inside = self.folder / "model"
         inside.mkdir()

@@ -207,6 +207,15 @@ class Onnx(cli.CommandLine):
         self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
         self.refused("expected at most 1024 sizes", "info", "m.onnx")
 
+    def test_recurrence_in_countless_directions(self):
+        sizes = {"x": [3, 1, 2], "w": [1 << 40, 16, 2], "r": [1, 16, 4]}
+        graph = helper.make_graph(
+            [helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=4)], "g",
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sizes.items()],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+        self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+        self.refused("LSTM.*do not fit its direction", "info", "m.onnx")
+
     def test_external_data_stays_in_its_folder(self):
         inside = self.folder / "model"
         inside.mkdir()

@@ -71,8 +71,10 @@ public:
     if (direction != "forward" && direction != "reverse" &&
         direction != "bidirectional")
       (void)n.fail("the direction '" + direction + "' is not supported");
+    int64_t declared = directions;
+    directions = direction == "bidirectional" ? 2 : 1;
     if (ShapedType::isDynamic(hidden) || hidden <= 0 ||
-        directions != (direction == "bidirectional" ? 2 : 1) ||
+        declared != directions ||
         Node::size(recurrent, 1) != int64_t(gates) * hidden)
       (void)n.fail("the weights do not fit its direction and hidden size");
     clip = n.f("clip");

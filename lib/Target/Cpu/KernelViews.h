@@ -62,8 +62,8 @@ struct StridedView {
 struct Expr {
   enum class Kind { Anchor, Argument, Splat, Op, Sum };
   Kind kind;
-  /// Argument number (constants of the kernel count on behind the arguments), or
-  /// result number of the anchor.
+  /// Argument number (constants of the kernel count on behind the arguments),
+  /// or result number of the anchor.
   unsigned index = 0;
   /// The elementwise op of an inner node.
   Operation *op = nullptr;

@@ -34,11 +34,12 @@ static bool isSmall(RankedTensorType type) {
          *count <= kFoldLimit;
 }
 
-/// Row-major strides of a static shape.
+/// Row-major strides of a static shape. Where there are no elements, sizes may
+/// be such that products wrap around; nothing is read then.
 static SmallVector<int64_t> stridesOf(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> strides(shape.size(), 1);
   for (int64_t i = int64_t(shape.size()) - 2; i >= 0; --i)
-    strides[i] = strides[i + 1] * shape[i + 1];
+    strides[i] = int64_t(uint64_t(strides[i + 1]) * uint64_t(shape[i + 1]));
   return strides;
 }
 

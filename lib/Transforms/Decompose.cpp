@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Lathe/Lathe.h"
 #include "lathe/Interfaces/Interfaces.h"
 #include "lathe/Transforms/Passes.h"
 
@@ -26,6 +27,11 @@ struct Created : RewriterBase::Listener {
 
 struct Decompose : impl::DecomposeBase<Decompose> {
   using DecomposeBase::DecomposeBase;
+
+  // Names in the options are looked up even where the model has no lathe op.
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<LatheDialect>();
+  }
 
   LogicalResult initialize(MLIRContext *context) override {
     return success(areComposites(keep, "keep", context) &&

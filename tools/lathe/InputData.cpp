@@ -74,9 +74,8 @@ static llvm::Error generate(StringRef spec, StringRef name, uint64_t seed,
   DType type = tensor.dtype();
   bool isFloat = type == DType::F64 || type == DType::F32 ||
                  type == DType::F16 || type == DType::BF16;
-  double low = isFloat ? -1.0 : 0.0, high = isFloat             ? 1.0
-                                            : type == DType::I1 ? 2.0
-                                                                : 10.0;
+  // Integers are 0 or 1: masks, flags and the ids of any table stay in range.
+  double low = isFloat ? -1.0 : 0.0, high = isFloat ? 1.0 : 2.0;
   if (parts[0] == "random" && parts.size() == 3) {
     if (parts[1].getAsDouble(low) || parts[2].getAsDouble(high) ||
         !(low < high))

@@ -10,6 +10,7 @@
 #include "Verbs.h"
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
+#include "lathe/Transforms/ExplainKernels.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 
@@ -37,7 +38,6 @@ static int writeText(const std::string &path, StringRef text) {
 static int emitText(const CompileVerbOptions &options, const Model &model,
                     ArrayRef<SmallVector<int64_t>> shapes) {
   CompileOptions compile = options.compileOptions();
-  compile.explain = options.explain;
   std::string text;
   llvm::raw_string_ostream os(text);
   if (options.emit == "lathe") {
@@ -63,8 +63,22 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
   return writeText(options.output, text);
 }
 
+/// Prints the kernels and why they are what they are.
+static int explain(const CompileVerbOptions &options, const Model &model,
+                   ArrayRef<SmallVector<int64_t>> shapes) {
+  CompileOptions compile = options.compileOptions();
+  compile.explain = true;
+  OwningOpRef<ModuleOp> kernels = model.lowerToKernels(shapes, compile);
+  if (!kernels)
+    return kFailed;
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  printKernelsAsText(*kernels, os);
+  return writeText(options.output, text);
+}
+
 static int compile(CompileVerbOptions &options) {
-  if (options.emit != "executable") {
+  if (options.explain || options.emit != "executable") {
     CompilerContext context;
     std::unique_ptr<Model> model = Model::load(context.get(), options.file);
     if (!model)
@@ -72,12 +86,10 @@ static int compile(CompileVerbOptions &options) {
     auto shapes = resolveShapes(model->inputs(), options, {}, /*quiet=*/false);
     if (!shapes)
       return fail(shapes.takeError());
-    return emitText(options, *model, *shapes);
+    return options.explain ? explain(options, *model, *shapes)
+                           : emitText(options, *model, *shapes);
   }
   PreparedModel prepared;
-  if (options.explain)
-    options.noCache = true;
-  options.explainKernels = options.explain;
   if (int code = prepareModel(options, prepared))
     return code;
   if (options.output.empty()) {

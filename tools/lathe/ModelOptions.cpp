@@ -60,7 +60,6 @@ CompileOptions ModelOptions::compileOptions() const {
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
-  result.explain = explainKernels;
   return result;
 }
 

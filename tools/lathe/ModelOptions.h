@@ -30,7 +30,6 @@ struct ModelOptions {
   unsigned threads = 0;
   uint64_t seed = 0;
   bool noFuse = false, noOptimize = false, noCache = false;
-  bool explainKernels = false;
 
   void add(CLI::App &verb);
   CompileOptions compileOptions() const;

@@ -398,10 +398,11 @@ class Artifacts(cli.CommandLine):
     def small_disk(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="lathe-disk-"))
         self.addCleanup(os.rmdir, folder)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", folder], capture_output=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", folder], capture_output=True)
         if mounted.returncode:
             return None
         self.addCleanup(subprocess.run, ["umount", folder], check=True)
+        (folder / "full").write_bytes(bytes(8192))
         return folder
 
     COMMANDS = (("compile", "m.mlir", "-o", "DISK/m.lathe"), ("compile", "m.mlir", "--emit", "llvm", "-o", "DISK/m.ll"),
@@ -414,13 +415,13 @@ class Artifacts(cli.CommandLine):
         for command in self.COMMANDS:
             with self.subTest(command):
                 self.refused("no space left on device", *(word.replace("DISK", str(disk)) for word in command))
-                self.assertEqual(list(disk.iterdir()), [])
+                self.assertEqual(list(disk.iterdir()), [disk / "full"])
         # An artifact that was there before stays as it was.
+        (disk / "full").write_bytes(bytes(4096))
         (disk / "m.lathe").write_bytes(b"before")
         self.refused("no space left", "compile", "m.mlir", "-o", disk / "m.lathe")
         self.assertEqual((disk / "m.lathe").read_bytes(), b"before")
-        self.assertEqual(len(list(disk.iterdir())), 1)
-        (disk / "m.lathe").unlink()
+        self.assertEqual(sorted(disk.iterdir()), [disk / "full", disk / "m.lathe"])
         # A cache that cannot be written is no reason to fail.
         cache, type(self).cache = self.cache, str(disk)
         self.addCleanup(setattr, type(self), "cache", cache)

@@ -95,21 +95,20 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *,
                                          std::optional<Location> location,
                                          Adaptor adaptor,
                                          SmallVectorImpl<Type> &results) {
-  auto input = dyn_cast<RankedTensorType>(adaptor.getInput().getType());
-  auto weight = dyn_cast<RankedTensorType>(adaptor.getWeight().getType());
-  if (!input || input.getRank() < 1)
-    return inferenceError<LinearOp>(location,
-                                    "expected an input of rank 1 or more");
-  if (!weight || weight.getRank() != 2)
-    return inferenceError<LinearOp>(location,
-                                    "expected a weight of rank 2, got rank " +
-                                        Twine(weight ? weight.getRank() : -1));
-  int64_t k = input.getShape().back(), n = weight.getDimSize(0);
-  if (!sizesAgree(k, weight.getDimSize(1)))
+  Site site{location, getOperationName()};
+  auto input = rankedOperand(site, adaptor.getInput(), "an input", 1);
+  if (failed(input))
+    return failure();
+  auto weight = rankedOperand(site, adaptor.getWeight(), "a weight", 2,
+                              /*exactly=*/true);
+  if (failed(weight))
+    return failure();
+  int64_t k = input->getShape().back(), n = weight->getDimSize(0);
+  if (!sizesAgree(k, weight->getDimSize(1)))
     return inferenceError<LinearOp>(
         location, "expected a weight with " + Twine(k) +
                       " columns, as the input's last dim, got " +
-                      Twine(weight.getDimSize(1)));
+                      Twine(weight->getDimSize(1)));
   if (Value bias = adaptor.getBias()) {
     auto type = dyn_cast<RankedTensorType>(bias.getType());
     if (!type || type.getRank() != 1 || !sizesAgree(type.getDimSize(0), n))
@@ -118,9 +117,9 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *,
                         (type ? shapeText(type.getShape()) : "no tensor"));
     n = mergeSizes(n, type.getDimSize(0));
   }
-  SmallVector<int64_t> shape(input.getShape());
+  SmallVector<int64_t> shape(input->getShape());
   shape.back() = n;
-  results.push_back(RankedTensorType::get(shape, input.getElementType()));
+  results.push_back(RankedTensorType::get(shape, input->getElementType()));
   return success();
 }
 
@@ -154,22 +153,22 @@ LogicalResult PackOp::inferReturnTypes(MLIRContext *,
                                        std::optional<Location> location,
                                        Adaptor adaptor,
                                        SmallVectorImpl<Type> &results) {
-  auto input = dyn_cast<RankedTensorType>(adaptor.getInput().getType());
-  if (!input || input.getRank() < 2)
-    return inferenceError<PackOp>(
-        location, "expected an input of rank 2 or more, got rank " +
-                      Twine(input ? input.getRank() : -1));
+  auto input = rankedOperand({location, getOperationName()}, adaptor.getInput(),
+                             "an input", 2);
+  if (failed(input))
+    return failure();
   int64_t panel = adaptor.getPanel();
   if (panel < 1)
     return inferenceError<PackOp>(
         location, "expected a panel of at least 1 column, got " + Twine(panel));
-  int64_t k = input.getShape().drop_back().back(), n = input.getShape().back();
+  int64_t k = input->getShape().drop_back().back();
+  int64_t n = input->getShape().back();
   if (adaptor.getTransposed())
     std::swap(k, n);
-  SmallVector<int64_t> shape(input.getShape().drop_back(2));
+  SmallVector<int64_t> shape(input->getShape().drop_back(2));
   shape.push_back(ShapedType::isDynamic(n) ? n : llvm::divideCeil(n, panel));
   shape.append({k, panel});
-  results.push_back(RankedTensorType::get(shape, input.getElementType()));
+  results.push_back(RankedTensorType::get(shape, input->getElementType()));
   return success();
 }
 
@@ -179,22 +178,21 @@ LogicalResult PackedMatmulOp::inferReturnTypes(MLIRContext *,
                                                std::optional<Location> location,
                                                Adaptor adaptor,
                                                SmallVectorImpl<Type> &results) {
-  auto lhs = dyn_cast<RankedTensorType>(adaptor.getLhs().getType());
-  auto packed = dyn_cast<RankedTensorType>(adaptor.getPacked().getType());
-  if (!lhs || lhs.getRank() < 1)
-    return inferenceError<PackedMatmulOp>(
-        location, "expected a left-hand side of rank 1 or more");
-  if (!packed || packed.getRank() != 3)
-    return inferenceError<PackedMatmulOp>(
-        location, "expected a packed right-hand side of rank 3, got rank " +
-                      Twine(packed ? packed.getRank() : -1));
-  int64_t k = lhs.getShape().back(), n = adaptor.getN();
-  if (!sizesAgree(k, packed.getDimSize(1)))
+  Site site{location, getOperationName()};
+  auto lhs = rankedOperand(site, adaptor.getLhs(), "a left-hand side", 1);
+  if (failed(lhs))
+    return failure();
+  auto packed = rankedOperand(site, adaptor.getPacked(),
+                              "a packed right-hand side", 3, /*exactly=*/true);
+  if (failed(packed))
+    return failure();
+  int64_t k = lhs->getShape().back(), n = adaptor.getN();
+  if (!sizesAgree(k, packed->getDimSize(1)))
     return inferenceError<PackedMatmulOp>(
         location, "expected equal contraction sizes, got " + Twine(k) +
-                      " on the left and " + Twine(packed.getDimSize(1)) +
+                      " on the left and " + Twine(packed->getDimSize(1)) +
                       " on the right");
-  int64_t panels = packed.getDimSize(0), panel = packed.getDimSize(2);
+  int64_t panels = packed->getDimSize(0), panel = packed->getDimSize(2);
   if (n < 0)
     return inferenceError<PackedMatmulOp>(
         location, "expected n of at least 0, got " + Twine(n));
@@ -203,9 +201,9 @@ LogicalResult PackedMatmulOp::inferReturnTypes(MLIRContext *,
     return inferenceError<PackedMatmulOp>(
         location, "expected n to need " + Twine(panels) + " panels of " +
                       Twine(panel) + " columns, got " + Twine(n));
-  SmallVector<int64_t> shape(lhs.getShape());
+  SmallVector<int64_t> shape(lhs->getShape());
   shape.back() = n;
-  results.push_back(RankedTensorType::get(shape, lhs.getElementType()));
+  results.push_back(RankedTensorType::get(shape, lhs->getElementType()));
   return success();
 }
 

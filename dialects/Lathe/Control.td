@@ -74,6 +74,19 @@ def ScanOp : Lathe_Op<"scan", [RecursiveMemoryEffects, SingleBlock, AttrSizedOpe
 
 def IfOp : Lathe_Op<"if", [RecursiveMemoryEffects, NoRegionArguments]> {
   let summary = "one of two branches, by a rank-0 Boolean";
+  let description = [{
+    Each branch yields the results; only the one that is taken runs. Values of the
+    enclosing scope may be used inside.
+
+    ```mlir
+    %y = lathe.if %is_long : (tensor<i1>) -> tensor<8xf32> {
+      %0 = lathe.neg %x : (tensor<8xf32>) -> tensor<8xf32>
+      lathe.yield %0 : tensor<8xf32>
+    } else {
+      lathe.yield %x : tensor<8xf32>
+    }
+    ```
+  }];
   let arguments = (ins Lathe_BoolTensor:$condition);
   let results = (outs Variadic<Lathe_Tensor>:$results);
   let regions = (region SizedRegion<1>:$then_region, SizedRegion<1>:$else_region);
@@ -87,7 +100,20 @@ def WhileOp : Lathe_Op<"while", [RecursiveMemoryEffects]> {
   let summary = "repeats the body while the condition region yields true";
   let description = [{
     Both regions take the carried values; the condition yields one rank-0 Boolean,
-    the body the next carried values. Types stay the same over iterations.
+    the body the next carried values. Types stay the same over iterations. Values of
+    the enclosing scope may be used inside.
+
+    ```mlir
+    %y, %n = lathe.while (%a = %x, %i = %zero) : (tensor<4xf32>, tensor<i64>) -> (tensor<4xf32>, tensor<i64>) {
+      %0 = lathe.compare lt, %i, %limit : (tensor<i64>, tensor<i64>) -> tensor<i1>
+      lathe.yield %0 : tensor<i1>
+    } do {
+    ^bb0(%a: tensor<4xf32>, %i: tensor<i64>):
+      %0 = lathe.add %a, %a : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+      %1 = lathe.add %i, %one : (tensor<i64>, tensor<i64>) -> tensor<i64>
+      lathe.yield %0, %1 : tensor<4xf32>, tensor<i64>
+    }
+    ```
   }];
   let arguments = (ins Variadic<Lathe_Tensor>:$inits);
   let results = (outs Variadic<Lathe_Tensor>:$results);

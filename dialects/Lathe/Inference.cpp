@@ -157,6 +157,18 @@ FailureOr<int64_t> vectorLength(const Site &site, Value operand,
   return type.getDimSize(0);
 }
 
+FailureOr<RankedTensorType> rankedOperand(const Site &site, Value operand,
+                                          StringRef what, int64_t least,
+                                          bool exactly) {
+  auto type = dyn_cast<RankedTensorType>(operand.getType());
+  int64_t rank = type ? type.getRank() : -1;
+  if (exactly ? rank != least : rank < least)
+    return inferenceError(site, "expected " + what + " of rank " +
+                                    Twine(least) + (exactly ? "" : " or more") +
+                                    ", got rank " + Twine(rank));
+  return type;
+}
+
 AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,
                        MLIRContext *context) {
   SmallVector<AffineExpr> exprs;

@@ -116,6 +116,12 @@ LogicalResult sizeTooLarge(const Site &site, int64_t dim);
 FailureOr<int64_t> vectorLength(const Site &site, Value operand,
                                 StringRef what);
 
+/// The type of the operand `what` ("an input") of rank `least` and up, or of
+/// rank `least` exactly; failure after an error where it is another.
+FailureOr<RankedTensorType> rankedOperand(const Site &site, Value operand,
+                                          StringRef what, int64_t least,
+                                          bool exactly = false);
+
 inline RankedTensorType tensorType(Value value) {
   return cast<RankedTensorType>(value.getType());
 }

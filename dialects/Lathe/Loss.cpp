@@ -18,6 +18,17 @@ static Value reduceLoss(Composer &c, Value loss, LossReduction reduction) {
   return loss;
 }
 
+/// The type of a loss between values of the shapes `a` and `b`: one number, or
+/// as many as there are without a reduction.
+static RankedTensorType lossType(LossReduction reduction, RankedTensorType like,
+                                 ArrayRef<int64_t> a, ArrayRef<int64_t> b) {
+  SmallVector<int64_t> shape;
+  if (reduction == LossReduction::none)
+    for (auto [left, right] : llvm::zip_equal(a, b))
+      shape.push_back(mergeSizes(left, right));
+  return RankedTensorType::get(shape, like.getElementType());
+}
+
 //===----------------------------------------------------------------------===//
 // cross_entropy
 //===----------------------------------------------------------------------===//
@@ -26,23 +37,21 @@ LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext *,
                                                std::optional<Location> location,
                                                Adaptor adaptor,
                                                SmallVectorImpl<Type> &results) {
-  auto logits = dyn_cast<RankedTensorType>(adaptor.getLogits().getType());
-  auto labels = dyn_cast<RankedTensorType>(adaptor.getLabels().getType());
-  if (!logits || !labels || logits.getRank() < 1)
-    return inferenceError<CrossEntropyOp>(
-        location, "expected logits of rank 1 or more, got rank " +
-                      Twine(logits ? logits.getRank() : -1));
-  ArrayRef<int64_t> rows = logits.getShape().drop_back();
-  if (failed(verifyCompatibleShape(rows, labels.getShape())))
-    return inferenceError<CrossEntropyOp>(
-        location, "expected labels of shape " + shapeText(rows) +
-                      ", as the logits without their last dim, got " +
-                      shapeText(labels.getShape()));
-  SmallVector<int64_t> shape;
-  if (adaptor.getReduction() == LossReduction::none)
-    for (auto [a, b] : llvm::zip_equal(rows, labels.getShape()))
-      shape.push_back(mergeSizes(a, b));
-  results.push_back(RankedTensorType::get(shape, logits.getElementType()));
+  Site site{location, getOperationName()};
+  auto logits = rankedOperand(site, adaptor.getLogits(), "logits", 1);
+  if (failed(logits))
+    return failure();
+  auto labels = rankedOperand(site, adaptor.getLabels(), "labels", 0);
+  if (failed(labels))
+    return failure();
+  ArrayRef<int64_t> rows = logits->getShape().drop_back();
+  if (failed(verifyCompatibleShape(rows, labels->getShape())))
+    return inferenceError(site, "expected labels of shape " + shapeText(rows) +
+                                    ", as the logits without their last dim, "
+                                    "got " +
+                                    shapeText(labels->getShape()));
+  results.push_back(
+      lossType(adaptor.getReduction(), *logits, rows, labels->getShape()));
   return success();
 }
 
@@ -106,22 +115,18 @@ LogicalResult MseOp::inferReturnTypes(MLIRContext *,
                                       std::optional<Location> location,
                                       Adaptor adaptor,
                                       SmallVectorImpl<Type> &results) {
+  Site site{location, getOperationName()};
   auto prediction =
-      dyn_cast<RankedTensorType>(adaptor.getPrediction().getType());
-  auto target = dyn_cast<RankedTensorType>(adaptor.getTarget().getType());
-  if (!prediction || !target)
-    return inferenceError<MseOp>(location, "expected ranked tensors");
-  if (failed(verifyCompatibleShape(prediction.getShape(), target.getShape())))
-    return inferenceError<MseOp>(
-        location, "expected prediction and target of one shape, got " +
-                      shapeText(prediction.getShape()) + " and " +
-                      shapeText(target.getShape()));
-  SmallVector<int64_t> shape;
-  if (adaptor.getReduction() == LossReduction::none)
-    for (auto [a, b] :
-         llvm::zip_equal(prediction.getShape(), target.getShape()))
-      shape.push_back(mergeSizes(a, b));
-  results.push_back(RankedTensorType::get(shape, prediction.getElementType()));
+      rankedOperand(site, adaptor.getPrediction(), "a prediction", 0);
+  auto target = rankedOperand(site, adaptor.getTarget(), "a target", 0);
+  if (failed(prediction) || failed(target))
+    return failure();
+  ArrayRef<int64_t> a = prediction->getShape(), b = target->getShape();
+  if (failed(verifyCompatibleShape(a, b)))
+    return inferenceError(site, "expected prediction and target of one shape, "
+                                "got " +
+                                    shapeText(a) + " and " + shapeText(b));
+  results.push_back(lossType(adaptor.getReduction(), *prediction, a, b));
   return success();
 }
 

@@ -130,15 +130,13 @@ LogicalResult RmsNormOp::inferReturnTypes(MLIRContext *,
                                           std::optional<Location> location,
                                           Adaptor adaptor,
                                           SmallVectorImpl<Type> &results) {
-  auto input = dyn_cast<RankedTensorType>(adaptor.getInput().getType());
-  if (!input || input.getRank() < 1)
-    return inferenceError<RmsNormOp>(location,
-                                     "expected an input of rank 1 or more");
-  if (failed(checkNormParameter<RmsNormOp>(location, "a scale",
-                                           adaptor.getScale(), input,
-                                           input.getShape().take_back())))
+  auto input = rankedOperand({location, getOperationName()}, adaptor.getInput(),
+                             "an input", 1);
+  if (failed(input) || failed(checkNormParameter<RmsNormOp>(
+                           location, "a scale", adaptor.getScale(), *input,
+                           input->getShape().take_back())))
     return failure();
-  results.push_back(input);
+  results.push_back(*input);
   return success();
 }
 

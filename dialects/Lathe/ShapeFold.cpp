@@ -513,43 +513,21 @@ static LogicalResult makeReshape(Op op, PatternRewriter &rewriter) {
   return success();
 }
 
-void DynamicReshapeOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                                   MLIRContext *) {
-  results.add(+[](DynamicReshapeOp op, PatternRewriter &rewriter) {
-    return makeStatic(op, rewriter);
-  });
-}
-void DynamicBroadcastOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                                     MLIRContext *) {
-  results.add(+[](DynamicBroadcastOp op, PatternRewriter &rewriter) {
-    return makeStatic(op, rewriter);
-  });
-}
-void DynamicSliceOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                                 MLIRContext *) {
-  results.add(+[](DynamicSliceOp op, PatternRewriter &rewriter) {
-    return makeStatic(op, rewriter);
-  });
-}
-void DynamicPadOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                               MLIRContext *) {
-  results.add(+[](DynamicPadOp op, PatternRewriter &rewriter) {
-    return makeStatic(op, rewriter);
-  });
-}
-void DynamicTileOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                                MLIRContext *) {
-  results.add(+[](DynamicTileOp op, PatternRewriter &rewriter) {
-    return makeStatic(op, rewriter);
-  });
-}
-void SqueezeOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                            MLIRContext *) {
-  results.add(&makeReshape<SqueezeOp>);
-}
-void UnsqueezeOp::getCanonicalizationPatterns(RewritePatternSet &results,
-                                              MLIRContext *) {
-  results.add(&makeReshape<UnsqueezeOp>);
-}
+// The lambda names the type, which an overloaded function's address cannot.
+#define LATHE_CANONICALIZE(OP, PATTERN)                                        \
+  void OP::getCanonicalizationPatterns(RewritePatternSet &results,             \
+                                       MLIRContext *) {                        \
+    results.add(+[](OP op, PatternRewriter &rewriter) {                        \
+      return PATTERN(op, rewriter);                                            \
+    });                                                                        \
+  }
+LATHE_CANONICALIZE(DynamicReshapeOp, makeStatic)
+LATHE_CANONICALIZE(DynamicBroadcastOp, makeStatic)
+LATHE_CANONICALIZE(DynamicSliceOp, makeStatic)
+LATHE_CANONICALIZE(DynamicPadOp, makeStatic)
+LATHE_CANONICALIZE(DynamicTileOp, makeStatic)
+LATHE_CANONICALIZE(SqueezeOp, makeReshape)
+LATHE_CANONICALIZE(UnsqueezeOp, makeReshape)
+#undef LATHE_CANONICALIZE
 
 } // namespace lathe

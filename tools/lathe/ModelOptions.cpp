@@ -282,6 +282,12 @@ static int compileModel(const ModelOptions &options,
       }
     return std::nullopt;
   };
+  onnx.shapeOf = [&](StringRef name) -> std::optional<SmallVector<int64_t>> {
+    for (const NamedTensor &tensor : given)
+      if (tensor.name == name)
+        return SmallVector<int64_t>(tensor.tensor.shape());
+    return std::nullopt;
+  };
   std::unique_ptr<Model> model = Model::load(context.get(), options.file, onnx);
   if (!model)
     return kFailed;

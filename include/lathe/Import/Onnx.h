@@ -27,6 +27,9 @@ struct OnnxImportOptions {
   /// Shapes of graph inputs by name; they replace the declared ones. For models
   /// that leave a rank open, or a size that some op has to know.
   llvm::StringMap<SmallVector<int64_t>> shapes;
+  /// Asked for the shape of an input (by name) whose rank is not declared and
+  /// that is not in `shapes`.
+  std::function<std::optional<SmallVector<int64_t>>(StringRef)> shapeOf;
   /// Values of graph inputs by name, known before the run: sizes, axes, trip
   /// counts. Such an input stays in the signature, and its uses become
   /// constants.

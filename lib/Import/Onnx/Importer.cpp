@@ -315,22 +315,25 @@ LogicalResult Importer::addInputs(const onnx::GraphProto &graph, Scope &scope) {
     onnx::NodeProto none;
     Node types(*this, scope, b, none, 0, loc);
     Type element = types.elementType(declared.elem_type());
-    auto given = options.shapes.find(input.name());
+    std::optional<SmallVector<int64_t>> given;
+    if (auto it = options.shapes.find(input.name()); it != options.shapes.end())
+      given = it->second;
+    else if (!declared.has_shape() && options.shapeOf)
+      given = options.shapeOf(input.name());
     auto value = options.values.find(input.name());
     if (!element) {
       refuse(types.message());
       continue;
     }
-    if (!declared.has_shape() && given == options.shapes.end() &&
-        value == options.values.end()) {
+    if (!declared.has_shape() && !given && value == options.values.end()) {
       valueInputs.insert(input.name());
       refuse("its rank is not declared");
       continue;
     }
     SmallVector<int64_t> shape;
     SmallVector<Attribute> names;
-    if (given != options.shapes.end()) {
-      shape = given->second;
+    if (given) {
+      shape = *given;
     } else if (value != options.values.end()) {
       shape = SmallVector<int64_t>(value->second.getType().getShape());
     } else {

@@ -157,21 +157,29 @@ private:
   std::vector<Cut> &cuts;
 };
 
-Expected<std::unique_ptr<ModelFile>> ModelFile::open(StringRef path) {
-  auto result = std::unique_ptr<ModelFile>(new ModelFile);
-  result->fileName = path.str();
-  auto file = MappedFile::open(path);
-  if (!file)
-    return file.takeError();
-  result->file = *file;
-  StringRef bytes = result->file->bytes();
+Error ModelFile::read(StringRef path, google::protobuf::MessageLite &message) {
+  fileName = path.str();
+  auto mapped = MappedFile::open(path);
+  if (!mapped)
+    return mapped.takeError();
+  file = *mapped;
+  bool isModel = &message == &proto;
   std::string stripped;
   google::protobuf::LogSilencer silencer;
-  if (!Scanner(bytes, result->cuts).copy(Kind::Model, bytes, stripped, 0) ||
+  if (!Scanner(file->bytes(), cuts)
+           .copy(isModel ? Kind::Model : Kind::Tensor, file->bytes(), stripped,
+                 0) ||
       stripped.size() > size_t(INT32_MAX) ||
-      !result->proto.ParseFromArray(stripped.data(), stripped.size()))
-    return makeError("{0} is not an ONNX model, or is damaged or cut short",
-                     quote(path));
+      !message.ParseFromArray(stripped.data(), stripped.size()))
+    return makeError("{0} is not an ONNX {1}, or is damaged or cut short",
+                     quote(path), isModel ? "model" : "tensor");
+  return Error::success();
+}
+
+Expected<std::unique_ptr<ModelFile>> ModelFile::open(StringRef path) {
+  auto result = std::unique_ptr<ModelFile>(new ModelFile);
+  if (Error error = result->read(path, result->proto))
+    return std::move(error);
   if (!result->proto.has_graph() || !result->proto.has_ir_version() ||
       result->proto.opset_import_size() == 0)
     return makeError("{0} is not an ONNX model: it has no {1}", quote(path),
@@ -182,19 +190,8 @@ Expected<std::unique_ptr<ModelFile>> ModelFile::open(StringRef path) {
 Expected<std::unique_ptr<ModelFile>>
 ModelFile::openTensor(StringRef path, onnx::TensorProto &tensor) {
   auto result = std::unique_ptr<ModelFile>(new ModelFile);
-  result->fileName = path.str();
-  auto file = MappedFile::open(path);
-  if (!file)
-    return file.takeError();
-  result->file = *file;
-  StringRef bytes = result->file->bytes();
-  std::string stripped;
-  google::protobuf::LogSilencer silencer;
-  if (!Scanner(bytes, result->cuts).copy(Kind::Tensor, bytes, stripped, 0) ||
-      stripped.size() > size_t(INT32_MAX) ||
-      !tensor.ParseFromArray(stripped.data(), stripped.size()))
-    return makeError("{0} is not an ONNX tensor, or is damaged or cut short",
-                     quote(path));
+  if (Error error = result->read(path, tensor))
+    return std::move(error);
   return result;
 }
 

@@ -55,6 +55,10 @@ private:
   };
   class Scanner;
 
+  /// Maps the file and parses it into `message`, a TensorProto or `proto`,
+  /// without its large tensors.
+  llvm::Error read(llvm::StringRef path,
+                   google::protobuf::MessageLite &message);
   llvm::Expected<std::shared_ptr<MappedFile>>
   openExternal(llvm::StringRef location, std::string &joined);
 

@@ -491,19 +491,10 @@ cpu::scheduleAttention(KernelOp kernel, ModuleOp module, StringRef symbol,
       kernel, [](Operation *op) { return isa<AttentionOp>(op); }, whyNot);
   if (failed(views))
     return failure();
-  Attention attention;
-  if (!readAttention(*views, attention, whyNot))
+  Attention a;
+  if (!readAttention(*views, a, whyNot))
     return failure();
-  FailureOr<Epilogue> epilogue = Epilogue::get(
-      *views,
-      {attention.batch, attention.heads, attention.queries, attention.width},
-      features.vectorWidth, whyNot);
-  if (failed(epilogue))
-    return failure();
-  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame =
-      KernelFrame::create(b, kernel, module, symbol, views->constants);
-  AttentionEmitter emitter(b, frame, attention, *epilogue, features);
-  int64_t items = emitter.emit();
-  return frame.finish(b, items);
+  return emitAnchored<AttentionEmitter>(
+      kernel, *views, module, symbol, features, a,
+      {a.batch, a.heads, a.queries, a.width}, whyNot);
 }

@@ -416,16 +416,7 @@ cpu::scheduleContraction(KernelOp kernel, ModuleOp module, StringRef symbol,
   if (auto linear = dyn_cast<LinearOp>(views->anchor))
     if (linear.getBias())
       views->foldBias(2);
-  FailureOr<Epilogue> epilogue = Epilogue::get(
-      *views, {contraction.batch, contraction.rows, contraction.columns},
-      features.vectorWidth, whyNot);
-  if (failed(epilogue))
-    return failure();
-
-  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame function =
-      KernelFrame::create(b, kernel, module, symbol, views->constants);
-  ContractionEmitter emitter(b, function, contraction, *epilogue, features);
-  int64_t items = emitter.emit();
-  return function.finish(b, items);
+  return emitAnchored<ContractionEmitter>(
+      kernel, *views, module, symbol, features, contraction,
+      {contraction.batch, contraction.rows, contraction.columns}, whyNot);
 }

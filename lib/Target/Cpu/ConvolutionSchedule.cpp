@@ -308,20 +308,10 @@ cpu::scheduleConvolution(KernelOp kernel, ModuleOp module, StringRef symbol,
     return failure();
   if (isWindowOp(views->anchor))
     return scheduleWindow(kernel, *views, module, symbol, features, whyNot);
-  Convolution convolution;
-  if (!readConvolution(*views, convolution, whyNot))
+  Convolution c;
+  if (!readConvolution(*views, c, whyNot))
     return failure();
-  FailureOr<Epilogue> epilogue = Epilogue::get(
-      *views,
-      {convolution.batch * convolution.outHeight * convolution.outWidth,
-       convolution.outChannels},
-      features.vectorWidth, whyNot);
-  if (failed(epilogue))
-    return failure();
-  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame =
-      KernelFrame::create(b, kernel, module, symbol, views->constants);
-  ConvolutionEmitter emitter(b, frame, convolution, *epilogue, features);
-  int64_t items = emitter.emit();
-  return frame.finish(b, items);
+  return emitAnchored<ConvolutionEmitter>(
+      kernel, *views, module, symbol, features, c,
+      {c.batch * c.outHeight * c.outWidth, c.outChannels}, whyNot);
 }

@@ -68,6 +68,25 @@ private:
   int64_t cost = 0;
 };
 
+/// The function of a kernel that is an anchor and an epilogue over the
+/// coordinates `sizes`: Emitter(b, frame, shape, epilogue, features).emit()
+/// fills it and returns the number of work items.
+template <typename Emitter, typename Shape>
+FailureOr<LoweredKernel>
+emitAnchored(KernelOp kernel, const KernelViews &views, ModuleOp module,
+             StringRef symbol, const CpuFeatures &features, const Shape &shape,
+             ArrayRef<int64_t> sizes, std::string &whyNot) {
+  FailureOr<Epilogue> epilogue =
+      Epilogue::get(views, sizes, features.vectorWidth, whyNot);
+  if (failed(epilogue))
+    return failure();
+  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
+  KernelFrame frame =
+      KernelFrame::create(b, kernel, module, symbol, views.constants);
+  int64_t items = Emitter(b, frame, shape, *epilogue, features).emit();
+  return frame.finish(b, items);
+}
+
 } // namespace lathe::cpu
 
 #endif // LATHE_LIB_TARGET_CPU_EPILOGUE_H

@@ -385,16 +385,8 @@ FailureOr<LoweredKernel> cpu::scheduleWindow(KernelOp kernel,
   if (auto conv = dyn_cast<ConvOp>(views.anchor))
     if (conv.getBias())
       views.foldBias(2);
-  FailureOr<Epilogue> epilogue = Epilogue::get(
-      views,
+  return emitAnchored<WindowEmitter>(
+      kernel, views, module, symbol, features, window,
       {window.batch * window.rows.out * window.columns.out, window.channels},
-      features.vectorWidth, whyNot);
-  if (failed(epilogue))
-    return failure();
-  ImplicitLocOpBuilder b(kernel.getLoc(), kernel.getContext());
-  KernelFrame frame =
-      KernelFrame::create(b, kernel, module, symbol, views.constants);
-  WindowEmitter emitter(b, frame, window, *epilogue, features);
-  int64_t items = emitter.emit();
-  return frame.finish(b, items);
+      whyNot);
 }

@@ -275,6 +275,10 @@ def value_input():
     )
 
 
+def no_rank():
+    return one("Neg", [None])
+
+
 def axes_input():
     return model(
         [node("ReduceSum", "x axes", "y")],

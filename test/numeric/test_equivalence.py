@@ -1,9 +1,9 @@
 """The same model, compiled in every way there is, gives the same numbers.
 
-Models with seeded weights against NumPy in double precision; then without
-fusion, without optimization and for older processors (the same within
-rounding), on any number of threads and with sizes open or fixed (bit for bit
-the same)."""
+Models with seeded weights against NumPy in double precision, and
+models/minilm.mlir with its real ones against ONNX Runtime; then without fusion,
+without optimization and for older processors (the same within rounding), on any
+number of threads and with sizes open or fixed (bit for bit the same)."""
 
 import pathlib
 import re
@@ -12,6 +12,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import cli
+import minilm_onnx
+from folders import TOP, oracle
 
 MODELS = pathlib.Path(__file__).resolve().parent / "models"
 
@@ -101,6 +103,7 @@ class Equivalence(cli.CommandLine):
     def setUp(self):
         super().setUp()
         self.random = np.random.Generator(np.random.Philox(17))
+        self.weights_file = "weights.safetensors"
 
     def model(self, name, fixed, **sizes):
         """The model's text with `sizes` in it, or open."""
@@ -125,7 +128,7 @@ class Equivalence(cli.CommandLine):
         return {key: value.astype(np.float64) for key, value in values.items()}
 
     def run_model(self, file, folder, *options):
-        self.works("run", file, "--weights", "weights.safetensors", "--output-dir", folder, "--quiet",
+        self.works("run", file, "--weights", self.weights_file, "--output-dir", folder, "--quiet",
                    *self.inputs, *options)
         return {path.stem: path.read_bytes() for path in (self.folder / folder).iterdir()}
 
@@ -141,18 +144,22 @@ class Equivalence(cli.CommandLine):
 
     def check(self, name, reference, dims, sizes, inputs):
         values = self.weights(name)
-        opened, fixed = self.model(name, False, **sizes), self.model(name, True, **sizes)
+        wide = {key: a.astype(np.float64) if a.dtype.kind == "f" else a for key, a in inputs.items()}
+        self.check_forms(self.model(name, False, **sizes), self.model(name, True, **sizes), dims, inputs,
+                         reference(values, **wide), 2e-5)
+
+    def check_forms(self, opened, fixed, dims, inputs, answers, tolerance):
+        """`opened` gives `answers` within `tolerance`, and all forms the same."""
         self.inputs = []
         for key, array in inputs.items():
             np.save(self.folder / f"in-{key}.npy", array)
             self.inputs += ["--input", f"{key}=in-{key}.npy"]
         first = self.run_model(opened, "open")
-        wide = {key: a.astype(np.float64) if a.dtype.kind == "f" else a for key, a in inputs.items()}
-        for key, expected in reference(values, **wide).items():
+        for key, expected in answers.items():
             found = np.load(self.folder / "open" / f"{key}.npy")
             scale = max(1.0, np.abs(expected).max())
             self.assertEqual(found.shape, expected.shape)
-            self.assertLess(np.abs(found - expected).max() / scale, 2e-5, f"{key} against NumPy")
+            self.assertLess(np.abs(found - expected).max() / scale, tolerance, f"{key} against its reference")
         # Bit for bit.
         for threads in (1, 2, 3):
             self.assertEqual(self.run_model(opened, f"threads{threads}", "--threads", threads), first, f"{threads} threads")
@@ -178,6 +185,20 @@ class Equivalence(cli.CommandLine):
         draw = lambda *shape: self.random.normal(size=shape).astype(np.float32)
         self.check("lstm", lstm, ["--dim", "time=7", "--dim", "batch=3"], dict(T=7, B=3),
                    {"x": draw(7, 3, 20), "h": draw(3, 24), "c": draw(3, 24)})
+
+    def test_minilm(self):
+        """Three sentences of different lengths, padded."""
+        case = oracle("minilm") / "batch"
+        inputs = {key: np.load(case / f"{key}.npy")[:3] for key in ("input_ids", "attention_mask", "token_type_ids")}
+        answers = {key: np.load(case / f"{key}.npy")[:3] for key in ("last_hidden_state", "sentence_embedding")}
+        self.weights_file = minilm_onnx.find_model() / "model.safetensors"
+        text = (TOP / "models" / "minilm.mlir").read_text()
+        batch, sequence = inputs["input_ids"].shape
+        self.write("open.mlir", text)
+        text = text.replace("tensor<?x?xi64>", f"tensor<{batch}x{sequence}xi64>")
+        self.write("fixed.mlir", text.replace(', lathe.dims = ["batch", "sequence"]', ""))
+        self.check_forms("open.mlir", "fixed.mlir", ["--dim", f"batch={batch}", "--dim", f"sequence={sequence}"],
+                         inputs, answers, 1e-4)
 
 
 if __name__ == "__main__":

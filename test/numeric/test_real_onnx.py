@@ -36,6 +36,11 @@ class RealOnnx(unittest.TestCase):
             np.concatenate([real.text_image(text, width=96) for text in ("one", "two")]),
         ])
 
+    def test_direction_refuses_a_lower_line(self):
+        """Its height is 48; a line of 32 leaves its last pool no place for the window."""
+        with self.assertRaisesRegex(AssertionError, "ended with 1: (?s:.*)expected a window that fits the padded input"):
+            lathe.run(real.packaged(real.DIRECTION), {"x": real.text_image("low", height=32, width=192)})
+
     def test_reader(self):
         self.compare(real.READER, "x", [
             real.text_image("A model file in, numbers out"),

@@ -120,7 +120,7 @@ def machine():
     return {
         "cpu": fields.get("model name", platform.processor()), "cores": os.cpu_count(),
         "features": sorted(flags & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"}),
-        "kernel": platform.release(), "load": os.getloadavg()[0],
+        "load": os.getloadavg()[0],
     }
 
 

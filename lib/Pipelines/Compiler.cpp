@@ -7,10 +7,13 @@
 
 #include "lathe/Pipelines/Compiler.h"
 
+#include "CudaCode.h"
+
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Pipelines/Pipelines.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
+#include "lathe/Target/Cuda/CudaBackend.h"
 #include "lathe/Target/ProgramBuilder.h"
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Parser/Parser.h"
@@ -192,10 +195,72 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   if (!options.reproducer.empty())
     pm.enableCrashReproducerGeneration(options.reproducer,
                                        /*genLocalReproducer=*/true);
-  addCpuGraphPasses(pm, graph);
+  if (options.target == Target::Cpu)
+    addCpuGraphPasses(pm, graph);
+  else
+    addCudaGraphPasses(pm, graph);
   if (failed(pm.run(*copy)))
     return nullptr;
   return copy;
+}
+
+StringRef targetName(Target target) {
+  switch (target) {
+  case Target::Cpu:
+    return "cpu";
+  case Target::CudaSim:
+    return "cuda-sim";
+  case Target::Cuda:
+    return "cuda";
+  }
+  llvm_unreachable("all targets are listed");
+}
+
+static LogicalResult compileCpu(func::FuncOp entry,
+                                const CompileOptions &options, DiskCache *cache,
+                                exec::Executable &executable,
+                                CompileStatistics &statistics) {
+  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
+  if (!target)
+    return emitError(entry.getLoc()) << llvm::toString(target.takeError());
+  cpu::BackendOptions backend;
+  backend.target = *target;
+  backend.threads = options.threads;
+  backend.cache = cache;
+  backend.progress = options.progress;
+  cpu::BackendStatistics counts;
+  if (failed(cpu::compileForCpu(entry, backend, executable, &counts)))
+    return failure();
+  statistics.kernels = counts.kernels;
+  statistics.distinct = counts.distinct;
+  statistics.fromCache = counts.fromCache;
+  return success();
+}
+
+static LogicalResult compileCuda(func::FuncOp entry,
+                                 const CompileOptions &options,
+                                 DiskCache *cache, exec::Executable &executable,
+                                 CompileStatistics &statistics) {
+  llvm::Expected<CudaCodeMaker> maker = CudaCodeMaker::create(options);
+  if (!maker)
+    return emitError(entry.getLoc()) << llvm::toString(maker.takeError());
+  cuda::BackendOptions backend;
+  backend.simulate = options.target == Target::CudaSim;
+  backend.features = maker->features;
+  backend.arch = maker->arch;
+  backend.makeCode = maker->make;
+  backend.codeIdentity = maker->identity;
+  backend.sourceFolder = options.cudaSourceFolder;
+  backend.threads = options.threads;
+  backend.cache = cache;
+  backend.progress = options.progress;
+  cuda::BackendStatistics counts;
+  if (failed(cuda::compileForCuda(entry, backend, executable, &counts)))
+    return failure();
+  statistics.kernels = counts.kernels;
+  statistics.distinct = counts.distinct;
+  statistics.fromCache = counts.fromCache;
+  return success();
 }
 
 LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
@@ -206,26 +271,18 @@ LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
   OwningOpRef<ModuleOp> kernels = lowerToKernels(shapes, options);
   if (!kernels)
     return failure();
-  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
-  if (!target)
-    return emitError(module().getLoc()) << llvm::toString(target.takeError());
-  DiskCache cache;
-  cpu::BackendOptions backend;
-  backend.target = *target;
-  backend.threads = options.threads;
-  backend.cache = options.useCache ? &cache : nullptr;
-  backend.progress = options.progress;
-  cpu::BackendStatistics counts;
-  if (failed(cpu::compileForCpu(
-          kernels->lookupSymbol<func::FuncOp>(entry().getSymName()), backend,
-          executable, &counts)))
+  auto entry = kernels->lookupSymbol<func::FuncOp>(this->entry().getSymName());
+  DiskCache diskCache;
+  DiskCache *cache = options.useCache ? &diskCache : nullptr;
+  CompileStatistics counts;
+  auto compileFor = options.target == Target::Cpu ? compileCpu : compileCuda;
+  if (failed(compileFor(entry, options, cache, executable, counts)))
     return failure();
-  if (statistics) {
-    std::chrono::duration<double> elapsed =
-        std::chrono::steady_clock::now() - start;
-    *statistics = {elapsed.count(), counts.kernels, counts.distinct,
-                   counts.fromCache};
-  }
+  std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start;
+  counts.seconds = elapsed.count();
+  if (statistics)
+    *statistics = counts;
   return success();
 }
 

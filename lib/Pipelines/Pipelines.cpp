@@ -16,31 +16,29 @@ using namespace mlir;
 
 namespace lathe {
 
-void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
-  if (options.optimize) {
-    // Imported models spell composites out; their names are what schedules and
-    // people look for, so they come back before anything else is decided.
-    pm.addNestedPass<func::FuncOp>(createSimplify());
-    pm.addNestedPass<func::FuncOp>(createRecognizeGelu());
-    pm.addNestedPass<func::FuncOp>(createRecognizeNormalization());
-    pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
-    // Statistics fold into filters before filters are laid out anew.
-    pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
-    // Made of convolutions, whose filters are laid out like all others.
-    const std::string only[] = {"lathe.conv_transpose"};
-    DecomposeOptions transposed;
-    transposed.only = only;
-    pm.addPass(createDecompose(transposed));
-    pm.addNestedPass<func::FuncOp>(createChannelsLast());
-    pm.addNestedPass<func::FuncOp>(createPackWeights());
-  }
-  // Attention has a schedule of its own; without optimization it is expanded,
-  // too, which gives an independent way to the same numbers.
+/// What imported models spell out gets its name back, before anything else is
+/// decided: schedules and people look for it.
+static void addRecognition(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createSimplify());
+  pm.addNestedPass<func::FuncOp>(createRecognizeGelu());
+  pm.addNestedPass<func::FuncOp>(createRecognizeNormalization());
+  pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
+  // Statistics fold into filters before filters are laid out anew.
+  pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
+  // Made of convolutions, whose filters are laid out like all others.
   // The options only refer to their names, until the pass is made.
-  const std::string kept[] = {"lathe.attention"};
+  const std::string only[] = {"lathe.conv_transpose"};
+  DecomposeOptions transposed;
+  transposed.only = only;
+  pm.addPass(createDecompose(transposed));
+}
+
+/// From primitives and the composites in `kept` to kernels.
+static void addKernelFormation(OpPassManager &pm,
+                               const GraphPipelineOptions &options,
+                               ArrayRef<std::string> kept) {
   DecomposeOptions decompose;
-  if (options.optimize)
-    decompose.keep = kept;
+  decompose.keep = kept;
   pm.addPass(createDecompose(decompose));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -55,11 +53,36 @@ void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFormKernels(kernels));
 }
 
+void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
+  if (options.optimize) {
+    addRecognition(pm);
+    pm.addNestedPass<func::FuncOp>(createChannelsLast());
+    pm.addNestedPass<func::FuncOp>(createPackWeights());
+  }
+  // Attention has a schedule of its own; without optimization it is expanded,
+  // too, which gives an independent way to the same numbers.
+  const std::string attention[] = {"lathe.attention"};
+  addKernelFormation(pm, options,
+                     options.optimize ? ArrayRef<std::string>(attention)
+                                      : ArrayRef<std::string>());
+}
+
+void addCudaGraphPasses(OpPassManager &pm,
+                        const GraphPipelineOptions &options) {
+  if (options.optimize)
+    addRecognition(pm);
+  addKernelFormation(pm, options, {});
+}
+
 void registerLathePipelines() {
   PassPipelineRegistration<GraphPipelineOptions>(
       "lathe-cpu-graph",
       "From a specialized model to kernels for the CPU target",
       addCpuGraphPasses);
+  PassPipelineRegistration<GraphPipelineOptions>(
+      "lathe-cuda-graph",
+      "From a specialized model to kernels for the CUDA targets",
+      addCudaGraphPasses);
 }
 
 } // namespace lathe

@@ -10,7 +10,9 @@
 #include "Verbs.h"
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
+#include "lathe/Target/Cuda/CudaBackend.h"
 #include "lathe/Transforms/ExplainKernels.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 
@@ -35,6 +37,44 @@ static int writeText(const std::string &path, StringRef text) {
   return kDone;
 }
 
+/// One file after the other, or, into a folder, one file per kernel and the
+/// headers they include.
+static int emitCuda(const CompileVerbOptions &options, ModuleOp kernels) {
+  llvm::Expected<cuda::GpuFeatures> features =
+      cuda::GpuFeatures::forArchitecture(options.arch);
+  if (!features)
+    return fail(features.takeError());
+  auto texts = cuda::getKernelTexts(kernels, *features);
+  if (failed(texts))
+    return kFailed;
+  if (options.output.empty() || options.output == "-") {
+    for (const cuda::NamedText &text : *texts)
+      llvm::outs() << text.kernel.text << "\n";
+    return kDone;
+  }
+  auto write = [&](StringRef name, StringRef text) {
+    SmallString<256> path(options.output);
+    llvm::sys::path::append(path, name);
+    if (std::error_code error = llvm::sys::fs::create_directories(
+            llvm::sys::path::parent_path(path)))
+      return fail("cannot create the folder of '" + path +
+                  "': " + error.message());
+    if (llvm::Error error = writeFileAtomically(path, text))
+      return fail(std::move(error));
+    return kDone + 0;
+  };
+  for (const cuda::NamedText &text : *texts)
+    if (int code = write(text.name + ".cu", text.kernel.text))
+      return code;
+  for (const cuda::DeviceHeader &header : cuda::getDeviceHeaders())
+    if (int code = write(header.name, header.text))
+      return code;
+  llvm::outs() << "compile: wrote " << texts->size() << " kernels to "
+               << options.output
+               << "; edit them and give the folder to --cuda-source-dir\n";
+  return kDone;
+}
+
 static int emitText(const CompileVerbOptions &options, const Model &model,
                     ArrayRef<SmallVector<int64_t>> shapes) {
   CompileOptions compile = options.compileOptions();
@@ -53,6 +93,8 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
     os << "\n";
     return writeText(options.output, text);
   }
+  if (options.emit == "cuda")
+    return emitCuda(options, *kernels);
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
   if (!target)
     return fail(target.takeError());
@@ -78,6 +120,9 @@ static int explain(const CompileVerbOptions &options, const Model &model,
 }
 
 static int compile(CompileVerbOptions &options) {
+  // The text is the same for cuda and cuda-sim.
+  if (options.emit == "cuda" && options.target != "cuda-sim")
+    options.target = "cuda";
   if (options.explain || options.emit != "executable") {
     CompilerContext context;
     std::unique_ptr<Model> model = Model::load(context.get(), options.file);
@@ -126,16 +171,19 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "  lathe compile model.mlir --emit asm | less       machine code per "
       "kernel\n"
       "  lathe compile model.mlir --explain               why kernels hold "
-      "what they hold\n");
+      "what they hold\n"
+      "  lathe compile model.mlir --emit cuda -o kernels  CUDA C++, a file per "
+      "kernel\n");
   options->add(*verb);
   verb->add_option("-o,--output", options->output,
                    "Output file (default: FILE with .lathe)");
   verb->add_option("--emit", options->emit,
                    "lathe: the imported model; kernels: after graph passes; "
                    "memref: loops of each "
-                   "kernel; llvm; asm; executable")
+                   "kernel; llvm; asm; cuda: CUDA C++ (with -o a folder of "
+                   "files); executable")
       ->check(CLI::IsMember(
-          {"lathe", "kernels", "memref", "llvm", "asm", "executable"}))
+          {"lathe", "kernels", "memref", "llvm", "asm", "cuda", "executable"}))
       ->capture_default_str();
   verb->add_flag("--explain", options->explain,
                  "Print each kernel's ops and why neighbours were left out");

@@ -37,9 +37,21 @@ void ModelOptions::add(CLI::App &verb) {
                   "without it inputs are random)");
   verb.add_option("--dim", dims,
                   "Size of an open dimension: name=N (repeatable)");
-  verb.add_option("--target", target, "Where to run: auto or cpu")
-      ->check(CLI::IsMember({"auto", "cpu"}))
+  verb.add_option(
+          "--target", target,
+          "Where to run: auto, cpu, cuda, or cuda-sim (the CUDA kernels' "
+          "text on the CPU, with checks)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "cuda-sim"}))
       ->capture_default_str();
+  verb.add_option("--arch", arch,
+                  "Architecture for --target cuda: sm_80, sm_90a, sm_100, ...")
+      ->capture_default_str();
+  verb.add_option("--cuda-source-dir", cudaSourceFolder,
+                  "Folder with edited kernels, NAME.cu, that are used in place "
+                  "of the generated ones (see compile --emit cuda)");
+  verb.add_flag("--no-sim-checks", noSimChecks,
+                "Run cuda-sim without looking for races and accesses out of "
+                "bounds: faster");
   verb.add_option("--isa", isa,
                   "Use less than this processor has: avx512, avx2 or sse")
       ->check(CLI::IsMember({"avx512", "avx2", "sse"}));
@@ -60,6 +72,12 @@ CompileOptions ModelOptions::compileOptions() const {
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
+  result.target = target == "cuda"       ? Target::Cuda
+                  : target == "cuda-sim" ? Target::CudaSim
+                                         : Target::Cpu;
+  result.arch = arch;
+  result.cudaSourceFolder = cudaSourceFolder;
+  result.simChecks = !noSimChecks;
   return result;
 }
 
@@ -252,7 +270,9 @@ static std::string identifyFile(StringRef path) {
 static std::string cacheKey(const ModelOptions &options,
                             const std::vector<NamedTensor> &given) {
   std::string key = "executable\n" + identifyFile(options.file) + "\n" +
-                    identifyFile("/proc/self/exe") + "\n" + options.isa +
+                    identifyFile("/proc/self/exe") + "\n" + options.target +
+                    " " + options.arch + " " + options.isa +
+                    (options.noSimChecks ? " no-sim-checks" : "") +
                     (options.noFuse ? " no-fuse" : "") +
                     (options.noOptimize ? " no-optimize" : "") + "\n";
   // External data of a model is named by the model's own path.
@@ -372,8 +392,10 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     prepared.executable = std::move(*executable);
   } else {
     DiskCache cache;
-    std::string key = options.noCache ? "" : cacheKey(options, *given);
-    if (!options.noCache) {
+    // Edited kernels must be seen, whatever the cache holds.
+    bool useCache = !options.noCache && options.cudaSourceFolder.empty();
+    std::string key = useCache ? cacheKey(options, *given) : "";
+    if (useCache) {
       if (std::optional<std::string> bytes = cache.get(key)) {
         auto executable = parseExecutable(*bytes, "the cached model");
         if (executable) {
@@ -387,7 +409,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     if (!prepared.executable) {
       if (int code = compileModel(options, *given, prepared))
         return code;
-      if (!options.noCache && !prepared.holdsInputValues) {
+      if (useCache && !prepared.holdsInputValues) {
         llvm::Expected<std::string> bytes =
             serializeExecutable(*prepared.executable);
         if (bytes)

@@ -26,10 +26,10 @@ struct ModelOptions {
   std::vector<std::string> inputs; ///< "name=file.npy", "name=random", ...
   std::vector<std::string> dims;   ///< "batch=8"
   std::string target = "auto";
-  std::string isa;
+  std::string isa, arch = "sm_90a", cudaSourceFolder;
   unsigned threads = 0;
   uint64_t seed = 0;
-  bool noFuse = false, noOptimize = false, noCache = false;
+  bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;
 
   void add(CLI::App &verb);
   CompileOptions compileOptions() const;

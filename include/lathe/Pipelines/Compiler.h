@@ -36,7 +36,18 @@ struct InputDeclaration {
   std::vector<std::string> dimNames;
 };
 
+enum class Target { Cpu, CudaSim, Cuda };
+/// "cpu", "cuda-sim", "cuda".
+StringRef targetName(Target target);
+
 struct CompileOptions {
+  Target target = Target::Cpu;
+  /// Target cuda: "sm_80", "sm_90a", ...
+  std::string arch = "sm_90a";
+  /// The CUDA targets: a folder with edited kernel texts, NAME.cu.
+  std::string cudaSourceFolder;
+  /// Target cuda-sim: look for accesses out of bounds, races and the like.
+  bool simChecks = true;
   bool fuse = true;
   /// Off: only what is needed for correctness (decompose, one op per kernel).
   bool optimize = true;

@@ -32,7 +32,12 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
 /// From a specialized module to lathe.kernel regions for the CPU target.
 void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options);
 
-/// Makes the pipelines known to lathe-opt: `lathe-cpu-graph`.
+/// The same for the targets cuda and cuda-sim, whose schedules want weights as
+/// they are in the file.
+void addCudaGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options);
+
+/// Makes the pipelines known to lathe-opt: `lathe-cpu-graph` and
+/// `lathe-cuda-graph`.
 void registerLathePipelines();
 
 } // namespace lathe

@@ -95,9 +95,8 @@ void parseCompileLog(StringRef log, std::vector<KernelResources> &functions,
     Message message;
     if (parseMessage(line, message)) {
       if (!message.error)
-        warnings.push_back(
-            {Kind::Source, formatv("{0}:{1}: {2}", message.file, message.line,
-                                   message.text)});
+        warnings.push_back({Kind::Source, formatv("{0}:{1}: {2}", message.file,
+                                                  message.line, message.text)});
       continue;
     }
     if (line.contains("bytes stack frame") && !properties.empty()) {
@@ -179,9 +178,9 @@ std::string explainErrors(StringRef log, const CubinRequest &request) {
       result += "\n  " + line.str();
       continue;
     }
-    result += formatv("\n  {0}:{1}: {2}", message.file, message.line,
-                      message.text)
-                  .str();
+    result +=
+        formatv("\n  {0}:{1}: {2}", message.file, message.line, message.text)
+            .str();
     if (message.file == request.name)
       result += excerpt(request.text, message.line);
     for (const TextHeader &header : request.headers)

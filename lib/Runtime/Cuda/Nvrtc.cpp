@@ -143,8 +143,7 @@ std::vector<std::string> Nvrtc::architectures() const {
   return result;
 }
 
-std::vector<std::string>
-Nvrtc::optionsFor(const CubinRequest &request) const {
+std::vector<std::string> Nvrtc::optionsFor(const CubinRequest &request) const {
   std::vector<std::string> options = {
       "--gpu-architecture=" + request.arch,
       "--std=c++17",
@@ -159,8 +158,7 @@ Nvrtc::optionsFor(const CubinRequest &request) const {
   // No textures and no types of the runtime library: 10 ms less per program.
   if (major > 12 || minor >= 4)
     options.push_back("--minimal");
-  options.insert(options.end(), request.options.begin(),
-                 request.options.end());
+  options.insert(options.end(), request.options.begin(), request.options.end());
   return options;
 }
 
@@ -218,9 +216,9 @@ Expected<Cubin> Nvrtc::build(const CubinRequest &request) {
     texts.push_back(storage.emplace_back(header.text.str()).c_str());
   }
   Program program = nullptr;
-  Status status = table->createProgram(&program, request.text.c_str(),
-                                       request.name.c_str(), names.size(),
-                                       texts.data(), names.data());
+  Status status =
+      table->createProgram(&program, request.text.c_str(), request.name.c_str(),
+                           names.size(), texts.data(), names.data());
   if (status != kSuccess)
     return makeError("the kernel text {0} does not reach NVRTC {1}: {2}",
                      subject, version(), table->getErrorString(status));

@@ -7,15 +7,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Target/Cpu/CpuBackend.h"
-#include "lathe/Analysis/Cost.h"
-
 #include "lathe/Support/DiskCache.h"
+#include "lathe/Target/KernelIdentity.h"
 #include "lathe/Target/ProgramBuilder.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/ThreadPool.h"
 
 #include <mutex>
-#include <sys/stat.h>
 
 using namespace mlir;
 
@@ -53,43 +51,6 @@ static ArrayRef<NamedSchedule> getSchedules() {
       {"opaque", scheduleOpaque},
   };
   return schedules;
-}
-
-/// The kernel's meaning as text: body, types and schedule, without its name and
-/// without locations. Equal texts are compiled once.
-static std::string getKernelText(KernelOp kernel) {
-  OwningOpRef<Operation *> clone(kernel->cloneWithoutRegions());
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  os << kernel.getSchedule() << '\n';
-  Block &block = kernel.getBody().front();
-  for (BlockArgument argument : block.getArguments())
-    os << argument.getType() << ' ';
-  DenseMap<Value, unsigned> numbers;
-  for (BlockArgument argument : block.getArguments())
-    numbers[argument] = numbers.size();
-  for (Operation &op : block) {
-    os << '\n' << op.getName().getStringRef();
-    for (Value operand : op.getOperands())
-      os << ' ' << numbers.lookup(operand);
-    os << ' ' << op.getAttrDictionary();
-    for (Value result : op.getResults()) {
-      os << ' ' << result.getType();
-      numbers[result] = numbers.size();
-    }
-  }
-  return text;
-}
-
-/// Identifies this very compiler, so that a cache never serves what another
-/// build of it made.
-static std::string getCompilerIdentity() {
-  struct stat info;
-  if (stat("/proc/self/exe", &info) != 0)
-    return "unknown";
-  return std::to_string(info.st_size) + "." +
-         std::to_string(info.st_mtim.tv_sec) + "." +
-         std::to_string(info.st_mtim.tv_nsec);
 }
 
 static std::string getTargetText(const CpuTarget &target) {
@@ -134,19 +95,6 @@ static LogicalResult lowerKernel(KernelOp kernel, const CpuTarget &target,
       << kernel.getName() << "'";
   diagnostic.attachNote() << "refused:" << reasons;
   return diagnostic;
-}
-
-static void describeKernel(KernelOp kernel, exec::Kernel &info) {
-  info.set_name(kernel.getName().str());
-  Cost cost = getCost(kernel);
-  info.set_flops(cost.flops);
-  info.set_bytes(cost.bytes);
-  for (Operation &op : kernel.getBody().front().without_terminator()) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    os << op.getName() << ' ' << op.getLoc();
-    info.add_ops(text);
-  }
 }
 
 /// A cached kernel is an Executable with one kernel and one object.

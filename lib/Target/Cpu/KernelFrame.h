@@ -15,8 +15,8 @@
 #ifndef LATHE_LIB_TARGET_CPU_KERNELFRAME_H
 #define LATHE_LIB_TARGET_CPU_KERNELFRAME_H
 
-#include "KernelViews.h"
 #include "lathe/Target/Cpu/Schedule.h"
+#include "lathe/Target/KernelViews.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

@@ -10,59 +10,17 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelFunction.h"
 #include "ScratchPlan.h"
 
-#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
-#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
-#include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
+#include "lathe/Target/Cpu/Schedule.h"
+#include "lathe/Target/KernelFunction.h"
+
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/Transforms/Transforms.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace lathe::cpu {
-
-/// Puts the memory signature around the tensor body: inputs are read with
-/// to_tensor, results materialize in the output arguments.
-static void moveToMemory(func::FuncOp function) {
-  FunctionType signature = getKernelSignature(function);
-  Block &body = function.getBody().front();
-  unsigned numInputs = body.getNumArguments();
-  Location loc = function.getLoc();
-  OpBuilder builder = OpBuilder::atBlockBegin(&body);
-  for (Type type : signature.getInputs())
-    body.addArgument(type, loc);
-  for (unsigned i = 0; i < numInputs; ++i) {
-    Value tensor = builder.create<bufferization::ToTensorOp>(
-        loc, body.getArgument(i).getType(), body.getArgument(numInputs + i),
-        /*restrict=*/true, /*writable=*/false);
-    body.getArgument(i).replaceAllUsesWith(tensor);
-  }
-  Operation *terminator = body.getTerminator();
-  builder.setInsertionPoint(terminator);
-  for (auto [i, value] : llvm::enumerate(terminator->getOperands()))
-    builder.create<bufferization::MaterializeInDestinationOp>(
-        loc, Type(), value, body.getArgument(2 * numInputs + i),
-        /*restrict=*/true, /*writable=*/true);
-  terminator->setOperands({});
-  body.eraseArguments(0, numInputs);
-  function.setType(signature);
-}
-
-static LogicalResult bufferize(func::FuncOp function) {
-  IRRewriter rewriter(function.getContext());
-  if (failed(bufferization::eliminateEmptyTensors(rewriter, function)))
-    return failure();
-  bufferization::OneShotBufferizationOptions options;
-  options.allowReturnAllocsFromLoops = true;
-  options.memCpyFn = [](OpBuilder &builder, Location loc, Value from,
-                        Value to) -> LogicalResult {
-    builder.create<linalg::CopyOp>(loc, from, to);
-    return success();
-  };
-  return bufferization::runOneShotBufferize(function, options);
-}
 
 static LogicalResult lowerToLoops(func::FuncOp function) {
   MLIRContext *context = function.getContext();
@@ -149,8 +107,9 @@ FailureOr<LoweredKernel> scheduleOpaque(KernelOp kernel, ModuleOp module,
     return failure();
   LoweredKernel lowered;
   lowered.function = *function;
-  moveToMemory(*function);
-  if (failed(bufferize(*function)) || failed(lowerToLoops(*function))) {
+  if (failed(
+          bufferizeKernel(*function, getCpuArguments(kernel.getContext()))) ||
+      failed(lowerToLoops(*function))) {
     whyNot = "its linalg form cannot be brought to memory";
     function->erase();
     return failure();

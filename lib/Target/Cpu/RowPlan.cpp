@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "RowProgram.h"
+#include "RowPlan.h"
 
 #include "llvm/Support/MathExtras.h"
 

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelFunction.h"
-#include "RowProgram.h"
+#include "RowPlan.h"
+
+#include "lathe/Target/KernelFunction.h"
 
 #include "mlir/Transforms/CSE.h"
 
@@ -33,8 +34,9 @@ FailureOr<LoweredKernel> scheduleRows(KernelOp kernel, ModuleOp module,
   }
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   LoweredKernel lowered;
-  lowered.function = builder.create<func::FuncOp>(kernel.getLoc(), symbol,
-                                                  getKernelSignature(*tensors));
+  lowered.function = builder.create<func::FuncOp>(
+      kernel.getLoc(), symbol,
+      getKernelSignature(*tensors, getCpuArguments(kernel.getContext())));
   lowered.scratchBytes = emitRows(*program, *plan, lowered.function);
   lowered.workItems = plan->getWorkItems(*program);
   tensors->erase();

@@ -9,8 +9,8 @@
 #ifndef LATHE_LIB_TARGET_CPU_WINDOWSCHEDULE_H
 #define LATHE_LIB_TARGET_CPU_WINDOWSCHEDULE_H
 
-#include "KernelViews.h"
 #include "lathe/Target/Cpu/Schedule.h"
+#include "lathe/Target/KernelViews.h"
 
 namespace lathe::cpu {
 

@@ -1,6 +1,6 @@
 // Cubins from the real NVRTC; no GPU is needed for them.
-#include "TestHelpers.h"
 #include "lathe/Runtime/CudaNvrtc.h"
+#include "TestHelpers.h"
 #include "lathe/Support/DiskCache.h"
 
 #include <cstdlib>
@@ -77,8 +77,9 @@ private:
 TEST_F(CudaNvrtc, CompilesForEveryArchitecture) {
   for (const char *arch : {"sm_80", "sm_90a", "sm_100"}) {
     Cubin cubin = must(nvrtc->compile(scaleRequest("scale", arch), nullptr));
-    EXPECT_TRUE(llvm::StringRef(cubin.bytes).starts_with("\x7f"
-                                                         "ELF"))
+    EXPECT_TRUE(llvm::StringRef(cubin.bytes)
+                    .starts_with("\x7f"
+                                 "ELF"))
         << arch;
     EXPECT_TRUE(cubin.warnings.empty()) << cubin.log;
     ASSERT_EQ(cubin.functions.size(), 1u) << cubin.log;
@@ -291,8 +292,8 @@ TEST_F(CudaNvrtc, ManyThreadsAndWriters) {
 }
 
 TEST_F(CudaNvrtc, AllErrorsOfAllTextsComeTogether) {
-  std::vector<CubinRequest> requests = {
-      scaleRequest("a"), scaleRequest("b"), scaleRequest("c")};
+  std::vector<CubinRequest> requests = {scaleRequest("a"), scaleRequest("b"),
+                                        scaleRequest("c")};
   requests[0].text = "int x = first;";
   requests[2].text = "int x = third;";
   std::string text = message(nvrtc->compileAll(requests, 2, nullptr));

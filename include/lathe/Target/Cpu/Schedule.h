@@ -37,6 +37,13 @@ struct LoweredKernel {
   int64_t scratchBytes = 0;
 };
 
+/// The arguments behind inputs and outputs: scratch, begin, end.
+inline SmallVector<Type> getCpuArguments(MLIRContext *context) {
+  Builder b(context);
+  return {MemRefType::get({ShapedType::kDynamic}, b.getI8Type()),
+          b.getIndexType(), b.getIndexType()};
+}
+
 /// Lowers `kernel` into `module` as a function named `symbol`, or fails with
 /// the reason in `whyNot` (no diagnostics: the next schedule is tried).
 using ScheduleFn = FailureOr<LoweredKernel> (*)(KernelOp kernel,

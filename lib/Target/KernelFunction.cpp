@@ -5,17 +5,19 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelFunction.h"
+#include "lathe/Target/KernelFunction.h"
 
 #include "lathe/Conversion/LatheToLinalg.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
-namespace lathe::cpu {
+namespace lathe {
 
 /// Collects the diagnostics of its scope as text instead of printing them.
 class DiagnosticCollector {
@@ -91,8 +93,8 @@ FailureOr<func::FuncOp> buildTensorFunction(KernelOp kernel, ModuleOp module,
   return function;
 }
 
-FunctionType getKernelSignature(func::FuncOp tensorFunction) {
-  Builder builder(tensorFunction.getContext());
+FunctionType getKernelSignature(func::FuncOp tensorFunction,
+                                ArrayRef<Type> extra) {
   SmallVector<Type> inputs;
   auto add = [&](Type type) {
     auto tensor = cast<RankedTensorType>(type);
@@ -101,10 +103,50 @@ FunctionType getKernelSignature(func::FuncOp tensorFunction) {
   };
   llvm::for_each(tensorFunction.getArgumentTypes(), add);
   llvm::for_each(tensorFunction.getResultTypes(), add);
-  inputs.push_back(
-      MemRefType::get({ShapedType::kDynamic}, builder.getI8Type()));
-  inputs.append(2, builder.getIndexType());
-  return builder.getFunctionType(inputs, {});
+  llvm::append_range(inputs, extra);
+  return FunctionType::get(tensorFunction.getContext(), inputs, {});
 }
 
-} // namespace lathe::cpu
+/// Puts the memory signature around the tensor body: inputs are read with
+/// to_tensor, results materialize in the output arguments.
+static void moveToMemory(func::FuncOp function, ArrayRef<Type> extra) {
+  FunctionType signature = getKernelSignature(function, extra);
+  Block &body = function.getBody().front();
+  unsigned numInputs = body.getNumArguments();
+  Location loc = function.getLoc();
+  OpBuilder builder = OpBuilder::atBlockBegin(&body);
+  for (Type type : signature.getInputs())
+    body.addArgument(type, loc);
+  for (unsigned i = 0; i < numInputs; ++i) {
+    Value tensor = builder.create<bufferization::ToTensorOp>(
+        loc, body.getArgument(i).getType(), body.getArgument(numInputs + i),
+        /*restrict=*/true, /*writable=*/false);
+    body.getArgument(i).replaceAllUsesWith(tensor);
+  }
+  Operation *terminator = body.getTerminator();
+  builder.setInsertionPoint(terminator);
+  for (auto [i, value] : llvm::enumerate(terminator->getOperands()))
+    builder.create<bufferization::MaterializeInDestinationOp>(
+        loc, Type(), value, body.getArgument(2 * numInputs + i),
+        /*restrict=*/true, /*writable=*/true);
+  terminator->setOperands({});
+  body.eraseArguments(0, numInputs);
+  function.setType(signature);
+}
+
+LogicalResult bufferizeKernel(func::FuncOp function, ArrayRef<Type> extra) {
+  moveToMemory(function, extra);
+  IRRewriter rewriter(function.getContext());
+  if (failed(bufferization::eliminateEmptyTensors(rewriter, function)))
+    return failure();
+  bufferization::OneShotBufferizationOptions options;
+  options.allowReturnAllocsFromLoops = true;
+  options.memCpyFn = [](OpBuilder &builder, Location loc, Value from,
+                        Value to) -> LogicalResult {
+    builder.create<linalg::CopyOp>(loc, from, to);
+    return success();
+  };
+  return bufferization::runOneShotBufferize(function, options);
+}
+
+} // namespace lathe

@@ -9,14 +9,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LATHE_TARGET_CPU_KERNELFUNCTION_H
-#define LATHE_TARGET_CPU_KERNELFUNCTION_H
+#ifndef LATHE_TARGET_KERNELFUNCTION_H
+#define LATHE_TARGET_KERNELFUNCTION_H
 
-#include "lathe/Target/Cpu/Schedule.h"
+#include "dialects/Lathe/Lathe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
-namespace lathe::cpu {
+namespace lathe {
+using namespace mlir;
 
 /// Builds `symbol` in `module`: the kernel's body lowered to linalg on tensors
 /// of storage types, elementwise producers fused into their only consumer. On
@@ -25,10 +27,17 @@ FailureOr<func::FuncOp> buildTensorFunction(KernelOp kernel, ModuleOp module,
                                             StringRef symbol,
                                             std::string &whyNot);
 
-/// The memory form of `tensorFunction`'s signature: inputs, outputs, scratch,
-/// begin, end.
-FunctionType getKernelSignature(func::FuncOp tensorFunction);
+/// The memory form of `tensorFunction`'s signature: a static row-major memref
+/// per input and output, then `extra`.
+FunctionType getKernelSignature(func::FuncOp tensorFunction,
+                                ArrayRef<Type> extra);
 
-} // namespace lathe::cpu
+/// Brings a function that buildTensorFunction made to memory: its signature
+/// becomes that of getKernelSignature, results are written where the caller
+/// wants them, temporaries are memref.alloc. What is left is linalg, scf and
+/// memref. Fails where one-shot bufferization does.
+LogicalResult bufferizeKernel(func::FuncOp function, ArrayRef<Type> extra);
 
-#endif // LATHE_TARGET_CPU_KERNELFUNCTION_H
+} // namespace lathe
+
+#endif // LATHE_TARGET_KERNELFUNCTION_H

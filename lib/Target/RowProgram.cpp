@@ -5,12 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "RowProgram.h"
+#include "lathe/Target/RowProgram.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/IntEqClasses.h"
 
-namespace lathe::cpu {
+namespace lathe {
 
 SmallVector<int64_t> getStrides(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> strides(shape.size(), 1);
@@ -499,4 +499,4 @@ std::optional<RowProgram> RowProgram::analyze(func::FuncOp function,
   return Analyzer(function, whyNot).run();
 }
 
-} // namespace lathe::cpu
+} // namespace lathe

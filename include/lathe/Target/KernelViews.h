@@ -14,15 +14,15 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LATHE_LIB_TARGET_CPU_KERNELVIEWS_H
-#define LATHE_LIB_TARGET_CPU_KERNELVIEWS_H
+#ifndef LATHE_TARGET_KERNELVIEWS_H
+#define LATHE_TARGET_KERNELVIEWS_H
 
 #include "dialects/Lathe/Lathe.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include <memory>
 #include <optional>
 
-namespace lathe::cpu {
+namespace lathe {
 
 /// One digit of a mixed-radix coordinate and the distance it moves in memory,
 /// in elements.
@@ -111,6 +111,6 @@ struct KernelViews {
 /// Calls `fn` for every leaf of `expr`.
 void forEachLeaf(Expr &expr, function_ref<void(Expr &)> fn);
 
-} // namespace lathe::cpu
+} // namespace lathe
 
-#endif // LATHE_LIB_TARGET_CPU_KERNELVIEWS_H
+#endif // LATHE_TARGET_KERNELVIEWS_H

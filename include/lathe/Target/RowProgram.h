@@ -13,14 +13,14 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LATHE_TARGET_CPU_ROWPROGRAM_H
-#define LATHE_TARGET_CPU_ROWPROGRAM_H
+#ifndef LATHE_TARGET_ROWPROGRAM_H
+#define LATHE_TARGET_ROWPROGRAM_H
 
-#include "lathe/Target/Cpu/Schedule.h"
-
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
-namespace lathe::cpu {
+namespace lathe {
+using namespace mlir;
 
 /// A position in flat memory: offset + sum of coefficient * index over classes.
 struct LinearForm {
@@ -95,36 +95,6 @@ BlockArgument getReshapedArgument(Value tensor);
 /// Row-major strides of a static shape.
 SmallVector<int64_t> getStrides(ArrayRef<int64_t> shape);
 
-/// How a program is cut into work items.
-struct RowPlan {
-  /// Classes that number the items, outermost first.
-  SmallVector<int> itemClasses;
-  /// Classes looped over around the steps inside of an item.
-  SmallVector<int> grainClasses;
-  /// The class the lanes of vectors run along, or -1.
-  int vectorClass = -1;
-  /// Elements of the vector class an item does; 0 where it does all.
-  int64_t block = 0;
-  /// The block number varies slowest over items, else fastest.
-  bool blockFirst = false;
-  int64_t lanes = 8;
+} // namespace lathe
 
-  bool isOuter(int c) const {
-    return llvm::is_contained(itemClasses, c) ||
-           llvm::is_contained(grainClasses, c);
-  }
-  int64_t getWorkItems(const RowProgram &program) const;
-};
-
-std::optional<RowPlan> planRows(const RowProgram &program,
-                                const CpuFeatures &features,
-                                std::string &whyNot);
-
-/// Writes the body of `target` (with the kernel's memory signature). Returns
-/// the bytes of scratch it uses.
-int64_t emitRows(const RowProgram &program, const RowPlan &plan,
-                 func::FuncOp target);
-
-} // namespace lathe::cpu
-
-#endif // LATHE_TARGET_CPU_ROWPROGRAM_H
+#endif // LATHE_TARGET_ROWPROGRAM_H

@@ -6,13 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelViews.h"
+#include "lathe/Target/KernelViews.h"
 #include "lathe/Conversion/ScalarBody.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace lathe;
-using namespace lathe::cpu;
 
 //===----------------------------------------------------------------------===//
 // Strided views
@@ -164,7 +163,7 @@ StridedView::split(ArrayRef<int64_t> groups) const {
 // Kernel bodies
 //===----------------------------------------------------------------------===//
 
-void cpu::forEachLeaf(Expr &expr, function_ref<void(Expr &)> fn) {
+void lathe::forEachLeaf(Expr &expr, function_ref<void(Expr &)> fn) {
   if (expr.operands.empty())
     return fn(expr);
   for (ExprPtr &operand : expr.operands)

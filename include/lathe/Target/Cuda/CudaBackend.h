@@ -1,0 +1,81 @@
+//===- CudaBackend.h - A module of kernels to an Executable of CUDA text -*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TARGET_CUDA_CUDABACKEND_H
+#define LATHE_TARGET_CUDA_CUDABACKEND_H
+
+#include "lathe/Executable/Executable.h"
+#include "lathe/Target/Cuda/Schedule.h"
+
+#include <functional>
+
+namespace lathe {
+class DiskCache;
+}
+
+namespace lathe::cuda {
+
+/// A header that texts include, part of this binary.
+struct DeviceHeader {
+  llvm::StringLiteral name; ///< "lathe/device.cuh"
+  llvm::StringLiteral text;
+};
+ArrayRef<DeviceHeader> getDeviceHeaders();
+
+/// Makes code of a kernel's text: a cubin, or object code for the host. Called
+/// by several threads at once.
+using MakeCodeFn =
+    std::function<llvm::Expected<std::string>(StringRef name, StringRef text)>;
+
+struct BackendOptions {
+  /// Target cuda-sim: texts get the wrapper that the simulator calls.
+  bool simulate = false;
+  GpuFeatures features;
+  /// "sm_90a"; empty for cuda-sim.
+  std::string arch;
+  MakeCodeFn makeCode;
+  /// Everything besides the text that decides what makeCode makes: versions,
+  /// options.
+  std::string codeIdentity;
+  /// A folder with edited texts, NAME.cu, that stand in for generated ones.
+  std::string sourceFolder;
+  /// Threads that compile kernels.
+  unsigned threads = 1;
+  /// Where compiled kernels are kept; null keeps nothing.
+  DiskCache *cache = nullptr;
+  /// Called after each kernel, with how many are done of how many.
+  std::function<void(unsigned, unsigned)> progress;
+};
+
+struct BackendStatistics {
+  unsigned kernels = 0;
+  unsigned distinct = 0;
+  unsigned fromCache = 0;
+};
+
+/// Adds one program for `entry` to `executable`, as compileForCpu does. Errors
+/// are diagnostics at the op.
+LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
+                             exec::Executable &executable,
+                             BackendStatistics *statistics = nullptr);
+
+/// A distinct kernel of a module as text.
+struct NamedText {
+  std::string name; ///< its first grid's symbol; the file is called NAME.cu
+  std::string schedule;
+  KernelText kernel;
+};
+
+/// The text of every distinct kernel of `module`, in program order; failure
+/// after a diagnostic.
+FailureOr<std::vector<NamedText>> getKernelTexts(ModuleOp module,
+                                                 const GpuFeatures &features);
+
+} // namespace lathe::cuda
+
+#endif // LATHE_TARGET_CUDA_CUDABACKEND_H

@@ -1,0 +1,65 @@
+//===- Schedule.h - From a kernel op to CUDA C++ text ------------*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TARGET_CUDA_SCHEDULE_H
+#define LATHE_TARGET_CUDA_SCHEDULE_H
+
+#include "dialects/Lathe/Lathe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <vector>
+
+namespace lathe::cuda {
+
+/// What text is made for.
+struct GpuFeatures {
+  /// 80, 90, 100, ...: 10 * major + minor.
+  unsigned architecture = 90;
+
+  /// Of "sm_80", "sm_90a". Errors: another form, older than 80.
+  static llvm::Expected<GpuFeatures> forArchitecture(StringRef name);
+};
+
+/// One `__global__` function and how it is launched. See Grid in
+/// Executable.proto.
+struct GridLaunch {
+  std::string symbol;
+  int64_t grid[3] = {1, 1, 1};
+  int64_t block[3] = {1, 1, 1};
+  int64_t dynamicSharedBytes = 0;
+  int64_t cluster = 1;
+  /// Uses barriers or exchanges values between threads.
+  bool isCooperative = false;
+};
+
+/// A kernel as text. Every grid takes
+///   (const T *__restrict__ in0, ..., T *__restrict__ out0, ..., u8 *scratch)
+/// the last only where `scratchBytes` is not 0; grids run in order.
+struct KernelText {
+  std::string text;
+  std::vector<GridLaunch> grids;
+  /// Bytes of device memory that live from the first grid to the last.
+  int64_t scratchBytes = 0;
+};
+
+/// Writes `kernel` as text whose first grid is called `symbol`, or fails with
+/// the reason in `whyNot` (no diagnostics: the next schedule is tried).
+using ScheduleFn = FailureOr<KernelText> (*)(KernelOp kernel, StringRef symbol,
+                                             const GpuFeatures &features,
+                                             std::string &whyNot);
+
+/// Everything that lowers to linalg: a thread per element of each op.
+FailureOr<KernelText> scheduleLoops(KernelOp, StringRef, const GpuFeatures &,
+                                    std::string &);
+
+} // namespace lathe::cuda
+
+#endif // LATHE_TARGET_CUDA_SCHEDULE_H

@@ -1,0 +1,48 @@
+//===- CudaCode.cpp - From CUDA text to code, by target -------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CudaCode.h"
+
+#include "lathe/Runtime/CudaNvrtc.h"
+
+namespace lathe {
+
+static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
+  llvm::Expected<cuda::GpuFeatures> features =
+      cuda::GpuFeatures::forArchitecture(arch);
+  if (!features)
+    return features.takeError();
+  llvm::Expected<std::shared_ptr<cuda::Nvrtc>> nvrtc = cuda::Nvrtc::load();
+  if (!nvrtc)
+    return nvrtc.takeError();
+  CudaCodeMaker maker;
+  maker.features = *features;
+  maker.arch = arch.str();
+  maker.identity = "nvrtc " + (*nvrtc)->version();
+  maker.make = [nvrtc = *nvrtc, arch = arch.str()](
+                   StringRef name, StringRef text) -> llvm::Expected<std::string> {
+    cuda::CubinRequest request;
+    request.text = text.str();
+    request.name = name.str();
+    request.arch = arch;
+    for (const cuda::DeviceHeader &header : cuda::getDeviceHeaders())
+      request.headers.push_back({header.name, header.text});
+    // Kernels are kept in the cache with everything else there is to them.
+    llvm::Expected<cuda::Cubin> cubin = nvrtc->compile(request, nullptr);
+    if (!cubin)
+      return cubin.takeError();
+    return std::move(cubin->bytes);
+  };
+  return maker;
+}
+
+llvm::Expected<CudaCodeMaker>
+CudaCodeMaker::create(const CompileOptions &options) {
+  return createCuda(options.arch);
+}
+
+} // namespace lathe

@@ -7,6 +7,7 @@
 
 #include "Builtins.h"
 
+#include "Sim/Functions.h"
 #include "lathe/Support/DType.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -182,6 +183,8 @@ llvm::StringMap<void *> makeTable() {
   add("__modti3", &remainder128);
   add("__udivti3", &divideUnsigned128);
   add("__umodti3", &remainderUnsigned128);
+  addSimFunctions(
+      [&](const char *name, void *function) { table[name] = function; });
   return table;
 }
 } // namespace

@@ -23,9 +23,9 @@ LoadedModel::~LoadedModel() = default;
 Expected<std::shared_ptr<LoadedModel>>
 LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
   const exec::Executable &exe = *executable;
-  if (exe.target() != "cpu")
+  if (exe.target() != "cpu" && exe.target() != "cuda-sim")
     return makeError("the model is compiled for the target {0}, this runtime "
-                     "has cpu",
+                     "has cpu and cuda-sim",
                      quote(exe.target()));
   std::vector<std::string> features(exe.cpu_features().begin(),
                                     exe.cpu_features().end());

@@ -8,6 +8,7 @@
 #include "lathe/Runtime/ObjectLoader.h"
 
 #include "Builtins.h"
+#include "Sim/CodeMap.h"
 #include "lathe/Support/Error.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -29,6 +30,7 @@ struct ObjectLoader::Impl {
   struct Object {
     StringMap<void *> symbols;
     jitlink::JITLinkMemoryManager::FinalizedAlloc allocation;
+    std::unique_ptr<sim::CodeRegistration> lines; // simulated kernels only
   };
   jitlink::InProcessMemoryManager memory{
       static_cast<uint64_t>(sys::Process::getPageSizeEstimate())};
@@ -40,9 +42,9 @@ class LinkContext : public jitlink::JITLinkContext {
 public:
   LinkContext(jitlink::JITLinkMemoryManager &memory, StringMap<void *> &symbols,
               jitlink::JITLinkMemoryManager::FinalizedAlloc &allocation,
-              Error &failure)
+              std::vector<sim::LoadedSection> &sections, Error &failure)
       : JITLinkContext(nullptr), memory(memory), symbols(symbols),
-        allocation(allocation), failure(failure) {}
+        allocation(allocation), sections(sections), failure(failure) {}
 
   jitlink::JITLinkMemoryManager &getMemoryManager() override { return memory; }
 
@@ -73,6 +75,18 @@ public:
     for (jitlink::Symbol *symbol : graph.defined_symbols())
       if (symbol->hasName() && symbol->getScope() != jitlink::Scope::Local)
         symbols[symbol->getName()] = symbol->getAddress().toPtr<void *>();
+    bool simulated = llvm::any_of(
+        graph.external_symbols(), [](const jitlink::Symbol *symbol) {
+          return symbol->hasName() && symbol->getName() == "lathe_sim_launch";
+        });
+    if (simulated)
+      for (jitlink::Section &section : graph.sections())
+        if (jitlink::SectionRange range(section); range.getSize())
+          sections.push_back({section.getName().str(),
+                              range.getStart().getValue(),
+                              range.getEnd().getValue(),
+                              (section.getMemProt() & orc::MemProt::Exec) !=
+                                  orc::MemProt::None});
     return Error::success();
   }
 
@@ -85,6 +99,7 @@ private:
   jitlink::JITLinkMemoryManager &memory;
   StringMap<void *> &symbols;
   jitlink::JITLinkMemoryManager::FinalizedAlloc &allocation;
+  std::vector<sim::LoadedSection> &sections;
   Error &failure;
 };
 } // namespace
@@ -117,12 +132,16 @@ Error ObjectLoader::add(StringRef object, StringRef name) {
                      Triple(sys::getProcessTriple()).getArchName());
   Impl::Object loaded;
   Error failure = Error::success();
+  std::vector<sim::LoadedSection> sections;
   // Linking is synchronous here: nothing in LinkContext waits.
-  jitlink::link(std::move(*graph),
-                std::make_unique<LinkContext>(impl->memory, loaded.symbols,
-                                              loaded.allocation, failure));
+  jitlink::link(std::move(*graph), std::make_unique<LinkContext>(
+                                       impl->memory, loaded.symbols,
+                                       loaded.allocation, sections, failure));
   if (failure)
     return prefixError(prefix, std::move(failure));
+  if (!sections.empty())
+    loaded.lines =
+        std::make_unique<sim::CodeRegistration>(object, std::move(sections));
   impl->objects.push_back(std::move(loaded));
   return Error::success();
 }

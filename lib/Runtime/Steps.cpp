@@ -7,6 +7,7 @@
 
 #include "Steps.h"
 
+#include "lathe/Runtime/Sim.h"
 #include "lathe/Runtime/ThreadPool.h"
 #include "lathe/Support/Error.h"
 
@@ -91,7 +92,7 @@ StepList StepList::resolve(const Source &source, const exec::Executable &exe,
   return list;
 }
 
-void StepList::launch(const Step &step, Machine &machine) const {
+Error StepList::launch(const Step &step, Machine &machine) const {
   using Clock = std::chrono::steady_clock;
   const exec::Kernel &kernel = exe->kernels(step.kernel);
   KernelFunction function = machine.model->kernel(step.kernel);
@@ -116,6 +117,8 @@ void StepList::launch(const Step &step, Machine &machine) const {
     entry.seconds +=
         std::chrono::duration<double>(Clock::now() - start).count();
   }
+  // Kernels of the cpu target cannot fail, and never call the simulator.
+  return takeSimError(args.data());
 }
 
 template <typename T>
@@ -169,8 +172,7 @@ Error StepList::runStep(size_t index, Machine &machine) const {
   const Step &step = steps[index];
   switch (step.kind) {
   case exec::Step::kLaunch:
-    launch(step, machine);
-    return Error::success();
+    return launch(step, machine);
   case exec::Step::kCopy:
     // Windows of one buffer may overlap.
     std::memmove(step.windows[1].at(machine), step.windows[0].at(machine),

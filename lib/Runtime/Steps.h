@@ -67,7 +67,7 @@ private:
 
   static Window resolve(const exec::BufferRef &ref,
                         llvm::DenseMap<uint32_t, unsigned> &loopSlots);
-  void launch(const Step &step, Machine &machine) const;
+  llvm::Error launch(const Step &step, Machine &machine) const;
   llvm::Error check(const Step &step, const Machine &machine) const;
   llvm::Error loop(const Step &step, Machine &machine) const;
   llvm::Error whileLoop(const Step &step, Machine &machine) const;

@@ -1,0 +1,322 @@
+//===- Collectives.cpp - Where threads of a block meet --------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CodeMap.h"
+#include "Worker.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/bit.h"
+
+using namespace llvm;
+
+namespace lathe::sim {
+
+//===----------------------------------------------------------------------===//
+// What threads know of each other
+//===----------------------------------------------------------------------===//
+
+// Kept by warp, not by thread: that may excuse an access of a warp's other
+// lane, and never blames one.
+void Worker::orderSome(ArrayRef<Thread *> from, ArrayRef<Thread *> to) {
+  if (!checker)
+    return;
+  if (!hasKnowledge)
+    knowledge.assign(kMaxThreads * kMaxWarps, 0);
+  hasKnowledge = true;
+  ++time;
+  uint32_t joined[kMaxWarps] = {};
+  for (const Thread *thread : from) {
+    for (unsigned warp = 0; warp < warpCount; ++warp)
+      joined[warp] = std::max(joined[warp], known(thread->number, warp));
+    joined[thread->warp()] = time;
+  }
+  for (const Thread *thread : to)
+    for (unsigned warp = 0; warp < warpCount; ++warp)
+      known(thread->number, warp) =
+          std::max(known(thread->number, warp), joined[warp]);
+}
+
+void Worker::release(const void *object) {
+  if (!checker)
+    return;
+  std::vector<uint32_t> &facts = released[object];
+  facts.resize(kMaxWarps);
+  ++time;
+  for (unsigned warp = 0; warp < warpCount; ++warp)
+    facts[warp] = std::max(
+        {facts[warp], floor, hasKnowledge ? known(current->number, warp) : 0});
+  facts[current->warp()] = time;
+}
+
+void Worker::acquire(const void *object) {
+  auto found = released.find(object);
+  if (!checker || found == released.end())
+    return;
+  if (!hasKnowledge)
+    knowledge.assign(kMaxThreads * kMaxWarps, 0);
+  hasKnowledge = true;
+  for (unsigned warp = 0; warp < warpCount; ++warp)
+    known(current->number, warp) =
+        std::max(known(current->number, warp), found->second[warp]);
+}
+
+//===----------------------------------------------------------------------===//
+// Barriers of the block
+//===----------------------------------------------------------------------===//
+
+bool Worker::samePlace(void *a, void *b) {
+  if (a == b)
+    return true;
+  auto [entry, fresh] = places.try_emplace({a, b}, false);
+  if (fresh) {
+    bool same = false;
+    onMainStack([&] { same = placeOf(a) == placeOf(b); });
+    entry->second = same;
+  }
+  return entry->second;
+}
+
+static void refuseWithoutFibers(Worker &worker, const char *what, void *site) {
+  if (!worker.launch->fibers)
+    worker.fail(std::string("reaches ") + what +
+                    " in a kernel that is declared to have none",
+                current->here(site));
+}
+
+static const char *const kBarrierNames[] = {
+    "__syncthreads", "__syncthreads_count", "__syncthreads_and",
+    "__syncthreads_or"};
+
+int Worker::syncThreads(int kind, int predicate, void *site) {
+  refuseWithoutFibers(*this, "__syncthreads", site);
+  Thread *self = current;
+  self->site = site;
+  self->what = kBarrierNames[kind & 3];
+  self->predicate = predicate != 0;
+  if (++atBarrier < threadCount) {
+    self->wait = Wait::Barrier;
+    suspend();
+  } else {
+    barrierCount = 0;
+    for (unsigned i = 0; i < threadCount; ++i) {
+      Thread &thread = threads[i];
+      barrierCount += thread.predicate;
+      if (!samePlace(thread.site, site))
+        fail("waits at " + std::string(self->what), self->here(site),
+             ", while thread " + text(thread.index) + " waits at another " +
+                 thread.what,
+             thread.here(thread.site));
+    }
+    atBarrier = 0;
+    orderAll();
+    for (unsigned number : order)
+      if (&threads[number] != self)
+        wake(threads[number]);
+  }
+  // Nobody can complete the next one before everybody has read this.
+  switch (kind) {
+  case 1:
+    return barrierCount;
+  case 2:
+    return barrierCount == static_cast<int>(threadCount);
+  default:
+    return barrierCount != 0;
+  }
+}
+
+void Worker::namedBarrier(int id, int count, bool wait, void *site) {
+  refuseWithoutFibers(*this, "a named barrier", site);
+  Thread *self = current;
+  if (id < 0 || id > 15 || count <= 0 || count % kLanes ||
+      unsigned(count) > (threadCount + kLanes - 1) / kLanes * kLanes)
+    fail("names barrier " + std::to_string(id) + " for " +
+             std::to_string(count) +
+             " threads, expected 0 to 15 and whole warps of the block",
+         self->here(site));
+  NamedBarrier *barrier = nullptr;
+  for (NamedBarrier &other : named)
+    if (other.id == id)
+      barrier = &other;
+  if (!barrier)
+    barrier = &named.emplace_back(NamedBarrier{id, count, {}, {}});
+  if (barrier->arrived.empty())
+    barrier->threads = count;
+  else if (barrier->threads != count)
+    fail("comes to barrier " + std::to_string(id) + " for " +
+             std::to_string(count) + " threads",
+         self->here(site),
+         ", while thread " + text(barrier->arrived[0]->index) + " came for " +
+             std::to_string(barrier->threads),
+         barrier->arrived[0]->here(barrier->arrived[0]->site));
+  self->site = site;
+  self->what = "a named barrier";
+  self->barrier = id;
+  barrier->arrived.push_back(self);
+  if (wait)
+    barrier->waiting.push_back(self);
+  if (barrier->arrived.size() == size_t(count)) {
+    orderSome(barrier->arrived, barrier->waiting);
+    for (Thread *thread : barrier->waiting)
+      if (thread != self)
+        wake(*thread);
+    barrier->arrived.clear();
+    barrier->waiting.clear();
+  } else if (wait) {
+    self->wait = Wait::Named;
+    suspend();
+  }
+}
+
+void Worker::waitFor(bool (*ready)(void *), void *state, const char *what,
+                     void *site) {
+  if (ready(state))
+    return;
+  refuseWithoutFibers(*this, "a wait", site);
+  Thread *self = current;
+  self->wait = Wait::Condition;
+  self->ready = ready;
+  self->state = state;
+  self->what = what;
+  self->site = site;
+  ++conditions;
+  suspend();
+}
+
+//===----------------------------------------------------------------------===//
+// Warps and warp groups
+//===----------------------------------------------------------------------===//
+
+static const char *const kTogetherNames[] = {
+    "__syncwarp", "a shuffle", "a vote", "an exchange of the warp",
+    "an instruction of the warp"};
+static const char *nameOf(Together kind) {
+  return kTogetherNames[static_cast<int>(kind)];
+}
+
+void Worker::meet(unsigned groupThreads, uint32_t mask, Together kind,
+                  void *mine, void *site, Complete complete) {
+  Thread *self = current;
+  refuseWithoutFibers(*this, nameOf(kind), site);
+  unsigned warps = groupThreads / kLanes;
+  unsigned first = self->warp() / warps * warps;
+  if (first + warps > warpCount)
+    fail(std::string("reaches ") + nameOf(kind) + " for " +
+             std::to_string(groupThreads) + " threads in a block of " +
+             std::to_string(threadCount),
+         self->here(site));
+  if (!(mask >> self->lane() & 1))
+    fail(std::string("reaches ") + nameOf(kind) + " for the lanes 0x" +
+             utohexstr(mask) + ", which leave it out",
+         self->here(site));
+  mask &= lanesOf(first);
+  self->mine = mine;
+  self->site = site;
+  self->what = nameOf(kind);
+  Group *group = nullptr;
+  for (Group &other : groups)
+    if (other.firstWarp <= self->warp() &&
+        self->warp() < other.firstWarp + other.warps && other.mask & mask) {
+      group = &other;
+      break;
+    }
+  if (!group) {
+    groups.push_back({first, warps, mask, kind, 0, site, self->number});
+    group = &groups.back();
+  } else if (group->kind != kind || group->mask != mask ||
+             group->warps != warps || !samePlace(group->site, site)) {
+    Thread &other = threads[group->first];
+    auto lanes = [](const Group &group, uint32_t mask) {
+      return " for the lanes 0x" + utohexstr(mask);
+    };
+    fail(std::string("reaches ") + nameOf(kind) + lanes(*group, mask),
+         self->here(site),
+         ", while thread " + text(other.index) + " waits at " +
+             nameOf(group->kind) + lanes(*group, group->mask),
+         other.here(group->site));
+  }
+  unsigned wanted = popcount(mask) * warps;
+  // Errands may have run other code, but never a thread: `group` still stands.
+  if (++group->arrived < wanted) {
+    self->wait = Wait::Group;
+    suspend();
+    return;
+  }
+  Group met = *group;
+  *group = groups.back();
+  groups.pop_back();
+  void *all[kLanes * 4] = {};
+  SmallVector<Thread *, kLanes * 4> members;
+  for (unsigned i = 0; i < groupThreads; ++i)
+    if (mask >> i % kLanes & 1) {
+      Thread &thread = threads[met.firstWarp * kLanes + i];
+      all[i] = thread.mine;
+      members.push_back(&thread);
+    }
+  if (kind == Together::SyncWarp)
+    orderSome(members, members);
+  if (complete) {
+    self->inCall = true;
+    complete(*this, all, met);
+    self->inCall = false;
+  }
+  for (Thread *thread : members)
+    if (thread != self)
+      wake(*thread);
+}
+
+//===----------------------------------------------------------------------===//
+// Deadlocks
+//===----------------------------------------------------------------------===//
+
+void Worker::explainDeadlock() {
+  ArrayRef<Thread> all(threads.data(), threadCount);
+  auto waits = [&](Wait kind) -> const Thread * {
+    for (const Thread &thread : all)
+      if (thread.wait == kind)
+        return &thread;
+    return nullptr;
+  };
+  // Says of `thread` that it waits, and of `other` why that is in vain.
+  auto blame = [&](const Thread &thread, const Thread &other) {
+    bool ended = other.wait == Wait::Exited;
+    std::string why =
+        ", which thread " + text(other.index) + " does not reach: it " +
+        (ended ? "has ended" : "waits at ") + (ended ? "" : other.what);
+    fail("waits at " + std::string(thread.what), thread.here(thread.site), why,
+         ended ? Place() : other.here(other.site), &thread);
+  };
+  if (const Thread *thread = waits(Wait::Barrier))
+    for (Wait kind : {Wait::Exited, Wait::Group, Wait::Named, Wait::Condition})
+      if (const Thread *other = waits(kind))
+        blame(*thread, *other);
+  for (const Group &group : groups)
+    for (unsigned i = 0; i < group.warps * kLanes; ++i) {
+      const Thread &other = all[group.firstWarp * kLanes + i];
+      bool came = other.wait == Wait::Group && other.site == group.site;
+      if (group.mask >> i % kLanes & 1 && !came)
+        blame(all[group.first], other);
+    }
+  if (const Thread *thread = waits(Wait::Named)) {
+    size_t came = 0;
+    int wanted = 0;
+    for (const NamedBarrier &barrier : named)
+      if (barrier.id == thread->barrier) {
+        came = barrier.arrived.size();
+        wanted = barrier.threads;
+      }
+    fail("waits at barrier " + std::to_string(thread->barrier),
+         thread->here(thread->site),
+         ", to which " + std::to_string(came) + " of " +
+             std::to_string(wanted) + " threads have come and no others can",
+         {}, thread);
+  }
+  const Thread *thread = waits(Wait::Condition);
+  fail("waits for " + std::string(thread->what), thread->here(thread->site),
+       ", and no thread is left that could bring it about", {}, thread);
+}
+
+} // namespace lathe::sim

@@ -24,7 +24,8 @@ static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
   maker.arch = arch.str();
   maker.identity = "nvrtc " + (*nvrtc)->version();
   maker.make = [nvrtc = *nvrtc, arch = arch.str()](
-                   StringRef name, StringRef text) -> llvm::Expected<std::string> {
+                   StringRef name,
+                   StringRef text) -> llvm::Expected<std::string> {
     cuda::CubinRequest request;
     request.text = text.str();
     request.name = name.str();

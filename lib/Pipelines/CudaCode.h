@@ -1,4 +1,5 @@
-//===- CudaCode.h - From CUDA text to code, by target ------------*- C++ -*-===//
+//===- CudaCode.h - From CUDA text to code, by target ------------*- C++
+//-*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -13,8 +14,8 @@
 
 namespace lathe {
 
-/// What brings texts to code: NVRTC for the target cuda, the host's compiler for
-/// cuda-sim.
+/// What brings texts to code: NVRTC for the target cuda, the host's compiler
+/// for cuda-sim.
 struct CudaCodeMaker {
   cuda::GpuFeatures features;
   std::string arch;     ///< empty for cuda-sim

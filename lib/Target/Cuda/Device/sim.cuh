@@ -26,8 +26,9 @@
 #define __noinline__ __attribute__((noinline))
 #define __align__(n) __attribute__((aligned(n)))
 #define __launch_bounds__(...)
-/// With emulated TLS the simulator gives every block its own copy.
-#define __shared__ static thread_local
+/// With emulated TLS the simulator gives every block its own copy. `used`, lest
+/// the compiler knows what stands in a variable that nobody writes.
+#define __shared__ __attribute__((used)) static thread_local
 #define __constant__ static
 // A barrier changes memory behind the compiler's back; on the host it is a mere
 // call, which by the rules of restrict could not.
@@ -35,8 +36,9 @@
 #define __restrict
 
 #define LATHE_SIM_FN static inline __attribute__((always_inline))
-// What threads do together must not be duplicated into branches.
-#define LATHE_SIM_TOGETHER __attribute__((convergent))
+// What threads do together is neither copied into branches nor merged from
+// them.
+#define LATHE_SIM_TOGETHER __attribute__((convergent, nomerge))
 
 //===----------------------------------------------------------------------===//
 // What the wrapper of a kernel says of a launch; the same in Runtime/Sim.h

@@ -71,20 +71,22 @@ struct SimKernel {
 
   /// Empty, or what went wrong.
   std::string run() {
-    static std::map<std::string, std::pair<ObjectLoader *, size_t>> cache;
+    static std::map<std::string, std::unique_ptr<ObjectLoader>> cache;
     std::string source = full();
-    auto [entry, fresh] = cache.try_emplace(source + (checked ? "+" : "-"));
-    if (fresh) {
+    std::unique_ptr<ObjectLoader> &loader =
+        cache[source + extraHeader + (checked ? "+" : "-")];
+    if (!loader) {
       auto object = compileForHost({"t.cu", source, headers(), checked});
       if (!object)
         return toString(object.takeError());
-      entry->second = {new ObjectLoader(), 0};
-      if (auto error = entry->second.first->add(*object, "t.cu"))
+      auto fresh = std::make_unique<ObjectLoader>();
+      if (auto error = fresh->add(*object, "t.cu"))
         return toString(std::move(error));
+      loader = std::move(fresh);
     }
     auto *function =
         reinterpret_cast<void (*)(void **, void *, int64_t, int64_t)>(
-            entry->second.first->lookup(0, "run"));
+            loader->lookup(0, "run"));
     if (!function)
       return "no run";
     scratch.assign(scratchBytes / 8 + 1, 0);

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "VerifyGrids.h"
 #include "lathe/Executable/Executable.h"
 #include "lathe/Support/Error.h"
 #include "llvm/ADT/DenseMap.h"
@@ -222,7 +223,7 @@ Error ProgramVerifier::launch(const exec::Launch &launch) {
   for (const exec::BufferRef &ref : launch.outputs())
     if (Error error = reference(ref, /*write=*/true, "kernel output"))
       return error;
-  return Error::success();
+  return verifyTensorMaps(executable.kernels(launch.kernel()), launch);
 }
 
 Error ProgramVerifier::loop(const exec::Loop &loop) {
@@ -318,6 +319,8 @@ Error verifyExecutable(const exec::Executable &executable) {
     if (kernel.scratch_bytes() > kMaxScratch)
       return makeError("{0} asks for {1} scratch bytes per thread", name,
                        kernel.scratch_bytes());
+    if (Error error = verifyGrids(executable, kernel))
+      return error;
   }
   for (const exec::Program &program : executable.programs())
     if (Error error = ProgramVerifier(executable, program).verify())

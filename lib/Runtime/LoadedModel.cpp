@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Cuda/DeviceModel.h"
 #include "lathe/Executable/Executable.h"
 #include "lathe/Runtime/ObjectLoader.h"
 #include "lathe/Runtime/Session.h"
@@ -23,9 +24,19 @@ LoadedModel::~LoadedModel() = default;
 Expected<std::shared_ptr<LoadedModel>>
 LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
   const exec::Executable &exe = *executable;
+  if (exe.target() == "cuda") {
+    std::shared_ptr<LoadedModel> model(new LoadedModel());
+    Expected<std::shared_ptr<cuda::DeviceModel>> device =
+        cuda::DeviceModel::load(exe);
+    if (!device)
+      return device.takeError();
+    model->device = std::move(*device);
+    model->exe = std::move(executable);
+    return model;
+  }
   if (exe.target() != "cpu" && exe.target() != "cuda-sim")
     return makeError("the model is compiled for the target {0}, this runtime "
-                     "has cpu and cuda-sim",
+                     "has cpu, cuda and cuda-sim",
                      quote(exe.target()));
   std::vector<std::string> features(exe.cpu_features().begin(),
                                     exe.cpu_features().end());

@@ -7,6 +7,7 @@
 
 #include "Steps.h"
 
+#include "SessionBackend.h"
 #include "lathe/Runtime/Sim.h"
 #include "lathe/Runtime/ThreadPool.h"
 #include "lathe/Support/Error.h"
@@ -134,19 +135,29 @@ static Error checkValues(const char *data, uint64_t bytes,
   return Error::success();
 }
 
+Error checkWindow(const char *data, uint64_t bytes, const exec::Check &check) {
+  return check.element() == exec::I64
+             ? checkValues<int64_t>(data, bytes, check)
+             : checkValues<int32_t>(data, bytes, check);
+}
+
+Error tooManyIterations(int64_t tripCount, uint64_t limit) {
+  return makeError("a loop of {0} iterations is refused, expected at most {1}",
+                   tripCount, limit);
+}
+
+Error givenUpAfter(uint64_t iterations) {
+  return makeError("a loop is given up after {0} iterations", iterations);
+}
+
 Error StepList::check(const Step &step, const Machine &machine) const {
   const Window &window = step.windows[0];
-  const char *data = window.at(machine);
-  return step.check->element() == exec::I64
-             ? checkValues<int64_t>(data, window.bytes, *step.check)
-             : checkValues<int32_t>(data, window.bytes, *step.check);
+  return checkWindow(window.at(machine), window.bytes, *step.check);
 }
 
 Error StepList::loop(const Step &step, Machine &machine) const {
   if (uint64_t(step.tripCount) > machine.maxWhileIterations)
-    return makeError(
-        "a loop of {0} iterations is refused, expected at most {1}",
-        step.tripCount, machine.maxWhileIterations);
+    return tooManyIterations(step.tripCount, machine.maxWhileIterations);
   for (int64_t i = 0; i < step.tripCount; ++i) {
     machine.loops[step.slot] = step.reverse ? step.tripCount - 1 - i : i;
     if (Error error = step.bodies[0].run(machine))
@@ -162,7 +173,7 @@ Error StepList::whileLoop(const Step &step, Machine &machine) const {
     if (!*step.windows[0].at(machine))
       return Error::success();
     if (i == machine.maxWhileIterations)
-      return makeError("a loop is given up after {0} iterations", i);
+      return givenUpAfter(i);
     if (Error error = step.bodies[1].run(machine))
       return error;
   }

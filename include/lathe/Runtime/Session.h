@@ -25,6 +25,10 @@ class Program;
 } // namespace exec
 
 class ThreadPool;
+struct SessionBackend;
+namespace cuda {
+class DeviceModel;
+}
 
 /// A kernel's machine code; see `Kernel` in Executable.proto.
 using KernelFunction = void (*)(void **args, void *scratch, int64_t begin,
@@ -34,8 +38,10 @@ using KernelFunction = void (*)(void **args, void *scratch, int64_t begin,
 /// programs.
 class LoadedModel {
 public:
-  /// The executable must have passed verifyExecutable. Errors: made for another
-  /// processor, code that does not link.
+  /// The executable must have passed verifyExecutable. Target cuda: on device 0
+  /// (the system's CUDA_VISIBLE_DEVICES chooses it); what is compiled for
+  /// another architecture is compiled again, where NVRTC is there. Errors: made
+  /// for another processor, code that does not link, no driver or device.
   static llvm::Expected<std::shared_ptr<LoadedModel>>
   load(std::shared_ptr<const exec::Executable> executable);
   ~LoadedModel();
@@ -44,6 +50,8 @@ public:
   KernelFunction kernel(size_t index) const { return kernels[index]; }
   /// The constants, 64-byte aligned.
   char *constants() const { return static_cast<char *>(constantBytes.data()); }
+  /// Where the code of target cuda is; null for the others.
+  cuda::DeviceModel *onDevice() const { return device.get(); }
 
 private:
   LoadedModel();
@@ -51,6 +59,7 @@ private:
   std::unique_ptr<class ObjectLoader> loader;
   std::vector<KernelFunction> kernels;
   Tensor constantBytes;
+  std::shared_ptr<cuda::DeviceModel> device;
 };
 
 struct SessionOptions {
@@ -73,8 +82,8 @@ struct TensorSpec {
   Shape shape;
 };
 
-/// One program of a model with its weights and memory. Not for several threads
-/// at once.
+/// One program of a model with its weights and memory, on the processor or on a
+/// CUDA device. Not for several threads at once.
 class Session {
 public:
   /// Binds the weights and runs the program's load steps. Every parameter that
@@ -109,8 +118,7 @@ public:
 
 private:
   Session();
-  struct Impl;
-  std::unique_ptr<Impl> impl;
+  std::unique_ptr<SessionBackend> backend;
 };
 
 } // namespace lathe

@@ -327,8 +327,8 @@ TEST(Session, ProgramsAndTargetsAreChecked) {
   m.exe->add_cpu_features("+nosuch");
   EXPECT_ERROR(LoadedModel::load(m.exe), "lacks: nosuch");
   m.exe->clear_cpu_features();
-  m.exe->set_target("cuda");
-  EXPECT_ERROR(LoadedModel::load(m.exe), "compiled for the target 'cuda'");
+  m.exe->set_target("tpu");
+  EXPECT_ERROR(LoadedModel::load(m.exe), "compiled for the target 'tpu'");
   m.exe->set_target("cpu");
   m.exe->mutable_kernels(0)->set_symbol("absent");
   EXPECT_ERROR(LoadedModel::load(m.exe),

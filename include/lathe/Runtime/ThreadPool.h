@@ -31,7 +31,8 @@ public:
 
   /// Calls body(thread, begin, end) once per non-empty chunk of [0, items) and
   /// returns when all are done. Chunks differ by at most one item. Not
-  /// reentrant: one `run` at a time.
+  /// reentrant: one `run` at a time. In `body` floats below the smallest normal
+  /// one count as zero, on every thread.
   void run(int64_t items,
            llvm::function_ref<void(unsigned, int64_t, int64_t)> body);
 

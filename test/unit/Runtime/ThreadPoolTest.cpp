@@ -59,6 +59,24 @@ TEST(ThreadPool, WaitingCostsNoProcessorTime) {
   EXPECT_LT(used, 0.05);
 }
 
+TEST(ThreadPool, DenormalsAreZeroInsideAlone) {
+  volatile float tiny = 1e-40f, small = 2e-38f, one = 1.0f, tenth = 0.1f;
+  for (unsigned threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::vector<float> products(threads, 1.0f), results(threads, 1.0f);
+    pool.run(threads, [&](unsigned thread, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        products[i] = tiny * one;
+        results[i] = small * tenth;
+      }
+    });
+    EXPECT_EQ(products, std::vector<float>(threads, 0.0f));
+    EXPECT_EQ(results, std::vector<float>(threads, 0.0f));
+    EXPECT_GT(tiny * one, 0.0f);
+    EXPECT_GT(small * tenth, 0.0f);
+  }
+}
+
 TEST(Profile, LatencyStatistics) {
   LatencyStatistics none = LatencyStatistics::of({});
   EXPECT_EQ(none.median, 0);

@@ -44,6 +44,11 @@ if os.path.exists(venv_python):
 if os.path.isdir(config.onnx_testdata_dir):
     config.available_features.add("onnx-testdata")
     config.substitutions.append((r"%onnx-testdata\b", config.onnx_testdata_dir))
+# The same places as lib/Runtime/Cuda/Library.cpp; a test that needs NVRTC says so.
+nvrtc_places = [os.environ.get("LATHE_NVRTC"), "/usr/local/cuda/lib64", f"{os.environ.get('CUDA_HOME')}/lib64"]
+nvrtc_places += pathlib.Path(config.lathe_source_dir, ".venv", "lib").glob("python3.*/site-packages/nvidia/*/lib")
+if any(place and any(pathlib.Path(place).glob("libnvrtc.so.1[23]")) for place in nvrtc_places):
+    config.available_features.add("nvrtc")
 try:
     cpu = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
 except (OSError, IndexError):

@@ -1,4 +1,4 @@
-//===- Bench.cpp - lathe bench and lathe doctor -*- C++ -*-===//
+//===- Bench.cpp - lathe bench -*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,14 +8,9 @@
 #include "ModelOptions.h"
 #include "Report.h"
 #include "Verbs.h"
-#include "lathe/Support/DiskCache.h"
-#include "lathe/Target/Cpu/CompileObject.h"
-
 #include "llvm/Support/FormatVariadic.h"
 
 #include <chrono>
-#include <dlfcn.h>
-#include <thread>
 
 using namespace mlir;
 
@@ -110,45 +105,6 @@ void addBenchVerb(CLI::App &app, int &exitCode) {
   verb->add_option("--json", options->json,
                    "Write the figures for programs to read");
   verb->callback([options, &exitCode] { exitCode = bench(*options); });
-}
-
-static int doctor() {
-  auto &os = llvm::outs();
-  int code = kDone;
-  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host();
-  if (!target)
-    return fail(target.takeError());
-  os << "cpu       " << target->cpu << ", f32 vectors of "
-     << target->schedule.vectorWidth << ", "
-     << std::thread::hardware_concurrency() << " threads\n";
-  os << "compiler  LLVM " << LATHE_LLVM_VERSION << ", " << target->triple
-     << "\n";
-  DiskCache cache;
-  std::string probe = "probe of lathe doctor";
-  if (cache.directory().empty()) {
-    os << "cache     none: set LATHE_CACHE_DIR, XDG_CACHE_HOME or HOME to keep "
-          "compiled kernels\n";
-  } else if (cache.put(probe, probe) && cache.get(probe) == probe) {
-    os << "cache     " << cache.directory() << "\n";
-  } else {
-    os << "cache     " << cache.directory()
-       << " cannot be written: kernels are compiled every time\n";
-    code = kFailed;
-  }
-  for (const char *name : {"libcuda.so.1", "libnvrtc.so"}) {
-    void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-    os << name << (handle ? ": found" : ": not found") << "\n";
-    if (handle)
-      dlclose(handle);
-  }
-  os << "targets   cpu (default)\n";
-  return code;
-}
-
-void addDoctorVerb(CLI::App &app, int &exitCode) {
-  CLI::App *verb = app.add_subcommand(
-      "doctor", "What this machine offers, and what is amiss\n");
-  verb->callback([&exitCode] { exitCode = doctor(); });
 }
 
 } // namespace lathe

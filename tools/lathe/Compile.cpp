@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "EmitCubin.h"
 #include "ModelOptions.h"
 #include "Report.h"
 #include "Verbs.h"
@@ -95,6 +96,9 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
   }
   if (options.emit == "cuda")
     return emitCuda(options, *kernels);
+  if (options.emit == "cubin")
+    return emitCubins(*kernels, options.arch, options.output, options.threads,
+                      !options.noCache, options.json);
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
   if (!target)
     return fail(target.takeError());
@@ -121,7 +125,8 @@ static int explain(const CompileVerbOptions &options, const Model &model,
 
 static int compile(CompileVerbOptions &options) {
   // The text is the same for cuda and cuda-sim.
-  if (options.emit == "cuda" && options.target != "cuda-sim")
+  if ((options.emit == "cuda" || options.emit == "cubin") &&
+      options.target != "cuda-sim")
     options.target = "cuda";
   if (options.explain || options.emit != "executable") {
     CompilerContext context;
@@ -181,9 +186,10 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
                    "lathe: the imported model; kernels: after graph passes; "
                    "memref: loops of each "
                    "kernel; llvm; asm; cuda: CUDA C++ (with -o a folder of "
-                   "files); executable")
-      ->check(CLI::IsMember(
-          {"lathe", "kernels", "memref", "llvm", "asm", "cuda", "executable"}))
+                   "files); cubin: what each kernel takes on the device (with "
+                   "-o a folder of machine code); executable")
+      ->check(CLI::IsMember({"lathe", "kernels", "memref", "llvm", "asm",
+                             "cuda", "cubin", "executable"}))
       ->capture_default_str();
   verb->add_flag("--explain", options->explain,
                  "Print each kernel's ops and why neighbours were left out");

@@ -197,6 +197,13 @@ static void finish(const BackendOptions &options,
   executable.set_producer("lathe 0.1.0");
   executable.set_target(options.simulate ? "cuda-sim" : "cuda");
   executable.set_arch(options.arch);
+  // The Runtime may have to compile for another architecture.
+  if (!options.simulate && executable.headers().empty())
+    for (const DeviceHeader &from : getDeviceHeaders()) {
+      exec::Header *header = executable.add_headers();
+      header->set_name(from.name.str());
+      header->set_text(from.text.str());
+    }
 }
 
 LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,

@@ -188,7 +188,8 @@ TEST_F(Faults, MissingBarrier) {
   }
   out[blockIdx.x * 128 + t] = sum;)";
   EXPECT_EQ(run(rounds), "");
-  std::string message = run(edit(rounds, "128];\n    __syncthreads();\n", "128];\n"));
+  std::string message =
+      run(edit(rounds, "128];\n    __syncthreads();\n", "128];\n"));
   expectPart(message, "of shared 'part' at t.cu:");
   expectPart(message, ", and without a barrier between thread (");
   expectPart(message, " at t.cu:7");
@@ -232,8 +233,7 @@ TEST_F(Faults, WarpsNeedSyncWarp) {
   EXPECT_EQ(run(body), "");
   expectPart(run(edit(body, "  __syncwarp();", "")), "part");
   // A shuffle orders nothing.
-  expectPart(run(edit(body, "__syncwarp();",
-                      "__shfl_sync(0xffffffff, t, 0);")),
+  expectPart(run(edit(body, "__syncwarp();", "__shfl_sync(0xffffffff, t, 0);")),
              "without a barrier between");
 }
 
@@ -322,8 +322,11 @@ __global__ void k(int *out) {
   SimKernel kernel(text);
   kernel.output(got).launch(1, 64);
   EXPECT_EQ(kernel.run(), "");
-  kernel.text = edit(text, "      out[i * 32 + lane] = box[31 - lane];\n      if (i < 3)\n        lathe_sim_named_barrier(2, 64, 0);",
-                     "      if (i < 3)\n        lathe_sim_named_barrier(2, 64, 0);\n      out[i * 32 + lane] = box[31 - lane];");
+  kernel.text = edit(text,
+                     "      out[i * 32 + lane] = box[31 - lane];\n      if (i "
+                     "< 3)\n        lathe_sim_named_barrier(2, 64, 0);",
+                     "      if (i < 3)\n        lathe_sim_named_barrier(2, 64, "
+                     "0);\n      out[i * 32 + lane] = box[31 - lane];");
   expectPart(kernel.run(), "of shared 'box' at t.cu:");
 }
 
@@ -470,8 +473,9 @@ TEST_F(Faults, UnwrittenSharedMemory) {
              "thread (118,0,0): reads 4 bytes of shared 'part' (at byte 36) "
              "that nobody wrote at t.cu:7");
   // What an earlier block wrote does not count.
-  expectPart(run(edit(kReverse, "  part[t] =", "  if (blockIdx.x == 0) part[t] =")),
-             "that nobody wrote at t.cu:7");
+  expectPart(
+      run(edit(kReverse, "  part[t] =", "  if (blockIdx.x == 0) part[t] =")),
+      "that nobody wrote at t.cu:7");
   // Not even a sum in place.
   expectPart(run("  __shared__ float sum[128];\n"
                  "  sum[threadIdx.x] += in[threadIdx.x];\n"

@@ -80,8 +80,9 @@ bool Worker::samePlace(void *a, void *b) {
   return entry->second;
 }
 
-static void refuseWithoutFibers(Worker &worker, const char *what, void *site) {
-  if (!worker.launch->fibers)
+static inline void refuseWithoutFibers(Worker &worker, const char *what,
+                                       void *site) {
+  if (LLVM_UNLIKELY(!worker.launch->fibers))
     worker.fail(std::string("reaches ") + what +
                     " in a kernel that is declared to have none",
                 current->here(site));
@@ -216,28 +217,36 @@ void Worker::meet(unsigned groupThreads, uint32_t mask, Together kind,
   self->mine = mine;
   self->site = site;
   self->what = nameOf(kind);
-  Group *group = nullptr;
-  for (Group &other : groups)
-    if (other.firstWarp <= self->warp() &&
-        self->warp() < other.firstWarp + other.warps && other.mask & mask) {
-      group = &other;
-      break;
-    }
-  if (!group) {
-    groups.push_back({first, warps, mask, kind, 0, site, self->number});
-    group = &groups.back();
-  } else if (group->kind != kind || group->mask != mask ||
-             group->warps != warps || !samePlace(group->site, site)) {
-    Thread &other = threads[group->first];
-    auto lanes = [](const Group &group, uint32_t mask) {
+  auto &present = groups[first / 4];
+  Group *group = nullptr, *other = nullptr;
+  for (Group &candidate : present) {
+    if (!(candidate.mask & mask) || self->warp() < candidate.firstWarp ||
+        self->warp() >= candidate.firstWarp + candidate.warps)
+      continue;
+    if (candidate.kind == kind && candidate.mask == mask &&
+        candidate.warps == warps)
+      group = &candidate;
+    // Other warps of a larger group may be ahead; lanes of this one may not.
+    else if (candidate.warpsHere >> (self->warp() - candidate.firstWarp) & 1)
+      other = &candidate;
+  }
+  if (group && !samePlace(group->site, site))
+    other = group;
+  if (other) {
+    Thread &thread = threads[other->first];
+    auto lanes = [](uint32_t mask) {
       return " for the lanes 0x" + utohexstr(mask);
     };
-    fail(std::string("reaches ") + nameOf(kind) + lanes(*group, mask),
-         self->here(site),
-         ", while thread " + text(other.index) + " waits at " +
-             nameOf(group->kind) + lanes(*group, group->mask),
-         other.here(group->site));
+    fail(std::string("reaches ") + nameOf(kind) + lanes(mask), self->here(site),
+         ", while thread " + text(thread.index) + " waits at " +
+             nameOf(other->kind) + lanes(other->mask),
+         thread.here(other->site));
   }
+  if (!group) {
+    present.push_back({first, warps, mask, kind, 0, site, self->number, 0});
+    group = &present.back();
+  }
+  group->warpsHere |= 1u << (self->warp() - first);
   unsigned wanted = popcount(mask) * warps;
   // Errands may have run other code, but never a thread: `group` still stands.
   if (++group->arrived < wanted) {
@@ -246,16 +255,17 @@ void Worker::meet(unsigned groupThreads, uint32_t mask, Together kind,
     return;
   }
   Group met = *group;
-  *group = groups.back();
-  groups.pop_back();
-  void *all[kLanes * 4] = {};
+  *group = present.back();
+  present.pop_back();
+  void *all[kLanes * 4];
   SmallVector<Thread *, kLanes * 4> members;
-  for (unsigned i = 0; i < groupThreads; ++i)
-    if (mask >> i % kLanes & 1) {
-      Thread &thread = threads[met.firstWarp * kLanes + i];
-      all[i] = thread.mine;
+  for (unsigned i = 0; i < groupThreads; ++i) {
+    Thread &thread = threads[met.firstWarp * kLanes + i];
+    bool takesPart = mask >> i % kLanes & 1;
+    all[i] = takesPart ? thread.mine : nullptr;
+    if (takesPart)
       members.push_back(&thread);
-    }
+  }
   if (kind == Together::SyncWarp)
     orderSome(members, members);
   if (complete) {
@@ -293,7 +303,9 @@ void Worker::explainDeadlock() {
     for (Wait kind : {Wait::Exited, Wait::Group, Wait::Named, Wait::Condition})
       if (const Thread *other = waits(kind))
         blame(*thread, *other);
-  for (const Group &group : groups)
+  for (const Group &group :
+       llvm::concat<Group>(groups[0], groups[1], groups[2], groups[3],
+                           groups[4], groups[5], groups[6], groups[7]))
     for (unsigned i = 0; i < group.warps * kLanes; ++i) {
       const Thread &other = all[group.firstWarp * kLanes + i];
       bool came = other.wait == Wait::Group && other.site == group.site;

@@ -237,7 +237,8 @@ void Worker::beginBlock(int64_t position, int64_t total, uint64_t seed) {
 void Worker::runFibers() {
   queueHead = queueLength = exited = conditions = atBarrier = 0;
   barrierCount = 0;
-  groups.clear();
+  for (auto &list : groups)
+    list.clear();
   named.clear();
   released.clear();
   for (unsigned i = 0; i < threadCount; ++i) {
@@ -261,9 +262,16 @@ bool Worker::run(const SimLaunch &newLaunch, void (*newKernel)(void **args),
   threadCount = launch->block[0] * launch->block[1] * launch->block[2];
   warpCount = (threadCount + kLanes - 1) / kLanes;
   shared.beginLaunch(launch->dynamicShared, checker);
-  order.resize(threadCount);
-  for (unsigned i = 0; i < threadCount; ++i)
-    order[i] = static_cast<unsigned>(shuffled(i, threadCount, seed));
+  // Warps in some order, and in each its lanes in some order: lanes meet often,
+  // and then their stacks are still in the cache.
+  order.clear();
+  for (unsigned warp = 0; warp < warpCount; ++warp)
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+      uint64_t number = shuffled(warp, warpCount, seed) * kLanes +
+                        shuffled(lane, kLanes, seed);
+      if (number < threadCount)
+        order.push_back(static_cast<unsigned>(number));
+    }
   if (!stack(launch->fibers ? threadCount - 1 : 0)) {
     fault = Fault{"there is not enough memory for the stacks of its threads",
                   {},

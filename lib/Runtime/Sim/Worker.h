@@ -108,8 +108,9 @@ struct Group {
   uint32_t mask; ///< of lanes, the same for each warp
   Together kind;
   unsigned arrived = 0;
-  void *site = nullptr; ///< where the first one waits
-  unsigned first = 0;   ///< its number
+  void *site = nullptr;   ///< where the first one waits
+  unsigned first = 0;     ///< its number
+  unsigned warpsHere = 0; ///< bit i: a lane of warp firstWarp + i has arrived
 };
 
 struct NamedBarrier {
@@ -255,7 +256,8 @@ private:
   // __syncthreads
   unsigned atBarrier = 0;
   int barrierCount = 0;
-  std::vector<Group> groups;
+  /// By the four warps a warp group has.
+  llvm::SmallVector<Group, 8> groups[kMaxWarps / 4];
   std::vector<NamedBarrier> named;
   std::vector<uint32_t> knowledge;
   llvm::DenseMap<const void *, std::vector<uint32_t>> released;

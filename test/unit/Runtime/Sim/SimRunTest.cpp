@@ -1,6 +1,8 @@
 // What the simulator computes: index variables, barriers, collectives, memory.
 #include "SimKernel.h"
 
+#include <chrono>
+#include <ctime>
 #include <numeric>
 
 using namespace lathe;
@@ -397,5 +399,79 @@ TEST_F(SimTest, ACompilerThatIsNotThereIsASentence) {
   ::unsetenv("LATHE_HOST_CXX");
   EXPECT_EQ(text, "LATHE_HOST_CXX names '/nosuch/clang++', which is not a "
                   "program");
+}
+
+// Not a check: what things cost, for docs/cuda.md.
+//   lathe-unit-tests --gtest_also_run_disabled_tests --gtest_filter='*Costs'
+TEST_F(SimTest, DISABLED_Costs) {
+  auto seconds = [](SimKernel &kernel) {
+    EXPECT_EQ(kernel.run(), "");
+    double best = 1e9;
+    for (int i = 0; i < 5; ++i) {
+      // Processor time: other work may share the machine.
+      std::clock_t start = std::clock();
+      EXPECT_EQ(kernel.run(), "");
+      best = std::min(best, double(std::clock() - start) / CLOCKS_PER_SEC);
+    }
+    return best;
+  };
+  for (bool checked : {false, true}) {
+    const char *kind = checked ? "checked" : "plain";
+    std::vector<float> in = iota(32 * 256), out(32);
+    SimKernel reduce(kReduce);
+    reduce.input(in).output(out).launch(32, 256);
+    reduce.checked = checked;
+    auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(reduce.compileError(), "");
+    std::printf(
+        "%s: compile %.0f ms\n", kind,
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+                .count() *
+            1e3);
+    for (uint32_t threads : {128, 256, 1024})
+      for (const char *what : {"__syncthreads()", "__syncwarp()",
+                               "n += __shfl_xor_sync(0xffffffff, n, 1)"}) {
+        SimKernel kernel(std::string(R"(#include "lathe/sim.cuh"
+__global__ void k(int *out) {
+  int n = 0;
+  for (int i = 0; i < 100; ++i)
+    )") + what + ";\n  if (threadIdx.x == 0)\n    out[blockIdx.x] = n;\n}");
+        std::vector<int> result(16);
+        kernel.output(result).launch(16, threads);
+        kernel.checked = checked;
+        std::printf("%s: %4u threads %-40s %.1f ns per thread\n", kind, threads,
+                    what, seconds(kernel) / 16 / threads / 100 * 1e9);
+      }
+    std::vector<float> from(1 << 20), to(1 << 20);
+    SimKernel copy(R"(#include "lathe/sim.cuh"
+__global__ void k(const float *in, float *out) {
+  int i = blockIdx.x * 256 + threadIdx.x;
+  out[i] = in[i];
+})");
+    copy.input(from).output(to).launch(4096, 256);
+    copy.checked = checked;
+    copy.fibers = false;
+    std::printf("%s: copy, threads in a loop: %.1f ns per element\n", kind,
+                seconds(copy) / (1 << 20) * 1e9);
+    copy.fibers = true;
+    std::printf("%s: copy, a fiber each: %.1f ns per element\n", kind,
+                seconds(copy) / (1 << 20) * 1e9);
+    SimKernel sums(R"(#include "lathe/sim.cuh"
+__global__ void k(const float *in, float *out) {
+  __shared__ float part[256];
+  part[threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x];
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < 256; ++i)
+    sum += part[i];
+  out[blockIdx.x * 256 + threadIdx.x] = sum;
+})");
+    sums.input(in);
+    std::vector<float> all(32 * 256);
+    sums.output(all).launch(32, 256);
+    sums.checked = checked;
+    std::printf("%s: %.1f ns per read of shared memory\n", kind,
+                seconds(sums) / (32 * 256 * 256) * 1e9);
+  }
 }
 } // namespace

@@ -40,12 +40,10 @@ static const char *nameOf(cuda::CubinWarning::Kind kind) {
 
 static nlohmann::json describe(const cuda::NamedText &text,
                                const cuda::Cubin &cubin) {
-  nlohmann::json result = {{"name", text.name},
-                           {"schedule", text.schedule},
-                           {"seconds", cubin.seconds},
-                           {"from_cache", cubin.fromCache},
-                           {"bytes", cubin.bytes.size()},
-                           {"warnings", nlohmann::json::array()}};
+  nlohmann::json result = {
+      {"name", text.name},           {"schedule", text.schedule},
+      {"seconds", cubin.seconds},    {"from_cache", cubin.fromCache},
+      {"bytes", cubin.bytes.size()}, {"warnings", nlohmann::json::array()}};
   for (const cuda::KernelResources &function : cubin.functions)
     result["functions"].push_back({{"symbol", function.symbol},
                                    {"registers", function.registers},

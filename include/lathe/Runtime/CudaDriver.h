@@ -87,8 +87,9 @@ struct LaunchConfig {
 };
 static_assert(sizeof(LaunchConfig) == 56);
 
-/// CUtensorMap: what a TMA instruction reads; a kernel takes it by value.
-struct alignas(64) TensorMap {
+/// CUtensorMap: what a TMA instruction reads; a kernel takes it by value. CUDA
+/// 13 aligns it so, CUDA 12 to 64 bytes.
+struct alignas(128) TensorMap {
   uint64_t words[16];
 };
 

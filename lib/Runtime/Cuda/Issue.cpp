@@ -207,7 +207,7 @@ Error Issuer::launchGrids(const Op &op, const exec::Kernel &kernel) {
     if (grid.grid_x() == 0)
       continue;
     auto where = [&] { return "kernel " + quote(kernel.name()); };
-    SmallVector<TensorMap, 2> maps(grid.tensor_maps_size());
+    std::vector<TensorMap> maps(grid.tensor_maps_size());
     SmallVector<void *, 16> parameters;
     for (DeviceAddress &address : addresses)
       parameters.push_back(&address);

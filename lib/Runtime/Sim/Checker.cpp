@@ -12,180 +12,11 @@
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/MathExtras.h"
 
-#include <cstring>
-#include <sys/mman.h>
-
 using namespace llvm;
 
 namespace lathe::sim {
 
-/// Between two arguments, so that an index a row too large meets nothing.
-static constexpr size_t kGap = 8192;
-/// The cells take eight times the memory they watch.
-static constexpr size_t kMaxWatched = 16 << 20;
-static constexpr uint64_t kMaxBlocks = (1 << 24) - 1;
 static constexpr uint32_t kMaxTime = (1 << 25) - 1;
-
-static char *reserve(size_t bytes) {
-  void *memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
-    report_bad_alloc_error("no memory for the checks of a launch");
-  return static_cast<char *>(memory);
-}
-
-//===----------------------------------------------------------------------===//
-// Buffers
-//===----------------------------------------------------------------------===//
-
-Checker::Checker(const SimLaunch &launch, void **args, void *scratch)
-    : launch(&launch) {
-  layOut(args, scratch);
-  sharedCells = reinterpret_cast<Cell *>(
-      reserve(SharedMemory::kArena / 4 * sizeof(Cell)));
-}
-
-Checker::~Checker() {
-  ::munmap(memory, memoryBytes);
-  ::munmap(sharedCells, SharedMemory::kArena / 4 * sizeof(Cell));
-  if (globalCells)
-    ::munmap(globalCells, globalCellBytes);
-}
-
-// Arguments that overlap (an output in the place of an input that dies) keep
-// doing so: such a kernel must be right with them.
-void Checker::layOut(void **args, void *scratch) {
-  unsigned inputs = 0, outputs = 0;
-  for (unsigned i = 0; i < launch->argumentCount; ++i) {
-    const SimArgument &argument = launch->arguments[i];
-    auto begin = reinterpret_cast<uintptr_t>(args[i]);
-    Kind kind = argument.output ? Kind::Output : Kind::Input;
-    unsigned number = argument.output ? outputs++ : inputs++;
-    regions.push_back({kind,
-                       number,
-                       begin,
-                       begin + argument.bytes,
-                       &argument,
-                       static_cast<char *>(args[i]),
-                       false,
-                       nullptr,
-                       {}});
-  }
-  std::vector<Region *> sorted;
-  for (Region &region : regions)
-    sorted.push_back(&region);
-  llvm::sort(sorted, [](Region *a, Region *b) {
-    return std::tie(a->begin, a) < std::tie(b->begin, b);
-  });
-  size_t at = kGap;
-  std::vector<std::pair<Region *, size_t>> places;
-  for (size_t i = 0; i < sorted.size();) {
-    uintptr_t begin = sorted[i]->begin, end = sorted[i]->end;
-    size_t next = i + 1;
-    for (; next < sorted.size() && sorted[next]->begin < end; ++next)
-      end = std::max(end, sorted[next]->end);
-    // Aligned to what the text may rely on, and to nothing larger.
-    size_t alignment = sorted[i]->argument->alignment;
-    alignment =
-        alignment ? std::min<size_t>(PowerOf2Ceil(alignment), 256) : 256;
-    at = alignTo(at, 2 * alignment) + alignment;
-    for (; i < next; ++i) {
-      sorted[i]->aliased =
-          end - begin > sorted[i]->end - sorted[i]->begin ||
-          (next - 1 > i && sorted[i + 1]->begin < end) ||
-          (i && sorted[i - 1]->end > begin && sorted[i - 1]->begin >= begin);
-      places.push_back({sorted[i], at + (sorted[i]->begin - begin)});
-    }
-    at = alignTo(at + (end - begin), 256) + kGap;
-  }
-  size_t scratchAt = at += kGap;
-  if (launch->scratchBytes)
-    at += alignTo(launch->scratchBytes, 256) + kGap;
-  memoryBytes = alignTo(at, 4096);
-  memory = reserve(memoryBytes);
-  for (auto [region, place] : places) {
-    size_t bytes = region->end - region->begin;
-    region->begin = reinterpret_cast<uintptr_t>(memory + place);
-    region->end = region->begin + bytes;
-  }
-  for (Region &region : regions)
-    pointers.push_back(reinterpret_cast<void *>(region.begin));
-  if (launch->scratchBytes) {
-    pointers.push_back(memory + scratchAt);
-    auto begin = reinterpret_cast<uintptr_t>(memory + scratchAt);
-    regions.push_back({Kind::Scratch,
-                       0,
-                       begin,
-                       begin + launch->scratchBytes,
-                       nullptr,
-                       nullptr,
-                       false,
-                       nullptr,
-                       {}});
-  }
-  // Outputs hold garbage; NaN shows best. Inputs that share their bytes win.
-  size_t watched = 0;
-  for (Region &region : regions)
-    if (region.kind != Kind::Input) {
-      size_t bytes = region.end - region.begin;
-      std::memset(reinterpret_cast<void *>(region.begin), 0xff, bytes);
-      region.written.assign(divideCeil(bytes, 64) + 1, 0);
-      watched += alignTo(bytes, 4) + 8;
-    }
-  for (Region &region : regions)
-    if (region.kind == Kind::Input && region.end != region.begin)
-      std::memcpy(reinterpret_cast<void *>(region.begin), region.original,
-                  region.end - region.begin);
-  if (watched && watched <= kMaxWatched) {
-    globalCellBytes = watched / 4 * sizeof(Cell);
-    globalCells = reinterpret_cast<Cell *>(reserve(globalCellBytes));
-    Cell *next = globalCells;
-    for (Region &region : regions)
-      if (region.kind != Kind::Input) {
-        region.cells = next;
-        next += (region.end - region.begin + 3) / 4 + 1;
-      }
-  }
-  llvm::sort(regions, [](const Region &a, const Region &b) {
-    return std::pair(a.kind == Kind::Input, a.begin) <
-           std::pair(b.kind == Kind::Input, b.begin);
-  });
-}
-
-void Checker::beginGrid(const SimLaunch &newLaunch, const void *kernel) {
-  launch = &newLaunch;
-  kernelAddress = reinterpret_cast<uintptr_t>(kernel);
-  blocksDone = 0;
-  uint64_t blocks =
-      uint64_t(launch->grid[0]) * launch->grid[1] * launch->grid[2];
-  gridBase = nextBase;
-  nextBase += blocks;
-  raceChecks = nextBase <= kMaxBlocks;
-}
-
-std::string Checker::finish() {
-  for (Region &region : regions) {
-    if (region.kind != Kind::Output)
-      continue;
-    size_t bytes = region.end - region.begin;
-    if (!bytes)
-      continue;
-    std::memcpy(region.original, reinterpret_cast<void *>(region.begin), bytes);
-    if (region.argument->partial)
-      continue;
-    size_t missing = 0, first = 0;
-    for (size_t at = 0; at < bytes; ++at)
-      if (!(region.written[at / 64] >> at % 64 & 1) && missing++ == 0)
-        first = at;
-    if (missing) {
-      size_t size = std::max<size_t>(1, region.argument->elementBytes);
-      return "leaves " + std::to_string(missing / size) + " of the " +
-             std::to_string(bytes / size) + " elements of " + nameOf(region) +
-             " unwritten, the first is number " + std::to_string(first / size);
-    }
-  }
-  return "";
-}
 
 std::string Checker::nameOf(const Region &region) const {
   switch (region.kind) {
@@ -211,12 +42,9 @@ static std::string verb(Access kind, unsigned bytes) {
          (bytes == 1 ? " byte" : " bytes");
 }
 
-void Checker::access(uintptr_t address, unsigned bytes, Access kind,
-                     void *site) {
+void Checker::accessShared(uintptr_t address, unsigned bytes, Access kind,
+                           void *site) {
   Thread *self = current;
-  if (address - reinterpret_cast<uintptr_t>(self->stackLow) <
-      size_t(self->stackHigh - self->stackLow))
-    return;
   if (self->muted)
     return;
   uintptr_t offset =
@@ -392,7 +220,7 @@ void Checker::shared(uintptr_t offset, unsigned bytes, Access kind,
   }
   if (writes(kind))
     setAll(memory.written, offset, bytes);
-  race(sharedCells, offset, bytes, kind, site, nullptr);
+  race(store->sharedCells, offset, bytes, kind, site, nullptr);
 }
 
 //===----------------------------------------------------------------------===//

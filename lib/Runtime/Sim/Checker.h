@@ -57,8 +57,23 @@ struct Cell {
   int32_t writeSite = 0, readSite = 0; ///< relative to the kernel's address
 };
 
+/// What outlives a launch: mapping memory anew would cost more than most
+/// launches. Blocks are numbered through, so cells of earlier launches need no
+/// clearing.
+struct CheckerStore {
+  ~CheckerStore();
+  static std::unique_ptr<CheckerStore> take();
+  static void giveBack(std::unique_ptr<CheckerStore> store);
+  char *memory = nullptr, *cells = nullptr;
+  size_t memoryBytes = 0, cellBytes = 0;
+  Cell *sharedCells = nullptr;
+  uint64_t nextBlock = 1;
+};
+
 class Checker {
 public:
+  static constexpr size_t kGap = 8192;
+
   Checker(const SimLaunch &launch, void **args, void *scratch);
   ~Checker();
   Checker(const Checker &) = delete;
@@ -71,7 +86,17 @@ public:
   std::string finish();
 
   // On a fiber.
-  void access(uintptr_t address, unsigned bytes, Access kind, void *site);
+  void access(uintptr_t address, unsigned bytes, Access kind, void *site) {
+    if (address - current->stackLow <= kStackBytes - bytes)
+      return;
+    // Most accesses are reads of inputs, and there is nothing to note of them.
+    if (kind == Access::Read)
+      for (const Span &input : inputSpans)
+        if (address - input.begin < input.bytes &&
+            bytes <= input.bytes - (address - input.begin))
+          return;
+    accessShared(address, bytes, kind, site);
+  }
   void range(const void *address, size_t bytes, bool write, void *site);
   /// A whole access must be aligned to its size.
   void vector(const void *address, unsigned bytes, void *site);
@@ -91,6 +116,11 @@ private:
     Cell *cells = nullptr; ///< null: races are not looked for
     std::vector<uint64_t> written;
   };
+  struct Span {
+    uintptr_t begin;
+    size_t bytes;
+  };
+  void accessShared(uintptr_t address, unsigned bytes, Access kind, void *site);
   [[noreturn]] void outOfBounds(uintptr_t address, unsigned bytes, Access kind,
                                 void *site);
   void global(Region &region, uintptr_t address, unsigned bytes, Access kind,
@@ -108,15 +138,12 @@ private:
 
   const SimLaunch *launch;
   std::vector<Region> regions; // outputs first: they decide what is shared
+  llvm::SmallVector<Span, 4> inputSpans; ///< those no output shares bytes with
   std::vector<void *> pointers;
-  char *memory = nullptr;
-  size_t memoryBytes = 0;
-  Cell *globalCells = nullptr, *sharedCells = nullptr;
-  size_t globalCellBytes = 0;
+  std::unique_ptr<CheckerStore> store;
   uintptr_t kernelAddress = 0;
   /// Number of the grid's block 0; blocks of earlier grids have smaller ones.
   uint64_t gridBase = 1;
-  uint64_t nextBase = 1;
   bool raceChecks = true;
 };
 

@@ -23,21 +23,21 @@ using namespace lathe::sim;
 static void check(const void *address, unsigned bytes, Access kind,
                   void *site) {
   // The wrapper of a kernel is instrumented, too.
-  if (!current)
-    return;
-  if (Checker *checker = Worker::get().checker)
-    checker->access(reinterpret_cast<uintptr_t>(address), bytes, kind, site);
+  Thread *self = current;
+  if (self && self->checker)
+    self->checker->access(reinterpret_cast<uintptr_t>(address), bytes, kind,
+                          site);
 }
 
 static void checkAligned(const void *address, unsigned bytes, Access kind,
                          void *site) {
-  if (!current)
-    return;
-  if (Checker *checker = Worker::get().checker) {
+  Thread *self = current;
+  if (self && self->checker) {
     // The compiler takes 8 bytes for enough where 16 are accessed.
     if (reinterpret_cast<uintptr_t>(address) % (bytes > 8 ? 8 : bytes))
-      checker->vector(address, bytes, site);
-    checker->access(reinterpret_cast<uintptr_t>(address), bytes, kind, site);
+      self->checker->vector(address, bytes, site);
+    self->checker->access(reinterpret_cast<uintptr_t>(address), bytes, kind,
+                          site);
   }
 }
 
@@ -56,10 +56,8 @@ template <unsigned bytes> static void writeUnaligned(void *address) {
 
 static void checkRange(const void *address, size_t bytes, bool write,
                        void *site) {
-  if (!current)
-    return;
-  if (Checker *checker = Worker::get().checker)
-    checker->range(address, bytes, write, site);
+  if (current && current->checker)
+    current->checker->range(address, bytes, write, site);
 }
 static void readRange(void *address, size_t bytes) {
   checkRange(address, bytes, false, SITE);
@@ -91,7 +89,7 @@ static void enter(void *site) {
     thread->frames[thread->depth] = site;
   ++thread->depth;
   constexpr size_t kReserve = 8 << 10;
-  if (static_cast<char *>(__builtin_frame_address(0)) <
+  if (reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) <
       thread->stackLow + kReserve)
     Worker::get().fail("needs more than 56 KiB for its local variables and "
                        "calls",

@@ -20,7 +20,7 @@ namespace lathe::sim {
 
 __thread Thread *current = nullptr;
 
-static constexpr size_t kStackBytes = 64 << 10, kPage = 4096;
+static constexpr size_t kPage = 4096;
 
 std::string text(Dim3 index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," +
@@ -105,8 +105,7 @@ struct Entry {
 
 static void prepare(Thread &thread, char *top, void (*entry)(transfer_t),
                     unsigned number) {
-  thread.stackHigh = top;
-  thread.stackLow = top - kStackBytes;
+  thread.stackLow = reinterpret_cast<uintptr_t>(top) - kStackBytes;
   size_t colour = size_t(number * 7 % 64) * 64;
   thread.context = make_fcontext(top - colour, kStackBytes - colour, entry);
 }
@@ -216,6 +215,7 @@ void Worker::setThread(Thread &thread, unsigned number) {
   const uint32_t *size = launch->block;
   thread.index = {number % size[0], number / size[0] % size[1],
                   number / (size[0] * size[1])};
+  thread.checker = checker;
   thread.wait = Wait::None;
   thread.depth = 0;
   thread.inCall = thread.muted = false;

@@ -39,6 +39,7 @@ struct Dim3 {
 
 class Checker;
 class Worker;
+constexpr size_t kStackBytes = 64 << 10;
 
 /// Where in the text something happens: return addresses, the innermost first.
 struct Place {
@@ -76,6 +77,9 @@ struct Copy { // cp.async
 /// One simulated thread.
 struct Thread {
   boost::context::detail::fcontext_t context = nullptr;
+  // What every checked access looks at comes first.
+  uintptr_t stackLow = 0;
+  Checker *checker = nullptr; ///< null without checks
   Dim3 index = {0, 0, 0};
   unsigned number = 0; ///< in the block
   Wait wait = Wait::None;
@@ -88,7 +92,6 @@ struct Thread {
   const char *what = nullptr;
   bool (*ready)(void *state) = nullptr;
   void *state = nullptr;
-  char *stackLow = nullptr, *stackHigh = nullptr;
   // Return addresses of the calls it is in; with checks only.
   static constexpr unsigned kFrames = 16;
   unsigned depth = 0;

@@ -8,8 +8,33 @@
 #include "CudaCode.h"
 
 #include "lathe/Runtime/CudaNvrtc.h"
+#include "lathe/Runtime/Sim.h"
 
 namespace lathe {
+
+static llvm::Expected<CudaCodeMaker> createSim(bool checked) {
+  llvm::Expected<std::string> compiler = findHostCompiler();
+  if (!compiler)
+    return compiler.takeError();
+  CudaCodeMaker maker;
+  maker.features.architecture = 90;
+  maker.identity = *compiler + (checked ? " checked" : "");
+  maker.make = [checked](StringRef name, StringRef text) {
+    std::vector<SimHeader> headers;
+    for (const cuda::DeviceHeader &header : cuda::getDeviceHeaders()) {
+      StringRef file = header.name;
+      file.consume_front("lathe/");
+      headers.push_back({file, header.text});
+    }
+    SimText request;
+    request.name = name;
+    request.text = text;
+    request.headers = headers;
+    request.checked = checked;
+    return compileForHost(request);
+  };
+  return maker;
+}
 
 static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
   llvm::Expected<cuda::GpuFeatures> features =
@@ -43,7 +68,8 @@ static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
 
 llvm::Expected<CudaCodeMaker>
 CudaCodeMaker::create(const CompileOptions &options) {
-  return createCuda(options.arch);
+  return options.target == Target::CudaSim ? createSim(options.simChecks)
+                                           : createCuda(options.arch);
 }
 
 } // namespace lathe

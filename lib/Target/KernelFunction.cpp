@@ -135,9 +135,14 @@ static void moveToMemory(func::FuncOp function, ArrayRef<Type> extra) {
 }
 
 LogicalResult bufferizeKernel(func::FuncOp function, ArrayRef<Type> extra) {
+  unsigned numResults = function.getNumResults();
   moveToMemory(function, extra);
   IRRewriter rewriter(function.getContext());
-  if (failed(bufferization::eliminateEmptyTensors(rewriter, function)))
+  // Writes what leads to the result straight to where the caller wants it. With
+  // several results it would put values that are still needed into the place of
+  // another result.
+  if (numResults == 1 &&
+      failed(bufferization::eliminateEmptyTensors(rewriter, function)))
     return failure();
   bufferization::OneShotBufferizationOptions options;
   options.allowReturnAllocsFromLoops = true;

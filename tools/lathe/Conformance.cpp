@@ -20,8 +20,9 @@ namespace lathe {
 
 namespace {
 struct VerbOptions : ConformanceOptions {
-  std::string expect, json;
-  bool update = false, noFuse = false, noOptimize = false, noCache = false;
+  std::string expect, json, targetName = "cpu";
+  bool update = false, noFuse = false, noOptimize = false, noCache = false,
+       noSimChecks = false;
 };
 } // namespace
 
@@ -29,6 +30,8 @@ static int conformance(VerbOptions options) {
   options.fuse = !options.noFuse;
   options.optimize = !options.noOptimize;
   options.useCache = !options.noCache;
+  options.simChecks = !options.noSimChecks;
+  options.target = parseTarget(options.targetName);
   auto cases = findConformanceCases(options);
   if (!cases)
     return fail(cases.takeError());
@@ -127,6 +130,11 @@ void addConformanceVerb(CLI::App &app, int &exitCode) {
       ->capture_default_str();
   verb->add_option("--threads", options->threads, "Threads of each case")
       ->capture_default_str();
+  addTargetOptions(*verb, options->targetName, options->arch,
+                   options->noSimChecks);
+  verb->add_flag("--compile-only", options->compileOnly,
+                 "Compile the cases' kernels and run nothing: a case passes "
+                 "where they compile");
   verb->add_flag("--no-fuse", options->noFuse, "One op per kernel");
   verb->add_flag("--no-optimize", options->noOptimize,
                  "Only the passes that correctness needs");

@@ -76,14 +76,18 @@ TensorView readAs(const TensorView &tensor, DType type) {
 Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
                    const std::string &folder) {
   MLIRContext context(MLIRContext::Threading::DISABLED);
+  context.printOpOnDiagnostic(false);
   DialectRegistry registry;
   registerAllLatheDialects(registry);
   context.appendDialectRegistry(registry);
   context.loadAllAvailableDialects();
   std::string said;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == DiagnosticSeverity::Error && said.empty())
-      said = diagnostic.str();
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error || !said.empty())
+      return;
+    said = diagnostic.str();
+    for (Diagnostic &note : diagnostic.getNotes())
+      said += "; " + note.str();
   });
 
   // Read late: cases with sequences are refused for the model's sake.
@@ -140,8 +144,13 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   compile.optimize = options.optimize;
   compile.threads = options.threads;
   compile.useCache = options.useCache;
+  compile.target = options.target;
+  compile.arch = options.arch;
+  compile.simChecks = options.simChecks;
   if (failed(loaded->compile(shapes, compile, *executable, nullptr)))
     return unsupported("not compiled: " + said);
+  if (options.compileOnly)
+    return {CaseStatus::Passed, ""};
 
   auto code = LoadedModel::load(executable);
   if (!code)

@@ -8,6 +8,7 @@
 #ifndef LATHE_TOOLS_CONFORMANCERUNNER_H
 #define LATHE_TOOLS_CONFORMANCERUNNER_H
 
+#include "lathe/Pipelines/Compiler.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -25,6 +26,11 @@ struct ConformanceOptions {
   double rtol = 1e-3, atol = 1e-7;
   bool fuse = true, optimize = true, useCache = true;
   unsigned threads = 1;
+  Target target = Target::Cpu;
+  std::string arch = "sm_90a"; ///< of target cuda
+  bool simChecks = true;       ///< of target cuda-sim
+  /// A case whose kernels compile has passed; nothing is run.
+  bool compileOnly = false;
 };
 
 enum class CaseStatus { Passed, Wrong, Unsupported };

@@ -26,6 +26,28 @@ using namespace mlir;
 
 namespace lathe {
 
+void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
+                      bool &noSimChecks) {
+  verb.add_option(
+          "--target", target,
+          "Where to run: auto, cpu, cuda, or cuda-sim (the CUDA kernels' "
+          "text on the CPU, with checks)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "cuda-sim"}))
+      ->capture_default_str();
+  verb.add_option("--arch", arch,
+                  "Architecture for --target cuda: sm_80, sm_90a, sm_100, ...")
+      ->capture_default_str();
+  verb.add_flag("--no-sim-checks", noSimChecks,
+                "Run cuda-sim without looking for races and accesses out of "
+                "bounds: faster");
+}
+
+Target parseTarget(llvm::StringRef name) {
+  return name == "cuda"       ? Target::Cuda
+         : name == "cuda-sim" ? Target::CudaSim
+                              : Target::Cpu;
+}
+
 void ModelOptions::add(CLI::App &verb) {
   verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
       ->required();
@@ -37,21 +59,10 @@ void ModelOptions::add(CLI::App &verb) {
                   "without it inputs are random)");
   verb.add_option("--dim", dims,
                   "Size of an open dimension: name=N (repeatable)");
-  verb.add_option(
-          "--target", target,
-          "Where to run: auto, cpu, cuda, or cuda-sim (the CUDA kernels' "
-          "text on the CPU, with checks)")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "cuda-sim"}))
-      ->capture_default_str();
-  verb.add_option("--arch", arch,
-                  "Architecture for --target cuda: sm_80, sm_90a, sm_100, ...")
-      ->capture_default_str();
+  addTargetOptions(verb, target, arch, noSimChecks);
   verb.add_option("--cuda-source-dir", cudaSourceFolder,
                   "Folder with edited kernels, NAME.cu, that are used in place "
                   "of the generated ones (see compile --emit cuda)");
-  verb.add_flag("--no-sim-checks", noSimChecks,
-                "Run cuda-sim without looking for races and accesses out of "
-                "bounds: faster");
   verb.add_option("--isa", isa,
                   "Use less than this processor has: avx512, avx2 or sse")
       ->check(CLI::IsMember({"avx512", "avx2", "sse"}));
@@ -72,9 +83,7 @@ CompileOptions ModelOptions::compileOptions() const {
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
-  result.target = target == "cuda"       ? Target::Cuda
-                  : target == "cuda-sim" ? Target::CudaSim
-                                         : Target::Cpu;
+  result.target = parseTarget(target);
   result.arch = arch;
   result.cudaSourceFolder = cudaSourceFolder;
   result.simChecks = !noSimChecks;

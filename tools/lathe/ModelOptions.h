@@ -19,6 +19,12 @@
 
 namespace lathe {
 
+/// --target, --arch and --no-sim-checks.
+void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
+                      bool &noSimChecks);
+/// "auto" is the CPU where no GPU can be used.
+Target parseTarget(llvm::StringRef name);
+
 /// What the user says of a model and its input.
 struct ModelOptions {
   std::string file;

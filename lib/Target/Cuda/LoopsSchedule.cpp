@@ -44,7 +44,9 @@ public:
   std::string whyNot;
 
 private:
+  bool readsInput(Operation *op);
   LogicalResult collectStages();
+  void declareTables();
   void placeTemporaries();
   void bindMemory(Printer &printer);
   LogicalResult emitStage(Stage &stage);
@@ -61,6 +63,8 @@ private:
   /// Ops without side effects that every stage may repeat.
   SmallVector<Operation *> prelude;
   SmallVector<std::pair<memref::AllocOp, Lifetime>> temporaries;
+  DenseMap<Operation *, std::string> tables;
+  SmallVector<std::pair<Value, std::string>> tableOf;
 };
 
 } // namespace
@@ -108,6 +112,18 @@ static bool isParallel(scf::ForOp loop) {
   return parallel;
 }
 
+/// A scalar of an input may be read anew by every stage: nobody writes there.
+bool LoopsEmitter::readsInput(Operation *op) {
+  auto load = dyn_cast<memref::LoadOp>(op);
+  if (!load)
+    return false;
+  Value memory = load.getMemRef();
+  while (auto view = memory.getDefiningOp<ViewLikeOpInterface>())
+    memory = view.getViewSource();
+  auto argument = dyn_cast<BlockArgument>(memory);
+  return argument && argument.getArgNumber() < numInputs;
+}
+
 LogicalResult LoopsEmitter::collectStages() {
   Block &body = function.getBody().front();
   for (Operation &op : body.without_terminator()) {
@@ -122,7 +138,9 @@ LogicalResult LoopsEmitter::collectStages() {
       prelude.push_back(&op);
       continue;
     }
-    if (isPure(&op) || isa<ViewLikeOpInterface>(op)) {
+    if (isa<memref::GetGlobalOp>(op))
+      continue;
+    if (isPure(&op) || isa<ViewLikeOpInterface>(op) || readsInput(&op)) {
       prelude.push_back(&op);
       continue;
     }
@@ -191,7 +209,42 @@ void LoopsEmitter::placeTemporaries() {
     temporary.second.offset = block.offset;
 }
 
+/// `static __device__ const float name[2] = {1.0f, 2.0f};`
+static void declareTable(CodeWriter &writer, StringRef name,
+                         DenseElementsAttr values) {
+  std::string line = "   ";
+  writer.line("static __device__ const " + typeName(values.getElementType()) +
+              " " + name + "[" +
+              Twine(std::max<int64_t>(1, values.getNumElements())) + "] = {");
+  for (Attribute value : values.getValues<Attribute>()) {
+    std::string text = " " + literal(cast<TypedAttr>(value)) + ",";
+    if (line.size() + text.size() > 80) {
+      writer.line(line);
+      line = "   ";
+    }
+    line += text;
+  }
+  writer.line(line + "};");
+}
+
+/// Constants of several elements become tables at the head of the text.
+void LoopsEmitter::declareTables() {
+  function.walk([&](memref::GetGlobalOp get) {
+    auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
+        get, get.getNameAttr());
+    std::string &name = tables[global];
+    if (name.empty()) {
+      name = "table" + std::to_string(tables.size() - 1);
+      declareTable(file.writer, name,
+                   cast<DenseElementsAttr>(*global.getInitialValue()));
+    }
+    tableOf.push_back({get.getResult(), name});
+  });
+}
+
 void LoopsEmitter::bindMemory(Printer &printer) {
+  for (auto &[value, name] : tableOf)
+    printer.bind(value, MemoryName{name});
   unsigned numArguments = function.getNumArguments();
   for (unsigned i = 0; i < numArguments; ++i)
     printer.bind(function.getArgument(i),
@@ -472,6 +525,7 @@ LogicalResult LoopsEmitter::emitOthers(Stage &stage) {
 LogicalResult LoopsEmitter::emit() {
   if (failed(collectStages()))
     return failure();
+  declareTables();
   placeTemporaries();
   for (Stage &stage : stages)
     if (failed(stage.op ? emitLinalg(stage.op) : emitOthers(stage)))

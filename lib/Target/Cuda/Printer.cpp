@@ -120,6 +120,19 @@ std::string product(StringRef a, int64_t b) {
   return asOperand(a) + " * " + std::to_string(b);
 }
 
+/// `text` as an operand of +: in parentheses where an operator in it binds
+/// less.
+static std::string asSummand(StringRef text) {
+  int depth = 0;
+  for (char c : text) {
+    depth += c == '(' || c == '[';
+    depth -= c == ')' || c == ']';
+    if (depth == 0 && StringRef("?<>=&|^").contains(c))
+      return ("(" + text + ")").str();
+  }
+  return text.str();
+}
+
 std::string sum(StringRef a, StringRef b) {
   int64_t x, y;
   if (isInteger(a, x) && isInteger(b, y))
@@ -128,7 +141,7 @@ std::string sum(StringRef a, StringRef b) {
     return b.str();
   if (b == "0")
     return a.str();
-  return (a + " + " + b).str();
+  return asSummand(a) + " + " + asSummand(b);
 }
 
 //===----------------------------------------------------------------------===//
@@ -572,6 +585,10 @@ bool Printer::printMemory(Operation &op) {
         }
         memory[view.getResult()] = name;
         return true;
+      })
+      .Case<memref::GetGlobalOp>([&](memref::GetGlobalOp get) {
+        // A table of the text, which its schedule has bound.
+        return memory.contains(get.getResult());
       })
       .Case<memref::DimOp>([&](memref::DimOp dim) {
         auto type = cast<MemRefType>(dim.getSource().getType());

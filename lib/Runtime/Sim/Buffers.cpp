@@ -218,8 +218,8 @@ void Checker::beginGrid(const SimLaunch &newLaunch, const void *kernel) {
       uint64_t(launch->grid[0]) * launch->grid[1] * launch->grid[2];
   raceChecks = blocks < kMaxBlocks;
   if (store->nextBlock + blocks > kMaxBlocks) {
-    // The numbers begin anew, and so must the cells. (Within a kernel of several
-    // grids that forgets the earlier ones, which are over as well.)
+    // The numbers begin anew, and so must the cells. (Within a kernel of
+    // several grids that forgets the earlier ones, which are over as well.)
     store->nextBlock = 1;
     ::madvise(store->sharedCells, kSharedCellBytes, MADV_DONTNEED);
     if (store->cells)

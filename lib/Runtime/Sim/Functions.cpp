@@ -132,17 +132,25 @@ struct CallLane {
 } // namespace
 
 static void warpExchange(void *mine, int size, void *all) {
+  Worker &worker = Worker::get();
+  constexpr int kMaxSize = 256;
+  if (size < 1 || size > kMaxSize)
+    worker.fail("exchanges " + std::to_string(size) +
+                    " bytes per lane, expected 1 to 256",
+                current->here(SITE));
   ExchangeLane lane = {mine, static_cast<char *>(all), size};
-  Worker::get().meet(
-      kLanes, ~0u, Together::Exchange, &lane, SITE,
-      [](Worker &, void **all, const Group &group) {
-        for (unsigned to = 0; to < kLanes; ++to)
-          if (auto *receiver = static_cast<ExchangeLane *>(all[to]))
-            for (unsigned from = 0; from < kLanes; ++from)
-              if (auto *sender = static_cast<ExchangeLane *>(all[from]))
-                std::memcpy(receiver->all + from * receiver->size, sender->mine,
-                            sender->size);
-      });
+  worker.meet(kLanes, ~0u, Together::Exchange, &lane, SITE,
+              [](Worker &worker, void **all, const Group &group) {
+                char bytes[kLanes * kMaxSize];
+                unsigned lanes = llvm::popcount(group.mask);
+                size_t size = static_cast<ExchangeLane *>(all[0])->size;
+                for (unsigned i = 0; i < lanes; ++i)
+                  std::memcpy(bytes + i * size,
+                              static_cast<ExchangeLane *>(all[i])->mine, size);
+                for (unsigned i = 0; i < lanes; ++i)
+                  std::memcpy(static_cast<ExchangeLane *>(all[i])->all, bytes,
+                              lanes * size);
+              });
 }
 
 static void groupCall(int threads, void *mine, void (*body)(void **mine)) {

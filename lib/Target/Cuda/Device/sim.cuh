@@ -228,6 +228,9 @@ LATHE_SIM_ATOMICS(unsigned long long)
 // For models of instructions
 //===----------------------------------------------------------------------===//
 
+/// A function that only computes: its accesses are not checked.
+#define LATHE_SIM_MODEL static __attribute__((noinline, no_sanitize("thread")))
+
 extern "C" {
 /// The lanes of a warp meet. Every lane brings `size` bytes and gets those of
 /// all 32 in `all`; lanes the block does not have are left as they are. Like

@@ -9,6 +9,7 @@
 #include "Printer.h"
 
 #include "lathe/Conversion/ScalarBody.h"
+#include "lathe/Target/ProgramBuilder.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace lathe::cuda {
@@ -64,7 +65,8 @@ KernelFile::KernelFile(KernelOp kernel, StringRef symbol,
     writer.line("#include \"lathe/" + header + "\"");
 }
 
-void KernelFile::openGrid(GridLaunch launch, StringRef comment) {
+void KernelFile::openGrid(GridLaunch launch, StringRef comment,
+                          int64_t minBlocks) {
   launch.symbol =
       grids.empty() ? symbol : symbol + "_" + std::to_string(grids.size());
   writer.forgetNames();
@@ -72,7 +74,9 @@ void KernelFile::openGrid(GridLaunch launch, StringRef comment) {
   writer.line("// " + comment);
   int64_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   std::string head = "extern \"C\" __global__ void __launch_bounds__(" +
-                     std::to_string(threads) + ")\n" + launch.symbol + "(";
+                     std::to_string(threads) +
+                     (minBlocks ? ", " + std::to_string(minBlocks) : "") +
+                     ")\n" + launch.symbol + "(";
   std::string separator;
   auto argument = [&](Type type, bool isInput, const std::string &name) {
     Type element =
@@ -103,6 +107,12 @@ KernelText KernelFile::take(int64_t scratchBytes) {
   result.grids = std::move(grids);
   result.scratchBytes = scratchBytes;
   return result;
+}
+
+int64_t getArgumentAlignment(RankedTensorType type) {
+  int64_t bytes =
+      type.getNumElements() * getStorageBytes(type.getElementType());
+  return int64_t(llvm::MinAlign(uint64_t(bytes), 256));
 }
 
 GridLaunch flatLaunch(int64_t items, int64_t threads) {

@@ -23,8 +23,9 @@ public:
              ArrayRef<StringRef> headers = {});
 
   /// Opens the function of the next grid; the launch's symbol is filled in.
-  /// `comment` says in a line what the grid does.
-  void openGrid(GridLaunch launch, StringRef comment);
+  /// `comment` says in a line what the grid does. With `minBlocks` a thread
+  /// gets no more registers than let so many blocks run on a multiprocessor.
+  void openGrid(GridLaunch launch, StringRef comment, int64_t minBlocks = 0);
   void closeGrid();
 
   /// Names of the buffers: "in0", "out0".
@@ -46,6 +47,11 @@ private:
   /// Where the scratch argument of each grid belongs.
   static constexpr const char *scratchMark = "/*scratch*/";
 };
+
+/// Bytes that the buffer of an argument of this type is aligned to. The
+/// device's buffers begin at multiples of 256, but an argument may be a layer
+/// of a stacked tensor: what divides its size divides where it begins.
+int64_t getArgumentAlignment(RankedTensorType type);
 
 /// Blocks of `threads` for `items` threads in all.
 GridLaunch flatLaunch(int64_t items, int64_t threads = 256);

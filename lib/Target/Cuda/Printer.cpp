@@ -91,7 +91,7 @@ std::string asOperand(StringRef text) {
   size_t start = text.find_first_of("([");
   bool isNamed = start != StringRef::npos &&
                  llvm::all_of(text.take_front(start), [](char c) {
-                   return llvm::isAlnum(c) || c == '_';
+                   return llvm::isAlnum(c) || c == '_' || c == '.';
                  });
   if (isNamed) {
     int depth = 0;

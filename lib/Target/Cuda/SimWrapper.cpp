@@ -8,6 +8,7 @@
 #include "SimWrapper.h"
 
 #include "CodeWriter.h"
+#include "KernelFile.h"
 #include "Printer.h"
 
 #include "lathe/Conversion/ScalarBody.h"
@@ -18,7 +19,7 @@ namespace lathe::cuda {
 namespace {
 struct Argument {
   std::string type;
-  int64_t bytes, elementBytes;
+  int64_t bytes, elementBytes, alignment;
   bool isOutput;
 };
 } // namespace
@@ -32,7 +33,8 @@ static SmallVector<Argument> getArguments(KernelOp kernel,
     arguments.push_back(
         {(isOutput ? "" : "const ") + typeName(element) + " *",
          tensor.getNumElements() * getStorageBytes(tensor.getElementType()),
-         getStorageBytes(tensor.getElementType()), isOutput});
+         getStorageBytes(tensor.getElementType()), getArgumentAlignment(tensor),
+         isOutput});
   };
   for (Type type : kernel.getBody().getArgumentTypes())
     add(type, false);
@@ -55,7 +57,7 @@ SimWrapper makeSimWrapper(KernelOp kernel, const KernelText &text) {
   for (const Argument &argument : arguments)
     writer.line("    {" + Twine(argument.bytes) + ", " +
                 Twine(argument.elementBytes) + ", " +
-                Twine(argument.elementBytes) + ", " +
+                Twine(argument.alignment) + ", " +
                 (argument.isOutput ? "1" : "0") + ", 0},");
   writer.line("    {}};");
   bool isParallel = text.grids.size() == 1 && text.scratchBytes == 0;

@@ -56,6 +56,15 @@ using ScheduleFn = FailureOr<KernelText> (*)(KernelOp kernel, StringRef symbol,
                                              const GpuFeatures &features,
                                              std::string &whyNot);
 
+/// A matrix product with views before it and elementwise ops behind it.
+FailureOr<KernelText> scheduleContraction(KernelOp, StringRef,
+                                          const GpuFeatures &, std::string &);
+
+/// A channels-first convolution, as a product whose second side is found in the
+/// image when it is read.
+FailureOr<KernelText> scheduleConvolution(KernelOp, StringRef,
+                                          const GpuFeatures &, std::string &);
+
 /// Everything that lowers to linalg: a thread per element of each op.
 FailureOr<KernelText> scheduleLoops(KernelOp, StringRef, const GpuFeatures &,
                                     std::string &);

@@ -31,6 +31,8 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define LATHE_FN static __device__ __forceinline__
+/// The same in a class, behind `static` where it is one.
+#define LATHE_MEMBER __device__ __forceinline__
 
 //===----------------------------------------------------------------------===//
 // Bits

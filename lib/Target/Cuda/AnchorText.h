@@ -1,0 +1,104 @@
+//===- AnchorText.h - Operands and epilogue of an anchor op as text
+//--------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A skeleton of Device/*.cuh computes a product or an attention; what it reads
+// and what becomes of its sums are small structs that are generated here from
+// the views and the epilogue of lathe/Target/KernelViews.h.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LIB_TARGET_CUDA_ANCHORTEXT_H
+#define LATHE_LIB_TARGET_CUDA_ANCHORTEXT_H
+
+#include "CodeWriter.h"
+#include "lathe/Target/KernelViews.h"
+
+namespace lathe::cuda {
+
+/// The digits of one or more coordinates, each over a stride.
+using Access = SmallVector<SmallVector<Factor>>;
+
+/// `batch * 4096 + m / 64 * 128 + m % 64`: where the element at `coordinates`
+/// (names, or numbers) stands.
+std::string offsetText(const Access &access, ArrayRef<std::string> coordinates,
+                       int64_t offset);
+
+/// The most neighbours (a power of two, at most `limit`) along coordinate
+/// `along` that may be read or written at once from every multiple of it: 1
+/// where they are no neighbours in memory. `alignment` is that of the buffer,
+/// in elements.
+int64_t getVector(const Access &access, unsigned along, int64_t offset,
+                  int64_t alignment, int64_t limit);
+
+/// In elements, what the buffer of a kernel's argument is aligned to.
+int64_t getElementAlignment(KernelOp kernel, unsigned argument);
+
+/// An operand of a product as a struct of gemm.cuh.
+struct OperandText {
+  std::string name;    ///< "A"
+  std::string rowName; ///< "m"
+  unsigned argument = 0;
+  Type elementType;
+  bool alongK = false;
+  int64_t vector = 1;
+  int64_t offset = 0;
+  /// The body of at(batch, ROW, k).
+  std::vector<std::string> body;
+
+  /// From digits over {batch, row, k}.
+  static OperandText fromAccess(KernelOp kernel, StringRef name,
+                                StringRef rowName, const AnchorOperand &operand,
+                                const Access &access);
+  void print(CodeWriter &writer) const;
+  /// "A{in0}".
+  std::string construct() const;
+};
+
+/// The epilogue of an anchor over row-major coordinates.
+class EpilogueText {
+public:
+  /// `coordinates` are products of consecutive dims of the anchor's result, or
+  /// parts of dims; `names` are theirs. `sumType` is what the skeleton sums in.
+  /// Fails with the reason in `whyNot`.
+  static FailureOr<EpilogueText> get(KernelOp kernel, const KernelViews &views,
+                                     ArrayRef<int64_t> coordinates,
+                                     ArrayRef<StringRef> names, Type sumType,
+                                     std::string &whyNot);
+
+  /// Prints the struct `Epilogue`; fails where an op has no CUDA form.
+  LogicalResult print(CodeWriter &writer, std::string &whyNot) const;
+  /// "Epilogue{in2, out0}".
+  std::string construct() const;
+  int64_t getLanes() const { return lanes; }
+
+private:
+  struct Leaf {
+    unsigned argument;
+    Type elementType;
+    Access access;
+    int64_t offset;
+  };
+  bool addLeaf(const Expr &expr, std::string &whyNot);
+  unsigned findLeaf(const Expr &expr) const;
+
+  KernelOp kernel;
+  Type sumType, anchorType;
+  SmallVector<int64_t> coordinates;
+  SmallVector<std::string> names;
+  SmallVector<KernelOutput> outputs;
+  SmallVector<Leaf> leaves;
+  SmallVector<Access> destinations;
+  int64_t lanes = 1;
+};
+
+/// The type sums of products of `elementType` are kept in.
+Type getSumType(Type elementType);
+
+} // namespace lathe::cuda
+
+#endif // LATHE_LIB_TARGET_CUDA_ANCHORTEXT_H

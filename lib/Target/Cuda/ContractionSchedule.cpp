@@ -1,0 +1,134 @@
+//===- ContractionSchedule.cpp - Matrix products --------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A kernel of one `matmul` or `linear`, views before it and elementwise ops
+// behind it, by the skeletons gemm_simt.cuh and gemm_mma.cuh.
+//
+//===----------------------------------------------------------------------===//
+
+#include "ProductText.h"
+
+namespace lathe::cuda {
+
+namespace {
+/// The product as sizes and digits; access is over {batch, row, k}.
+struct Contraction {
+  ProductSizes sizes;
+  Access a, b;
+};
+} // namespace
+
+static int64_t count(ArrayRef<int64_t> sizes) {
+  int64_t result = 1;
+  for (int64_t size : sizes)
+    result *= size;
+  return result;
+}
+
+static bool readLinear(const KernelViews &views, Contraction &c,
+                       std::string &whyNot) {
+  const StridedView &input = views.operands[0].view,
+                    &weight = views.operands[1].view;
+  c.sizes.m = count(ArrayRef(input.sizes).drop_back());
+  c.sizes.k = input.sizes.back();
+  c.sizes.n = weight.sizes[0];
+  auto a = input.split({1, c.sizes.m, c.sizes.k});
+  auto b = weight.split({1, c.sizes.n, c.sizes.k});
+  if (!a || !b) {
+    whyNot = "an operand of the product has no strides";
+    return false;
+  }
+  c.a = *a;
+  c.b = *b;
+  return true;
+}
+
+/// The operand over {batch of the result, its own last two dims}.
+static std::optional<Access> readSide(const StridedView &view,
+                                      ArrayRef<int64_t> result, bool swap) {
+  SmallVector<int64_t> sizes(result.drop_back(2));
+  int64_t batch = count(sizes);
+  llvm::append_range(sizes, ArrayRef(view.sizes).take_back(2));
+  auto wide = view.broadcastTo(sizes);
+  auto digits = wide ? wide->split({batch, sizes[sizes.size() - 2],
+                                    sizes[sizes.size() - 1]})
+                     : std::nullopt;
+  if (digits && swap)
+    std::swap((*digits)[1], (*digits)[2]);
+  return digits;
+}
+
+static bool readMatmul(const KernelViews &views, Contraction &c,
+                       std::string &whyNot) {
+  auto op = cast<MatmulOp>(views.anchor);
+  ArrayRef<int64_t> result = cast<RankedTensorType>(op.getType()).getShape();
+  const StridedView &lhs = views.operands[0].view,
+                    &rhs = views.operands[1].view;
+  if (lhs.sizes.size() < 2 || rhs.sizes.size() < 2) {
+    whyNot = "the product has a vector operand";
+    return false;
+  }
+  // B's rows are its columns: the second side is read transposed.
+  auto a = readSide(lhs, result, op.getTransposeLhs());
+  auto b = readSide(rhs, result, !op.getTransposeRhs());
+  if (!a || !b) {
+    whyNot = "an operand of the product has no strides";
+    return false;
+  }
+  c.a = *a;
+  c.b = *b;
+  c.sizes.batch = count(result.drop_back(2));
+  c.sizes.m = result[result.size() - 2];
+  c.sizes.n = result.back();
+  c.sizes.k = lhs.sizes[lhs.sizes.size() - (op.getTransposeLhs() ? 2 : 1)];
+  if (llvm::all_of(c.b[0], [](Factor f) { return f.stride == 0; })) {
+    // One right-hand side for all: the batch is only more rows.
+    SmallVector<Factor> rows = c.a[0];
+    for (Factor digit : c.a[1]) {
+      if (!rows.empty() && rows.back().stride == digit.stride * digit.size)
+        rows.back() = {rows.back().size * digit.size, digit.stride};
+      else
+        rows.push_back(digit);
+    }
+    c.a[0].clear();
+    c.a[1] = rows;
+    c.b[0].clear();
+    c.sizes.m *= c.sizes.batch;
+    c.sizes.batch = 1;
+  }
+  return true;
+}
+
+FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
+                                          const GpuFeatures &,
+                                          std::string &whyNot) {
+  FailureOr<KernelViews> views = KernelViews::get(
+      kernel, [](Operation *op) { return isa<LinearOp, MatmulOp>(op); },
+      whyNot);
+  if (failed(views))
+    return failure();
+  if (auto linear = dyn_cast<LinearOp>(views->anchor))
+    if (linear.getBias())
+      views->foldBias(2);
+  Contraction c;
+  if (!(isa<LinearOp>(views->anchor) ? readLinear : readMatmul)(*views, c,
+                                                                whyNot))
+    return failure();
+  Type elementType = views->operands[0].elementType;
+  FailureOr<EpilogueText> epilogue =
+      EpilogueText::get(kernel, *views, {c.sizes.batch, c.sizes.m, c.sizes.n},
+                        {"batch", "m", "n"}, getSumType(elementType), whyNot);
+  if (failed(epilogue))
+    return failure();
+  return writeProduct(
+      kernel, symbol, c.sizes,
+      OperandText::fromAccess(kernel, "A", "m", views->operands[0], c.a),
+      OperandText::fromAccess(kernel, "B", "n", views->operands[1], c.b),
+      *epilogue, whyNot);
+}
+
+} // namespace lathe::cuda

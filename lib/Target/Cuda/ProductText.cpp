@@ -1,0 +1,176 @@
+//===- ProductText.cpp - A product by the skeletons of gemm*.cuh ----------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ProductText.h"
+#include "KernelFile.h"
+#include "Printer.h"
+
+#include "lathe/Conversion/ScalarBody.h"
+#include "lathe/Target/ProgramBuilder.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace lathe::cuda {
+
+using llvm::divideCeil;
+
+namespace {
+struct Candidate {
+  ProductTile tile;
+  /// How well a multiprocessor is used by such tiles.
+  double efficiency;
+};
+} // namespace
+
+/// Multiprocessors to fill; an H100 has 132, an A100 108.
+static constexpr int64_t kMultiprocessors = 132;
+
+static SmallVector<Candidate> getCandidates(Type elementType) {
+  int64_t bytes = getStorageBytes(elementType);
+  if (elementType.isF16() || elementType.isBF16() || elementType.isInteger(8)) {
+    int64_t depth = 128 / bytes;
+    return {{{true, 128, 128, depth, 64, 32, 3, 256}, 1.0},
+            {{true, 128, 64, depth, 32, 32, 3, 256}, 0.8},
+            {{true, 64, 64, depth, 32, 32, 4, 128}, 0.65},
+            {{true, 32, 32, depth, 16, 16, 4, 128}, 0.3}};
+  }
+  // Eight-byte sums have half as many to a fragment, and to a strip.
+  if (getStorageBytes(getSumType(elementType)) == 8)
+    return {{{false, 64, 64, 8, 4, 4, 3, 256}, 1.0},
+            {{false, 32, 32, 8, 4, 4, 3, 64}, 0.7}};
+  return {{{false, 128, 128, 8, 8, 8, 3, 256}, 1.0},
+          {{false, 64, 64, 16, 8, 4, 3, 128}, 0.75},
+          {{false, 32, 32, 16, 4, 4, 3, 64}, 0.5},
+          {{false, 16, 64, 16, 4, 4, 3, 64}, 0.5}};
+}
+
+ProductTile chooseTile(const ProductSizes &sizes, Type elementType) {
+  ProductTile best;
+  double bestCost = 0;
+  for (Candidate &candidate : getCandidates(elementType)) {
+    ProductTile &tile = candidate.tile;
+    int64_t tiles =
+        sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
+    for (int64_t parts = 1; parts <= 32; parts *= 2) {
+      int64_t depth = llvm::alignTo(
+          std::max<int64_t>(1, divideCeil(sizes.k, parts)), tile.depth);
+      // Parts are worth their way through memory only where they are deep.
+      if (parts > 1 &&
+          (depth < 8 * tile.depth || depth * (parts - 1) >= sizes.k))
+        break;
+      double cost = double(divideCeil(tiles * parts, kMultiprocessors)) *
+                    tile.m * tile.n * (depth + 4 * tile.depth) /
+                    candidate.efficiency;
+      // Writing and reading a sum costs about as much as 64 products.
+      if (parts > 1)
+        cost += 64.0 * (parts + 1) * sizes.batch * sizes.m * sizes.n /
+                    kMultiprocessors +
+                2e5;
+      if (bestCost == 0 || cost < bestCost) {
+        bestCost = cost;
+        best = tile;
+        best.parts = parts;
+        best.partDepth = depth;
+      }
+    }
+  }
+  return best;
+}
+
+static std::string numbers(ArrayRef<int64_t> values) {
+  std::string text;
+  for (int64_t value : values)
+    text += (text.empty() ? "" : ", ") + std::to_string(value);
+  return text;
+}
+
+FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
+                                   const ProductSizes &sizes,
+                                   const OperandText &a, const OperandText &b,
+                                   const EpilogueText &epilogue,
+                                   std::string &whyNot) {
+  if (sizes.batch * sizes.m * sizes.n == 0) {
+    KernelFile file(kernel, symbol);
+    file.openGrid({}, "nothing to compute");
+    file.closeGrid();
+    return file.take(0);
+  }
+  Type elementType = a.elementType, sumType = getSumType(elementType);
+  ProductTile tile = chooseTile(sizes, elementType);
+  GridLaunch launch;
+  launch.isCooperative = true;
+  launch.block[0] = tile.threads;
+  launch.grid[0] =
+      sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
+  launch.grid[1] = tile.parts;
+  if (launch.grid[0] > INT32_MAX) {
+    whyNot = "the product has more tiles than a grid has blocks";
+    return failure();
+  }
+
+  StringRef header = tile.tensorCores ? "gemm_mma.cuh" : "gemm_simt.cuh";
+  KernelFile file(kernel, symbol, header);
+  CodeWriter &writer = file.writer;
+  writer.line();
+  SmallVector<int64_t> shape = {sizes.batch, sizes.m, sizes.n, sizes.k};
+  if (tile.parts > 1)
+    shape.append({tile.parts, tile.partDepth});
+  writer.line(tile.parts > 1 ? "// batch, m, n, k; parts of k, their depth"
+                             : "// batch, m, n, k");
+  writer.line("using Shape = ProductShape<" + numbers(shape) + ">;");
+  SmallVector<int64_t> sizesOfTile = {tile.m, tile.n};
+  if (tile.tensorCores) {
+    writer.line("// m, n of a block; m, n of a warp; stages");
+    sizesOfTile.append({tile.innerM, tile.innerN, tile.stages});
+    int64_t strips = tile.stages * (tile.m + tile.n) * 128;
+    int64_t sums = tile.m * (tile.n + 4) * 4;
+    launch.dynamicSharedBytes = std::max(strips, sums);
+  } else {
+    writer.line("// m, n, depth of a block; m, n of a thread; stages");
+    sizesOfTile.append({tile.depth, tile.innerM, tile.innerN, tile.stages});
+  }
+  writer.line(Twine("using Tile = ") +
+              (tile.tensorCores ? "MmaTile<" : "SimtTile<") +
+              numbers(sizesOfTile) + ">;");
+  a.print(writer);
+  b.print(writer);
+  if (failed(epilogue.print(writer, whyNot)))
+    return failure();
+
+  std::string skeleton = tile.tensorCores ? "gemmMma" : "gemmSimt";
+  std::string sum = typeName(sumType);
+  // 128 registers a thread are enough for every tile; told so, ptxas takes
+  // neither fewer (and spills) nor more.
+  int64_t minBlocks = 512 / tile.threads;
+  std::string sizesText =
+      std::to_string(tile.m) + " x " + std::to_string(tile.n);
+  auto call = [&](const std::string &finish) {
+    writer.line(skeleton + "<Shape, Tile>(" + a.construct() + ", " +
+                b.construct() + ", " + finish + ");");
+  };
+  if (tile.parts == 1) {
+    file.openGrid(launch, "a block per " + sizesText + " of the result",
+                  minBlocks);
+    call(epilogue.construct());
+    file.closeGrid();
+    return file.take(0);
+  }
+  file.openGrid(launch,
+                "a block per " + sizesText + " of the result and part of k",
+                minBlocks);
+  call("PartialSums<Shape, " + sum + ">{(" + sum + " *)scratch}");
+  file.closeGrid();
+  GridLaunch join =
+      flatLaunch(sizes.batch * sizes.m * sizes.n / epilogue.getLanes());
+  file.openGrid(join, "the parts of each sum, in their order");
+  writer.line("joinParts<Shape>((const " + sum + " *)scratch, " +
+              epilogue.construct() + ");");
+  file.closeGrid();
+  return file.take(tile.parts * sizes.batch * sizes.m * sizes.n *
+                   getStorageBytes(sumType));
+}
+
+} // namespace lathe::cuda

@@ -1,0 +1,47 @@
+//===- ProductText.h - A product by the skeletons of gemm*.cuh -----*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LIB_TARGET_CUDA_PRODUCTTEXT_H
+#define LATHE_LIB_TARGET_CUDA_PRODUCTTEXT_H
+
+#include "AnchorText.h"
+#include "lathe/Target/Cuda/Schedule.h"
+
+namespace lathe::cuda {
+
+/// C(batch, m, n) = sum over k of A(batch, m, k) * B(batch, n, k).
+struct ProductSizes {
+  int64_t batch = 1, m = 1, n = 1, k = 1;
+};
+
+/// What a block computes, and in how many parts k is cut.
+struct ProductTile {
+  bool tensorCores = false;
+  int64_t m, n, depth;
+  /// Rows and columns of a thread, or of a warp on tensor cores.
+  int64_t innerM, innerN;
+  int64_t stages;
+  int64_t threads;
+  int64_t parts = 1, partDepth = 0;
+};
+
+/// The tile for which the busiest of a device's multiprocessors has the least
+/// to do.
+ProductTile chooseTile(const ProductSizes &sizes, Type elementType);
+
+/// Writes the kernel: one grid, or two where k is cut into parts. `a` and `b`
+/// are called A and B.
+FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
+                                   const ProductSizes &sizes,
+                                   const OperandText &a, const OperandText &b,
+                                   const EpilogueText &epilogue,
+                                   std::string &whyNot);
+
+} // namespace lathe::cuda
+
+#endif // LATHE_LIB_TARGET_CUDA_PRODUCTTEXT_H

@@ -89,8 +89,7 @@ static void addWindow(const Convolution &c, OperandText &text) {
   size_t rank = c.in.size();
   std::vector<std::string> &body = text.body;
   SmallVector<std::string> at;
-  at.push_back(c.groups == 1 ? "batch"
-                             : "batch / " + std::to_string(c.groups));
+  at.push_back(c.groups == 1 ? "batch" : "batch / " + std::to_string(c.groups));
   at.push_back(c.groups == 1 ? "0" : "batch % " + std::to_string(c.groups));
   at.push_back(c.inChannels == 1 ? "0"
                                  : "k / " + std::to_string(count(c.kernel)));
@@ -106,8 +105,7 @@ static void addWindow(const Convolution &c, OperandText &text) {
       std::string text = of.str();
       if (inner != 1)
         text += " / " + std::to_string(inner);
-      return isFirst ? text
-                     : asOperand(text) + " % " + std::to_string(size);
+      return isFirst ? text : asOperand(text) + " % " + std::to_string(size);
     };
     std::string window = digit("k", place, c.kernel[d],
                                /*isFirst=*/c.inChannels == 1 && d == 0);
@@ -158,10 +156,8 @@ FailureOr<KernelText> scheduleConvolution(KernelOp kernel, StringRef symbol,
   }
   ProductSizes sizes{c.images * c.groups, c.outChannels, count(c.out),
                      c.inChannels * count(c.kernel)};
-  const AnchorOperand &image = views->operands[0],
-                      &filter = views->operands[1];
-  auto filterDigits =
-      filter.view.split({c.groups, c.outChannels, sizes.k});
+  const AnchorOperand &image = views->operands[0], &filter = views->operands[1];
+  auto filterDigits = filter.view.split({c.groups, c.outChannels, sizes.k});
   if (!filterDigits) {
     whyNot = "the filter has no strides";
     return failure();
@@ -180,9 +176,8 @@ FailureOr<KernelText> scheduleConvolution(KernelOp kernel, StringRef symbol,
     return failure();
 
   OperandText b;
-  auto plain = c.isPointwise
-                   ? image.view.split({sizes.batch, sizes.k, sizes.n})
-                   : std::nullopt;
+  auto plain = c.isPointwise ? image.view.split({sizes.batch, sizes.k, sizes.n})
+                             : std::nullopt;
   if (plain) {
     std::swap((*plain)[1], (*plain)[2]);
     b = OperandText::fromAccess(kernel, "B", "n", image, *plain);

@@ -206,9 +206,9 @@ extern "C" __global__ void ranks(const float *x, float *y) {
     EXPECT_EQ(out[0].as<float>()[i], 40 + i % 4);
 }
 
-// A TMA box of 8 x 32 floats from the place (4, 32) of a tensor of 10 x 64, with
-// 128-byte swizzle: rows 10 and up lie outside and read as 0, and 16-byte unit
-// u of row r lies at unit u ^ (r % 8).
+// A TMA box of 8 x 32 floats from the place (4, 32) of a tensor of 10 x 64,
+// with 128-byte swizzle: rows 10 and up lie outside and read as 0, and 16-byte
+// unit u of row r lies at unit u ^ (r % 8).
 TEST_F(CudaGpu, TensorMapsDescribeBoxes) {
   if (device.major < 9)
     GTEST_SKIP() << device.name << " has no TMA";

@@ -1,0 +1,205 @@
+"""Matrix products of the CUDA targets, run on cuda-sim, against NumPy in f64:
+random shapes with odd sizes, sizes 0 and 1, transposed and broadcast operands,
+every element type, epilogues."""
+
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+
+import lathe
+
+SEED = 20240607
+# f32 sums of k products; 16-bit results are rounded, and once more by an
+# epilogue.
+TOLERANCE = {"f64": (1e-12, 1e-12), "f32": (2e-5, 2e-5), "f16": (2e-3, 2e-3), "bf16": (1.6e-2, 1.6e-2)}
+DTYPE = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "i32": np.int32, "i64": np.int64, "i8": np.int8}
+
+
+def tensor(shape, element):
+    return f"tensor<{''.join(f'{size}x' for size in shape)}{element}>"
+
+
+class Program:
+    """A function of many products, compiled and run at once."""
+
+    def __init__(self, rng):
+        self.rng, self.arguments, self.lines, self.results, self.expected = rng, [], [], [], []
+
+    def input(self, shape, element):
+        """bf16 stands in files as f32 and is cast in the model."""
+        name = f"x{len(self.arguments)}"
+        stored = "f32" if element == "bf16" else element
+        if element in ("i8", "i32", "i64"):
+            value = self.rng.integers(-100, 100, shape).astype(DTYPE[element]) << (8 if element == "i32" else 0)
+        else:
+            value = self.rng.standard_normal(shape).astype(DTYPE[stored])
+            if element == "bf16":
+                value = (value.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+        self.arguments.append((name, value, tensor(shape, stored)))
+        if stored == element:
+            return f"%{name}", value
+        self.lines.append(f"%{name}_ = lathe.cast %{name} to {element} : ({tensor(shape, stored)}) -> {tensor(shape, element)}")
+        return f"%{name}_", value
+
+    def op(self, text, operands, result, attributes=""):
+        name = f"%v{len(self.lines)}"
+        types = ", ".join(type for _, type in operands)
+        self.lines.append(f"{name} = lathe.{text} {', '.join(value for value, _ in operands)} {attributes} : ({types}) -> {result}")
+        return name
+
+    def output(self, value, shape, element, expected):
+        if element == "bf16":
+            value = self.op("cast", [(value, tensor(shape, "bf16"))], tensor(shape, "f32"), "to f32")
+        self.results.append((value, tensor(shape, "f32" if element == "bf16" else element)))
+        self.expected.append((element, expected))
+
+    def text(self):
+        arguments = ", ".join(f'%{name}: {type} {{lathe.name = "{name}"}}' for name, _, type in self.arguments)
+        results = ", ".join(f'{type} {{lathe.name = "y{i:03}"}}' for i, (_, type) in enumerate(self.results))
+        body = "".join(f"  {line}\n" for line in self.lines)
+        values = ", ".join(value for value, _ in self.results)
+        types = ", ".join(type for _, type in self.results)
+        return f"func.func @main({arguments}) -> ({results}) {{\n{body}  return {values} : {types}\n}}\n"
+
+    def check(self, skeletons="gemm"):
+        """Runs it, and sees to it that each product has its skeleton."""
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder) / "products.mlir"
+            model.write_text(self.text())
+            outputs, _ = lathe.run(
+                model, {name: value for name, value, _ in self.arguments}, options=["--target", "cuda-sim"])
+            texts = subprocess.run(
+                [lathe.LATHE, "compile", model, "--emit", "cuda"], capture_output=True, text=True, timeout=300, check=True).stdout
+        assert len(outputs) == len(self.expected)
+        headlines = re.findall(r"//   lathe\.(?:matmul|linear|conv|attention) ", texts)
+        used = re.findall(rf'#include "lathe/(?:{skeletons})_|// nothing to compute', texts)
+        assert len(headlines) == len(used), f"{len(headlines)} products, {len(used)} skeletons"
+        for i, (element, expected) in enumerate(self.expected):
+            found = outputs[f"y{i:03}"]
+            if element in TOLERANCE:
+                rtol, atol = TOLERANCE[element]
+                # An error is as large as what was added up, not as the sum.
+                scale = max(1.0, float(np.sqrt(np.mean(np.square(expected)))) if expected.size else 1.0)
+                lathe.assert_close(found.astype(np.float64), expected, rtol, atol * scale, f"{element} product {i}: {self.results[i]}")
+            else:
+                lathe.assert_close(found, expected.astype(found.dtype), what=f"{element} product {i}: {self.results[i]}")
+
+
+def wide(value):
+    return value.astype(np.int64 if value.dtype.kind == "i" else np.float64)
+
+
+def wrapped(value, element):
+    """Integers wrap around in their type."""
+    return value.astype(DTYPE[element]).astype(np.int64) if element[0] == "i" else value
+
+
+def pick_size(rng, largest=150):
+    kind = rng.integers(5)
+    if kind == 0:
+        return int(rng.integers(1, 4))
+    if kind == 1:
+        return int(8 * rng.integers(1, max(2, largest // 8)))
+    return int(rng.integers(1, largest))
+
+
+def epilogue(program, rng, value, shape, element, expected):
+    """A few elementwise ops with operands of several shapes."""
+    type, expected = tensor(shape, element), wrapped(expected, element)
+    for _ in range(int(rng.integers(0, 3))):
+        kind = rng.integers(4)
+        if kind == 0:
+            value, expected = program.op("relu", [(value, type)], type), np.maximum(expected, 0)
+        elif kind == 1:
+            value, expected = program.op("neg", [(value, type)], type), -expected
+        else:
+            size = [size if rng.integers(2) else 1 for size in shape]
+            if kind == 2:
+                size = size[len(size) - 1:]
+            other, numbers = program.input(size, element)
+            value = program.op("add", [(value, type), (other, tensor(size, element))], type)
+            expected = expected + wide(numbers)
+        expected = wrapped(expected, element)
+    return value, expected
+
+
+def add_matmul(program, rng, element):
+    rank = int(rng.integers(0, 3))
+    batch = [int(rng.integers(1, 4)) for _ in range(rank)]
+    m, n, k = pick_size(rng), pick_size(rng), pick_size(rng, 300)
+    if rng.integers(20) == 0:
+        m, n, k = [size if rng.integers(2) else 0 for size in (m, n, k)]
+    swap_a, swap_b = bool(rng.integers(2)), bool(rng.integers(2))
+
+    def side(rows, columns):
+        own = [size if rng.integers(4) else 1 for size in batch]
+        own = own[int(rng.integers(0, rank + 1)):] if rank and rng.integers(3) == 0 else own
+        return [*own, rows, columns]
+
+    a, b = side(k, m) if swap_a else side(m, k), side(n, k) if swap_b else side(k, n)
+    (x, left), (y, right) = program.input(a, element), program.input(b, element)
+    expected = np.matmul(wide(left.swapaxes(-1, -2) if swap_a else left), wide(right.swapaxes(-1, -2) if swap_b else right))
+    shape = list(expected.shape)
+    flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
+    value = program.op(
+        "matmul", [(x, tensor(a, element)), (y, tensor(b, element))], tensor(shape, element), "{" + ", ".join(flags) + "}" if flags else "")
+    value, expected = epilogue(program, rng, value, shape, element, expected)
+    program.output(value, shape, element, expected)
+
+
+def add_linear(program, rng, element):
+    lead = [int(rng.integers(1, 5)) for _ in range(int(rng.integers(0, 3)))]
+    n, k = pick_size(rng), pick_size(rng, 300)
+    if rng.integers(8) == 0:
+        k = int(rng.integers(1000, 3000))
+    (x, left), (w, weight) = program.input([*lead, k], element), program.input([n, k], element)
+    operands = [(x, tensor([*lead, k], element)), (w, tensor([n, k], element))]
+    expected = wide(left) @ wide(weight).T
+    if rng.integers(2):
+        b, bias = program.input([n], element)
+        operands.append((b, tensor([n], element)))
+        expected = expected + wide(bias)
+    shape = [*lead, n]
+    value = program.op("linear", operands, tensor(shape, element))
+    value, expected = epilogue(program, rng, value, shape, element, expected)
+    program.output(value, shape, element, expected)
+
+
+class Contractions(unittest.TestCase):
+    def check_random(self, element, seed, count=24):
+        rng = np.random.default_rng([SEED, seed])
+        program = Program(rng)
+        for _ in range(count):
+            (add_linear if rng.integers(3) == 0 else add_matmul)(program, rng, element)
+        with np.errstate(over="ignore"):
+            program.check()
+
+    def test_f32(self):
+        for seed in range(3):
+            self.check_random("f32", seed)
+
+    def test_f64(self):
+        self.check_random("f64", 10)
+
+    def test_f16(self):
+        self.check_random("f16", 20)
+
+    def test_bf16(self):
+        self.check_random("bf16", 30)
+
+    def test_i32(self):
+        self.check_random("i32", 40)
+
+    def test_i64(self):
+        self.check_random("i64", 50)
+
+    def test_i8(self):
+        self.check_random("i8", 60)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -69,6 +69,11 @@ struct SimKernel {
     return object ? "" : toString(object.takeError());
   }
 
+  /// The object code; its entry is `run`.
+  std::string object() {
+    return must(compileForHost({"t.cu", full(), headers(), checked}));
+  }
+
   /// Empty, or what went wrong.
   std::string run() {
     static std::map<std::string, std::unique_ptr<ObjectLoader>> cache;

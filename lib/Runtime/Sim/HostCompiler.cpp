@@ -156,8 +156,11 @@ Expected<std::string> compileForHost(const SimText &text) {
       "-fdebug-compilation-dir=.", "-fno-color-diagnostics",
       "-fno-caret-diagnostics", "-ferror-limit=5", "-Wno-everything"};
   if (text.checked)
-    arguments.append({"-fsanitize=thread", "-mllvm",
-                      "-tsan-instrument-read-before-write=1"});
+    arguments.append(
+        {"-fsanitize=thread", "-mllvm", "-tsan-instrument-read-before-write=1",
+         // Indices of arrays with a known size, which may leave a
+         // row without leaving the array.
+         "-fsanitize=array-bounds", "-fno-sanitize-recover=array-bounds"});
   std::string failure;
   std::optional<StringRef> redirects[] = {StringRef(input.path), StringRef(""),
                                           StringRef(messages.path)};

@@ -101,6 +101,25 @@ static void leave() {
 }
 static void nothing() {}
 
+namespace {
+/// What -fsanitize=array-bounds says of a type and of an access.
+struct BoundsType {
+  uint16_t kind, info;
+  char name[1]; ///< "'float[32]'"
+};
+struct BoundsFault {
+  const char *file;
+  uint32_t line, column;
+  const BoundsType *array, *index;
+};
+} // namespace
+
+static void beyondArray(const BoundsFault *fault, intptr_t index) {
+  Worker::get().fail("uses index " + std::to_string(index) + " of an array " +
+                         fault->array->name,
+                     current->here(SITE));
+}
+
 //===----------------------------------------------------------------------===//
 // Atomics: ordered among themselves
 //===----------------------------------------------------------------------===//
@@ -195,4 +214,5 @@ void lathe::addSimChecks(AddFunction add) {
   put("__tsan_atomic_thread_fence", &fence);
   put("__tsan_atomic_signal_fence", &fence);
   put("__tsan_init", &nothing);
+  put("__ubsan_handle_out_of_bounds_abort", &beyondArray);
 }

@@ -81,16 +81,16 @@ __global__ void k(const float *in, float *out) {
 TEST_F(Faults, SharedMemoryOverrun) {
   const char *body = R"(  __shared__ float first[128];
   __shared__ float second[128];
+  float *one = first, *two = second;
   int t = threadIdx.x, i = blockIdx.x * 128 + t;
-  first[t] = in[i];
-  second[t] = in[i];
+  one[t] = two[t] = in[i];
   __syncthreads();
-  out[i] = first[t] + second[127 - t];)";
+  out[i] = one[t] + two[127 - t];)";
   EXPECT_EQ(run(body), "");
-  std::string message = run(edit(body, "first[t] = ", "first[t + 1] = "));
+  std::string message = run(edit(body, "one[t] = two", "one[t + 1] = two"));
   expectPart(message, "thread (127,0,0): writes 4 bytes beyond the end of "
-                      "shared 'first' (at byte 512) at t.cu:6");
-  message = run(edit(body, "second[127 - t]", "second[128 - t]"));
+                      "shared 'first' (at byte 512) at t.cu:7");
+  message = run(edit(body, "two[127 - t]", "two[128 - t]"));
   expectPart(message, "thread (0,0,0): reads 4 bytes beyond the end of shared "
                       "'second' (at byte 512) at t.cu:9");
   const char *dynamic = R"(  float *all = (float *)lathe_sim_dynamic_shared();
@@ -154,6 +154,22 @@ TEST_F(Faults, LocalMemoryOfAThread) {
                  "  int i = blockIdx.x * 128 + threadIdx.x;\n"
                  "  out[i] = own[(int)in[0] + threadIdx.x];"),
              "needs more than 56 KiB for its local variables");
+}
+
+// An index may leave its row and still be inside of the array.
+TEST_F(Faults, RowsOfAnArray) {
+  const char *body = R"(  __shared__ float tile[4][32];
+  int t = threadIdx.x;
+  tile[t / 32][t % 32] = in[t];
+  __syncthreads();
+  float own[2] = {1, 2};
+  out[blockIdx.x * 128 + t] = tile[0][t % 32] + own[t % 2];)";
+  EXPECT_EQ(run(body), "");
+  expectPart(
+      run(edit(body, "tile[0][t % 32]", "tile[0][t % 33]")),
+      "thread (32,0,0): uses index 32 of an array 'float[32]' at t.cu:8");
+  expectPart(run(edit(body, "own[t % 2]", "own[t % 3]")),
+             ",0,0): uses index 2 of an array 'float[2]' at t.cu:8");
 }
 
 //===----------------------------------------------------------------------===//

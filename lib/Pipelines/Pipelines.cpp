@@ -71,7 +71,10 @@ void addCudaGraphPasses(OpPassManager &pm,
                         const GraphPipelineOptions &options) {
   if (options.optimize)
     addRecognition(pm);
-  addKernelFormation(pm, options, {});
+  const std::string attention[] = {"lathe.attention"};
+  addKernelFormation(pm, options,
+                     options.optimize ? ArrayRef<std::string>(attention)
+                                      : ArrayRef<std::string>());
 }
 
 void registerLathePipelines() {

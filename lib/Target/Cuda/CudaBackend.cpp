@@ -62,6 +62,7 @@ llvm::Expected<GpuFeatures> GpuFeatures::forArchitecture(StringRef name) {
 /// In the order they are tried; the last takes whatever lowers to linalg.
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
+      {"attention", scheduleAttention},
       {"contraction", scheduleContraction},
       {"convolution", scheduleConvolution},
       {"loops", scheduleLoops},

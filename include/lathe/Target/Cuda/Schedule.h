@@ -56,6 +56,11 @@ using ScheduleFn = FailureOr<KernelText> (*)(KernelOp kernel, StringRef symbol,
                                              const GpuFeatures &features,
                                              std::string &whyNot);
 
+/// Scaled dot-product attention in f32, f16 or bf16 with views before it and
+/// elementwise ops behind it.
+FailureOr<KernelText> scheduleAttention(KernelOp, StringRef,
+                                        const GpuFeatures &, std::string &);
+
 /// A matrix product with views before it and elementwise ops behind it.
 FailureOr<KernelText> scheduleContraction(KernelOp, StringRef,
                                           const GpuFeatures &, std::string &);

@@ -29,10 +29,13 @@ template <int M, int N, int WarpM, int WarpN, int Stages> struct MmaTile {
   static constexpr int threads = M / WarpM * (N / WarpN) * 32;
 };
 
-/// `rows` x 128 bytes of k of an operand, as they stand in shared memory.
-template <typename Operand, int rows> struct Strip {
+/// `rows` rows of an operand, `stripDepth` of k deep, as they stand in shared
+/// memory; both are powers of two.
+template <typename Operand, int rows,
+          int stripDepth = 128 / sizeof(typename Operand::Element)>
+struct Strip {
   using T = typename Operand::Element;
-  static constexpr int depth = 128 / sizeof(T), bytes = rows * 128;
+  static constexpr int depth = stripDepth, bytes = rows * depth * sizeof(T);
   static constexpr int perChunk = 16 / sizeof(T);
   static constexpr bool linesAreRows = Operand::alongK || sizeof(T) != 2;
   static constexpr int lines = linesAreRows ? rows : depth;

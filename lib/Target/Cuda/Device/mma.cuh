@@ -107,6 +107,26 @@ LATHE_FN void loadMatricesTransposed(u32 (&words)[4], const void *line) {
 #endif
 }
 
+/// Two sums as a word of 16-bit elements, the first in the lower half.
+LATHE_FN u32 packPair(float low, float high, f16) {
+#if LATHE_HOST
+  return toF16(low).bits | (u32)toF16(high).bits << 16;
+#else
+  u32 word;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+#endif
+}
+LATHE_FN u32 packPair(float low, float high, bf16) {
+#if LATHE_HOST
+  return toBF16(low).bits | (u32)toBF16(high).bits << 16;
+#else
+  u32 word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+#endif
+}
+
 #if LATHE_HOST
 #define LATHE_MMA(Element, Sum, constraint, instruction)                       \
   LATHE_FN void multiplyAdd(Sum(&sums)[4], const u32(&a)[4], u32 b0, u32 b1,   \

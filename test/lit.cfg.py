@@ -31,6 +31,7 @@ config.substitutions += [
     (r"%lathe\b(?!-)", os.path.join(bin_dir, "lathe")),
     (r"%python\b", venv_python if os.path.exists(venv_python) else config.python_executable),
     (r"%source\b", config.lathe_source_dir),
+    (r"%builddir\b", config.lathe_build_dir),
     (r"%models\b", os.path.join(config.lathe_source_dir, "models")),
 ]
 

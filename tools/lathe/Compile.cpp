@@ -125,9 +125,11 @@ static int explain(const CompileVerbOptions &options, const Model &model,
 
 static int compile(CompileVerbOptions &options) {
   // The text is the same for cuda and cuda-sim.
-  if ((options.emit == "cuda" || options.emit == "cubin") &&
-      options.target != "cuda-sim")
-    options.target = "cuda";
+  if (options.emit == "cuda" || options.emit == "cubin") {
+    if (options.target != "cuda-sim")
+      options.target = "cuda";
+    options.arch = chooseArch(options.arch);
+  }
   if (options.explain || options.emit != "executable") {
     CompilerContext context;
     std::unique_ptr<Model> model = Model::load(context.get(), options.file);

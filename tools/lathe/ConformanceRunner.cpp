@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ConformanceRunner.h"
+#include "ModelOptions.h"
 
 #include "lathe/Import/Onnx.h"
 #include "lathe/Pipelines/Compiler.h"
@@ -145,7 +146,8 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   compile.threads = options.threads;
   compile.useCache = options.useCache;
   compile.target = options.target;
-  compile.arch = options.arch;
+  compile.arch =
+      compile.target == Target::Cuda ? chooseArch(options.arch) : options.arch;
   compile.simChecks = options.simChecks;
   if (failed(loaded->compile(shapes, compile, *executable, nullptr)))
     return unsupported("not compiled: " + said);

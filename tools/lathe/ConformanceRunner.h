@@ -27,8 +27,8 @@ struct ConformanceOptions {
   bool fuse = true, optimize = true, useCache = true;
   unsigned threads = 1;
   Target target = Target::Cpu;
-  std::string arch = "sm_90a"; ///< of target cuda
-  bool simChecks = true;       ///< of target cuda-sim
+  std::string arch;      ///< of target cuda; empty: see chooseArch
+  bool simChecks = true; ///< of target cuda-sim
   /// A case whose kernels compile has passed; nothing is run.
   bool compileOnly = false;
 };

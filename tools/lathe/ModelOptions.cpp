@@ -10,6 +10,7 @@
 
 #include "InputData.h"
 #include "Verbs.h"
+#include "lathe/Runtime/CudaDriver.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Progress.h"
@@ -36,10 +37,20 @@ void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
       ->capture_default_str();
   verb.add_option("--arch", arch,
                   "Architecture for --target cuda: sm_80, sm_90a, sm_100, ...")
-      ->capture_default_str();
+      ->default_str("of the device, else sm_90a");
   verb.add_flag("--no-sim-checks", noSimChecks,
                 "Run cuda-sim without looking for races and accesses out of "
                 "bounds: faster");
+}
+
+std::string chooseArch(const std::string &given) {
+  if (!given.empty())
+    return given;
+  auto driver = cuda::Driver::load();
+  if (driver)
+    return (*driver)->devices().front().arch();
+  llvm::consumeError(driver.takeError());
+  return "sm_90a";
 }
 
 Target parseTarget(llvm::StringRef name) {
@@ -60,6 +71,11 @@ void ModelOptions::add(CLI::App &verb) {
   verb.add_option("--dim", dims,
                   "Size of an open dimension: name=N (repeatable)");
   addTargetOptions(verb, target, arch, noSimChecks);
+  // Not asked for in vain: starting the driver takes longer than a small model.
+  verb.parse_complete_callback([this] {
+    if (target == "cuda")
+      arch = chooseArch(arch);
+  });
   verb.add_option("--cuda-source-dir", cudaSourceFolder,
                   "Folder with edited kernels, NAME.cu, that are used in place "
                   "of the generated ones (see compile --emit cuda)");

@@ -22,6 +22,9 @@ namespace lathe {
 /// --target, --arch and --no-sim-checks.
 void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
                       bool &noSimChecks);
+/// `given`, or where it is empty the architecture of the CUDA device, or
+/// sm_90a. Starts the driver: after that, no fork.
+std::string chooseArch(const std::string &given);
 /// "auto" is the CPU where no GPU can be used.
 Target parseTarget(llvm::StringRef name);
 
@@ -32,7 +35,7 @@ struct ModelOptions {
   std::vector<std::string> inputs; ///< "name=file.npy", "name=random", ...
   std::vector<std::string> dims;   ///< "batch=8"
   std::string target = "auto";
-  std::string isa, arch = "sm_90a", cudaSourceFolder;
+  std::string isa, arch, cudaSourceFolder;
   unsigned threads = 0;
   uint64_t seed = 0;
   bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;

@@ -1,0 +1,87 @@
+"""Faults planted in the texts of products and attention, each caught by the
+simulator or by the numbers. The sound text passes, so that it is the fault
+that is caught."""
+
+import unittest
+
+import numpy as np
+
+from cuda_text import Texts
+from test_cuda_fragments import product
+
+RACE = "without a barrier between|that nobody wrote"
+GENERATOR = np.random.default_rng(7)
+
+
+def attention(element):
+    type = f"tensor<1x2x70x64x{element}>"
+    return (
+        f'func.func @main(%x: {type} {{lathe.name = "x"}}) -> ({type} {{lathe.name = "y"}}) {{\n'
+        f"  %r = lathe.attention %x, %x, %x : ({type}, {type}, {type}) -> {type}\n  return %r : {type}\n}}\n")
+
+
+class Faults(unittest.TestCase):
+    def check(self, model, skeleton, inputs, expected, tolerance, faults):
+        texts = Texts(model)
+        path = texts.find(skeleton)
+        sound = path.read_text()
+        # Of cp.async only what is waited for arrives; so the sound text first.
+        for name, says, changes in [("nothing", None, []), *faults]:
+            with self.subTest(fault=name):
+                path.write_text(sound)
+                texts.inline(skeleton, changes)
+                outputs, error = texts.run(inputs)
+                close = outputs is not None and np.allclose(outputs["y"].astype(np.float64), expected, tolerance, tolerance)
+                if says is None:
+                    self.assertTrue(close, f"{name}: {error}")
+                elif says == "":
+                    self.assertIsNone(error)
+                    self.assertFalse(close, f"{name}: the numbers are right")
+                else:
+                    self.assertRegex(error or "", says, name)
+
+    def test_products_on_cuda_cores(self):
+        a, b = GENERATOR.standard_normal((70, 100), np.float32), GENERATOR.standard_normal((100, 50), np.float32)
+        self.check(product(a.shape, b.shape, (70, 50), "f32"), "gemm_simt.cuh", {"x": a, "w": b}, a.astype(np.float64) @ b, 1e-4, [
+            ("an index off by one", "beyond the end of input 0", [("return base + m * 100 + k;", "return base + m * 100 + k + 1;")]),
+            ("no look at the edges", "beyond the end of input", [("return row < rows && k < kEnd ? from.at(batch, row, k) : nullptr;", "return from.at(batch, row, k);")]),
+            ("no barrier before a strip is used", RACE, [("waitForCopies<stages - 2>();\n    // This strip is complete, and nobody reads the one before any more: its\n    // place is free for the strip that is stages - 1 ahead.\n    __syncthreads();", "waitForCopies<stages - 2>();")]),
+            ("no wait for a strip", "that nobody wrote", [("waitForCopies<stages - 2>();", "")]),
+            ("a barrier only half of the threads reach", "waits at another __syncthreads", [("    // This strip is complete", "    if (threadIdx.x < 32) __syncthreads();\n    // This strip is complete")]),
+            ("an output nobody writes", "output 0", [("if (m < Shape::m && n < Shape::n)\n      epilogue", "if (m + 1 < Shape::m && n < Shape::n)\n      epilogue")]),
+            ("vectors that are not aligned", "at once at", [("struct B {\n  using Element = float;\n  static constexpr bool alongK = false;\n  static constexpr int vector = 2;", "struct B {\n  using Element = float;\n  static constexpr bool alongK = false;\n  static constexpr int vector = 4;")]),
+        ])
+
+    def test_products_on_tensor_cores(self):
+        a, b = (GENERATOR.standard_normal(shape, np.float32).astype(np.float16) for shape in ((70, 304), (304, 56)))
+        self.check(product(a.shape, b.shape, (70, 56), "f16"), "gemm_mma.cuh", {"x": a, "w": b}, a.astype(np.float64) @ b.astype(np.float64), 4e-3, [
+            ("a wrong swizzle", "", [("strip + place(row + nextRows * 8 + lane % 8,\n                                        step * 2 + nextK)", "strip + place(row + nextRows * 8 + lane % 8,\n                                        (step * 2 + nextK) ^ 1)")]),
+            ("a wrong fragment layout", "", [("nextRows = isA ? matrix % 2 : matrix / 2;", "nextRows = isA ? matrix / 2 : matrix / 2;"), ("nextK = isA ? matrix / 2 : matrix % 2;", "nextK = isA ? matrix % 2 : matrix % 2;")]),
+            ("no barrier before a strip is used", RACE, [("waitForCopies<stages - 2>();\n    // This strip is complete, and nobody reads the one before any more: its\n    // place is free for the strip that is stages - 1 ahead.\n    __syncthreads();", "waitForCopies<stages - 2>();")]),
+            ("no barrier before the sums stand where strips were", RACE, [("waitForCopies<0>();\n  __syncthreads();\n  constexpr int pitch", "waitForCopies<0>();\n  constexpr int pitch")]),
+            ("no wait for a strip", "that nobody wrote", [("waitForCopies<stages - 2>();", "")]),
+        ])
+
+    def test_attention_on_cuda_cores(self):
+        x = GENERATOR.standard_normal((1, 2, 70, 64), np.float32)
+        self.check(attention("f32"), "attention_simt.cuh", {"x": x}, self.attend(x), 1e-4, [
+            ("sums that are not scaled down", "", [("sums[i][c] *= factor;", "")]),
+            ("no barrier before weights are used", RACE, [("    waitForCopies<0>();\n    __syncthreads();\n    if (firstKey", "    waitForCopies<0>();\n    if (firstKey")]),
+        ])
+
+    def test_attention_on_tensor_cores(self):
+        x = GENERATOR.standard_normal((1, 2, 70, 64), np.float32).astype(np.float16)
+        self.check(attention("f16"), "attention_mma.cuh", {"x": x}, self.attend(x), 4e-3, [
+            ("weights as words of the wrong rows", "", [("packPair(low[2], low[3], T{})", "packPair(high[0], high[1], T{})"), ("packPair(high[0], high[1], T{}), packPair(high[2]", "packPair(low[2], low[3], T{}), packPair(high[2]")]),
+            ("no barrier before keys are overwritten", RACE, [("    waitForCopies<0>();\n    __syncthreads();\n    if (firstKey", "    waitForCopies<0>();\n    if (firstKey")]),
+        ])
+
+    @staticmethod
+    def attend(x):
+        x = x.astype(np.float64)
+        weights = np.exp(x @ x.swapaxes(-1, -2) / 8)
+        return weights / weights.sum(-1, keepdims=True) @ x
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,206 @@
+"""The simulator's tensor cores against the tables of the PTX ISA, "Warp-level
+matrix instructions": which lane holds which element of mma's operands and sums,
+and what ldmatrix hands to whom. Every product of the instruction is looked at
+alone: B selects one place of k per column, another one in every batch."""
+
+import unittest
+
+import numpy as np
+
+from cuda_text import Texts
+
+# As the tables have it: element i of a lane, groupID = lane / 4 and
+# threadID_in_group = lane % 4, for types of 16 and of 8 bits.
+TABLE = """
+template <typename T> struct Table {
+  static constexpr bool isSmall = sizeof(T) == 1;
+  static constexpr int k = isSmall ? 32 : 16, ofA = isSmall ? 16 : 8, ofB = isSmall ? 8 : 4;
+  static __device__ int rowOfA(int groupID, int i) {
+    if (isSmall)
+      return (0 <= i && i < 4) || (8 <= i && i < 12) ? groupID : groupID + 8;
+    return (0 <= i && i < 2) || (4 <= i && i < 6) ? groupID : groupID + 8;
+  }
+  static __device__ int columnOfA(int inGroup, int i) {
+    if (isSmall)
+      return i < 8 ? inGroup * 4 + (i & 3) : inGroup * 4 + (i & 3) + 16;
+    return i < 4 ? inGroup * 2 + (i & 1) : inGroup * 2 + (i & 1) + 8;
+  }
+  static __device__ int rowOfB(int inGroup, int i) {
+    if (isSmall)
+      return i < 4 ? inGroup * 4 + (i & 3) : inGroup * 4 + (i & 3) + 16;
+    return i < 2 ? inGroup * 2 + (i & 1) : inGroup * 2 + (i & 1) + 8;
+  }
+};
+LATHE_FN f16 narrow(float x, f16) { return toF16(x); }
+LATHE_FN float narrow(float x, float) { return x; }
+LATHE_FN i8 narrow(i32 x, i8) { return (i8)x; }
+template <typename Sum, typename T, typename Out> LATHE_FN void multiply(const T *a, const T *b, Out *c) {
+  using Map = Table<T>;
+  const int lane = threadIdx.x, groupID = lane / 4, inGroup = lane % 4;
+  if (lane >= 32)
+    return;
+  const int batch = blockIdx.x;
+  a += batch * 16 * Map::k;
+  b += batch * Map::k * 8;
+  c += batch * 16 * 8;
+  T x[Map::ofA], y[Map::ofB];
+  for (int i = 0; i < Map::ofA; ++i)
+    x[i] = a[Map::rowOfA(groupID, i) * Map::k + Map::columnOfA(inGroup, i)];
+  for (int i = 0; i < Map::ofB; ++i)
+    y[i] = b[Map::rowOfB(inGroup, i) * 8 + groupID];
+  u32 words[4], pair[2];
+  copyBytes(words, x, sizeof(words));
+  copyBytes(pair, y, sizeof(pair));
+  Sum sums[4] = {1, 2, 3, 4};
+  multiplyAdd(sums, words, pair[0], pair[1], T{});
+  for (int i = 0; i < 4; ++i)
+    c[(i < 2 ? groupID : groupID + 8) * 8 + inGroup * 2 + (i & 1)] = narrow(sums[i] - (Sum)(i + 1), Out{});
+}
+"""
+
+LOADS = """
+LATHE_FN void load(const f16 *in, f16 *out) {
+  __shared__ __align__(16) f16 lines[256];
+  for (int i = threadIdx.x; i < 256; i += blockDim.x)
+    lines[i] = in[i];
+  __syncthreads();
+  if (threadIdx.x >= 32)
+    return;
+  u32 plain[4], turned[4];
+  loadMatrices(plain, lines + 8 * threadIdx.x);
+  loadMatricesTransposed(turned, lines + 8 * threadIdx.x);
+  copyBytes(out + 8 * threadIdx.x, plain, 16);
+  copyBytes(out + 256 + 8 * threadIdx.x, turned, 16);
+}
+"""
+
+# How many places of a strip are not where they should be: taken twice, or with
+# two of eight neighbouring lines in one column of banks.
+PLACES = """
+template <typename T, bool k> struct Any {
+  using Element = T;
+  static constexpr bool alongK = k;
+  static constexpr int vector = 1;
+};
+template <typename S> LATHE_FN int wrongPlaces() {
+  int wrong = 0;
+  for (int line = 0; line < S::lines; ++line)
+    for (int chunk = 0; chunk < S::chunks; ++chunk) {
+      const int place = S::place(line, chunk);
+      wrong += place < 0 || place + 16 > S::bytes || place % 16 != 0;
+      for (int other = 0; other < S::lines * S::chunks; ++other)
+        wrong += other != line * S::chunks + chunk && S::place(other / S::chunks, other % S::chunks) == place;
+      for (int other = line / 8 * 8; other < line; ++other)
+        wrong += S::place(other, chunk) / 16 % 8 == place / 16 % 8;
+    }
+  return wrong;
+}
+LATHE_FN void places(f16 *out) {
+  if (threadIdx.x != 0)
+    return;
+  for (int i = 0; i < 128; ++i)
+    out[i] = toF16(0);
+  out[0] = toF16(wrongPlaces<Strip<Any<f16, true>, 32>>());
+  out[1] = toF16(wrongPlaces<Strip<Any<f16, true>, 128>>());
+  out[2] = toF16(wrongPlaces<Strip<Any<f16, false>, 32>>());
+  out[3] = toF16(wrongPlaces<Strip<Any<f16, false>, 64>>());
+  out[4] = toF16(wrongPlaces<Strip<Any<f16, false>, 128>>());
+  out[5] = toF16(wrongPlaces<Strip<Any<i8, true>, 64>>());
+  out[6] = toF16(wrongPlaces<Strip<Any<i8, false>, 64>>());
+  out[7] = toF16(wrongPlaces<Strip<Any<f16, true>, 64, 32>>());
+  out[8] = toF16(wrongPlaces<Strip<Any<f16, true>, 64, 128>>());
+  out[9] = toF16(wrongPlaces<Strip<Any<f16, false>, 32, 64>>());
+  out[10] = toF16(wrongPlaces<Strip<Any<f16, false>, 128, 64>>());
+}
+"""
+
+
+def product(a, b, c, element):
+    """y = a b, with casts where files cannot hold the type."""
+    stored = "f32" if element == "bf16" else element
+    x, y, z = (f"tensor<{'x'.join(map(str, shape))}x" for shape in (a, b, c))
+    casts = "" if stored == element else (
+        f"  %a = lathe.cast %x to {element} : ({x}{stored}>) -> {x}{element}>\n"
+        f"  %b = lathe.cast %w to {element} : ({y}{stored}>) -> {y}{element}>\n")
+    left, right = ("%a", "%b") if casts else ("%x", "%w")
+    result = f"  %r = lathe.matmul {left}, {right} : ({x}{element}>, {y}{element}>) -> {z}{element}>\n"
+    if casts:
+        result += f"  %s = lathe.cast %r to {stored} : ({z}{element}>) -> {z}{stored}>\n"
+    return (
+        f'func.func @main(%x: {x}{stored}> {{lathe.name = "x"}}, %w: {y}{stored}> {{lathe.name = "w"}}) -> ({z}{stored}> {{lathe.name = "y"}}) {{\n'
+        f"{casts}{result}  return {'%s' if casts else '%r'} : {z}{stored}>\n}}\n")
+
+
+class Fragments(unittest.TestCase):
+    def multiply(self, element, changes=()):
+        """What every (row, k, column) of one instruction gives, and should give."""
+        depth = 32 if element == "i8" else 16
+        dtype = {"f16": np.float16, "bf16": np.float32, "i8": np.int8}[element]
+        values = (np.arange(16 * depth) * 7 % 251 - 125).reshape(16, depth)
+        a = np.broadcast_to(values, (depth, 16, depth)).astype(dtype)
+        b = np.zeros((depth, depth, 8), dtype)
+        for batch, column in np.ndindex(depth, 8):
+            b[batch, (batch + column) % depth, column] = 1
+        texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element))
+        texts.replace_body("gemm_mma.cuh", TABLE, f"multiply<{'i32' if element == 'i8' else 'float'}>(in0, in1, out0);")
+        if changes:
+            texts.inline("multiply<", changes)
+        outputs, error = texts.run({"x": a, "w": b})
+        self.assertIsNone(error)
+        return outputs["y"].astype(np.int64), np.matmul(a.astype(np.int64), b.astype(np.int64))
+
+    def test_products(self):
+        for element in ("f16", "bf16", "i8"):
+            found, expected = self.multiply(element)
+            np.testing.assert_array_equal(found, expected, element)
+
+    def test_a_wrong_layout_is_caught(self):
+        for changes in (
+                [("[word / 4 * 2 + row / 8]", "[word / 4 + row / 8 * 2]")],
+                [("all[column * 4 + word % 4]", "all[column + word % 4 * 8]")],
+                [("const int column = simLane() % 4 * 2 + i % 2;", "const int column = simLane() % 4 + i % 2 * 4;")]):
+            found, expected = self.multiply("f16", changes)
+            self.assertTrue((found != expected).any(), changes)
+
+    def load(self, changes=()):
+        texts = Texts(product((16, 16), (16, 32), (16, 32), "f16"))
+        texts.replace_body("gemm_mma.cuh", LOADS, "load(in0, out0);")
+        if changes:
+            texts.inline("load(in0", changes)
+        values = np.arange(256, dtype=np.float16)
+        outputs, error = texts.run({"x": values.reshape(16, 16), "w": np.zeros((16, 32), np.float16)})
+        self.assertIsNone(error)
+        matrices = values.reshape(4, 8, 8)
+        # Thread (lane): row lane / 4, elements 2 (lane % 4) and one more.
+        plain = matrices.reshape(4, 8, 4, 2).transpose(1, 2, 0, 3)
+        turned = matrices.transpose(0, 2, 1).reshape(4, 8, 4, 2).transpose(1, 2, 0, 3)
+        return outputs["y"].ravel(), np.concatenate([plain.ravel(), turned.ravel()])
+
+    def test_loads(self):
+        found, expected = self.load()
+        np.testing.assert_array_equal(found, expected)
+
+    def test_a_wrong_load_is_caught(self):
+        found, expected = self.load([("transposed ? at[2 * t][g] : at[g][2 * t]", "transposed ? at[g][2 * t] : at[g][2 * t]")])
+        self.assertTrue((found != expected).any())
+
+    def wrong_places(self, changes=()):
+        texts = Texts(product((16, 16), (16, 8), (16, 8), "f16"))
+        texts.replace_body("gemm_mma.cuh", PLACES, "places(out0);")
+        if changes:
+            texts.inline("places(out0", changes)
+        outputs, error = texts.run({"x": np.zeros((16, 16), np.float16), "w": np.zeros((16, 8), np.float16)})
+        self.assertIsNone(error)
+        return outputs["y"].ravel()[:11]
+
+    def test_chunks_change_places_without_conflicts(self):
+        np.testing.assert_array_equal(self.wrong_places(), np.zeros(11))
+
+    def test_a_wrong_swizzle_is_caught(self):
+        for changes in ([("(chunk ^ (line / (8 / columns) % columns))", "chunk")],
+                        [("(chunk ^ (line / (8 / columns) % columns))", "(chunk ^ (line / 2 % columns))")]):
+            self.assertTrue(self.wrong_places(changes).any(), changes)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -27,12 +27,12 @@ void Worker::orderSome(ArrayRef<Thread *> from, ArrayRef<Thread *> to) {
   if (!hasKnowledge)
     knowledge.assign(kMaxThreads * kMaxWarps, 0);
   hasKnowledge = true;
-  ++time;
   uint32_t joined[kMaxWarps] = {};
   for (const Thread *thread : from) {
     for (unsigned warp = 0; warp < warpCount; ++warp)
       joined[warp] = std::max(joined[warp], known(thread->number, warp));
-    joined[thread->warp()] = time;
+    joined[thread->warp()] =
+        std::max(joined[thread->warp()], thread->arrivedAt);
   }
   for (const Thread *thread : to)
     for (unsigned warp = 0; warp < warpCount; ++warp)
@@ -50,6 +50,11 @@ void Worker::release(const void *object) {
     facts[warp] = std::max(
         {facts[warp], floor, hasKnowledge ? known(current->number, warp) : 0});
   facts[current->warp()] = time;
+  // As after an arrival at a named barrier, below.
+  if (launch->fibers && !current->inCall && !current->muted) {
+    wake(*current);
+    suspend();
+  }
 }
 
 void Worker::acquire(const void *object) {
@@ -156,6 +161,7 @@ void Worker::namedBarrier(int id, int count, bool wait, void *site) {
   self->site = site;
   self->what = "a named barrier";
   self->barrier = id;
+  self->arrivedAt = ++time;
   barrier->arrived.push_back(self);
   if (wait)
     barrier->waiting.push_back(self);
@@ -168,6 +174,12 @@ void Worker::namedBarrier(int id, int count, bool wait, void *site) {
     barrier->waiting.clear();
   } else if (wait) {
     self->wait = Wait::Named;
+    suspend();
+  }
+  // Lets the other lanes arrive before this one goes on: what a warp did before
+  // it arrived is told from what it did after by the time alone.
+  if (!wait) {
+    wake(*self);
     suspend();
   }
 }
@@ -266,8 +278,12 @@ void Worker::meet(unsigned groupThreads, uint32_t mask, Together kind,
     if (takesPart)
       members.push_back(&thread);
   }
-  if (kind == Together::SyncWarp)
+  if (kind == Together::SyncWarp) {
+    ++time;
+    for (Thread *thread : members)
+      thread->arrivedAt = time;
     orderSome(members, members);
+  }
   if (complete) {
     self->inCall = true;
     complete(*this, all, met);

@@ -86,9 +86,10 @@ struct Thread {
   bool inCall = false; ///< runs the body of a collective for others
   bool muted = false;  ///< what it does now is not its own: no checks
   int predicate = 0;
-  void *site = nullptr; ///< return address of what it waits at
-  void *mine = nullptr; ///< what it brings to a collective
-  int barrier = 0;      ///< id of a named barrier
+  void *site = nullptr;   ///< return address of what it waits at
+  void *mine = nullptr;   ///< what it brings to a collective
+  int barrier = 0;        ///< id of a named barrier
+  uint32_t arrivedAt = 0; ///< what it did before this time, its partners know
   const char *what = nullptr;
   bool (*ready)(void *state) = nullptr;
   void *state = nullptr;

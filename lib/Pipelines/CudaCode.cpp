@@ -19,7 +19,8 @@ static llvm::Expected<CudaCodeMaker> createSim(bool checked) {
   CudaCodeMaker maker;
   maker.features.architecture = 90;
   maker.identity = *compiler + (checked ? " checked" : "");
-  maker.make = [checked](StringRef name, StringRef text) {
+  maker.make = [checked](StringRef name,
+                         StringRef text) -> llvm::Expected<cuda::KernelCode> {
     std::vector<SimHeader> headers;
     for (const cuda::DeviceHeader &header : cuda::getDeviceHeaders()) {
       StringRef file = header.name;
@@ -31,7 +32,12 @@ static llvm::Expected<CudaCodeMaker> createSim(bool checked) {
     request.text = text;
     request.headers = headers;
     request.checked = checked;
-    return compileForHost(request);
+    llvm::Expected<std::string> object = compileForHost(request);
+    if (!object)
+      return object.takeError();
+    cuda::KernelCode code;
+    code.bytes = std::move(*object);
+    return code;
   };
   return maker;
 }
@@ -50,7 +56,7 @@ static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
   maker.identity = "nvrtc " + (*nvrtc)->version();
   maker.make = [nvrtc = *nvrtc, arch = arch.str()](
                    StringRef name,
-                   StringRef text) -> llvm::Expected<std::string> {
+                   StringRef text) -> llvm::Expected<cuda::KernelCode> {
     cuda::CubinRequest request;
     request.text = text.str();
     request.name = name.str();
@@ -61,7 +67,15 @@ static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
     llvm::Expected<cuda::Cubin> cubin = nvrtc->compile(request, nullptr);
     if (!cubin)
       return cubin.takeError();
-    return std::move(cubin->bytes);
+    cuda::KernelCode code;
+    code.bytes = std::move(cubin->bytes);
+    for (const cuda::CubinWarning &warning : cubin->warnings)
+      code.warnings.push_back(warning.text);
+    for (const cuda::KernelResources &function : cubin->functions)
+      code.resources[function.symbol] = {
+          function.registers, function.sharedBytes,
+          function.spillStoreBytes + function.spillLoadBytes};
+    return code;
   };
   return maker;
 }

@@ -151,8 +151,12 @@ Outcome runDataSet(const ConformanceOptions &options, const std::string &model,
   compile.simChecks = options.simChecks;
   if (failed(loaded->compile(shapes, compile, *executable, nullptr)))
     return unsupported("not compiled: " + said);
-  if (options.compileOnly)
+  if (options.compileOnly) {
+    for (const exec::Object &object : executable->objects())
+      if (object.warnings_size())
+        return wrong("a kernel compiles with a warning: " + object.warnings(0));
     return {CaseStatus::Passed, ""};
+  }
 
   auto code = LoadedModel::load(executable);
   if (!code)

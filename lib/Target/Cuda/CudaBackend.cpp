@@ -38,6 +38,7 @@ struct Job {
   std::string text;
   exec::Kernel info;
   std::string code;
+  std::vector<std::string> warnings;
   std::string error;
 };
 
@@ -149,6 +150,8 @@ static bool loadFromCache(Job &job, DiskCache *cache) {
   job.info.Swap(&kept);
   job.code = entry.objects(0).code();
   job.text = entry.objects(0).source();
+  job.warnings.assign(entry.objects(0).warnings().begin(),
+                      entry.objects(0).warnings().end());
   return true;
 }
 
@@ -159,6 +162,8 @@ static void keepInCache(const Job &job, DiskCache *cache) {
   *entry.add_kernels() = job.info;
   entry.add_objects()->set_code(job.code);
   entry.mutable_objects(0)->set_source(job.text);
+  for (const std::string &warning : job.warnings)
+    entry.mutable_objects(0)->add_warnings(warning);
   cache->put(job.key, entry.SerializeAsString());
 }
 
@@ -185,6 +190,23 @@ static LogicalResult prepare(KernelOp kernel, StringRef identity,
   return success();
 }
 
+static void makeCode(const BackendOptions &options, Job &job) {
+  llvm::Expected<KernelCode> code =
+      options.makeCode(job.info.symbol() + ".cu", job.text);
+  if (!code) {
+    job.error = llvm::toString(code.takeError());
+    return;
+  }
+  job.code = std::move(code->bytes);
+  job.warnings = std::move(code->warnings);
+  for (exec::Grid &grid : *job.info.mutable_grids()) {
+    KernelCode::Resources taken = code->resources.lookup(grid.symbol());
+    grid.set_registers(taken.registers);
+    grid.set_static_shared_bytes(taken.sharedBytes);
+    grid.set_spill_bytes(taken.spillBytes);
+  }
+}
+
 static void finish(const BackendOptions &options,
                    ArrayRef<std::unique_ptr<Job>> jobs,
                    exec::Executable &executable) {
@@ -194,6 +216,8 @@ static void finish(const BackendOptions &options,
     object->set_digest(sha256Hex(job->code));
     object->set_code(std::move(job->code));
     object->set_source(std::move(job->text));
+    for (const std::string &warning : job->warnings)
+      object->add_warnings(warning);
     *executable.add_kernels() = job->info;
   }
   executable.set_format_version(kFormatVersion);
@@ -251,12 +275,7 @@ LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
         llvm::hardware_concurrency(std::max(1u, options.threads)));
     for (Job *job : toCompile)
       pool.async([&, job] {
-        llvm::Expected<std::string> code =
-            options.makeCode(job->info.symbol() + ".cu", job->text);
-        if (code)
-          job->code = std::move(*code);
-        else
-          job->error = llvm::toString(code.takeError());
+        makeCode(options, *job);
         std::lock_guard<std::mutex> lock(mutex);
         if (options.progress)
           options.progress(++done, toCompile.size());

@@ -11,6 +11,7 @@
 
 #include "lathe/Executable/Executable.h"
 #include "lathe/Target/Cuda/Schedule.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <functional>
 
@@ -27,10 +28,21 @@ struct DeviceHeader {
 };
 ArrayRef<DeviceHeader> getDeviceHeaders();
 
-/// Makes code of a kernel's text: a cubin, or object code for the host. Called
-/// by several threads at once.
+/// A cubin, or object code for the host.
+struct KernelCode {
+  std::string bytes;
+  std::vector<std::string> warnings;
+  /// What a grid takes, by its symbol; empty for the host.
+  struct Resources {
+    unsigned registers = 0;
+    uint64_t sharedBytes = 0, spillBytes = 0;
+  };
+  llvm::StringMap<Resources> resources;
+};
+
+/// Makes code of a kernel's text. Called by several threads at once.
 using MakeCodeFn =
-    std::function<llvm::Expected<std::string>(StringRef name, StringRef text)>;
+    std::function<llvm::Expected<KernelCode>(StringRef name, StringRef text)>;
 
 struct BackendOptions {
   /// Target cuda-sim: texts get the wrapper that the simulator calls.

@@ -262,7 +262,14 @@ LogicalResult LoopsEmitter::printPrelude(Printer &printer, Operation *user) {
         needed.insert(def).second)
       work.push_back(def);
   };
-  user->walk([&](Operation *op) { llvm::for_each(op->getOperands(), need); });
+  user->walk([&](Operation *op) {
+    auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+    for (OpOperand &operand : op->getOpOperands())
+      // An operand that only says how large a loop is.
+      if (!linalgOp || !linalgOp.isDpsInput(&operand) ||
+          !linalgOp.getMatchingBlockArgument(&operand).use_empty())
+        need(operand.get());
+  });
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
     op->walk(

@@ -104,8 +104,8 @@ static bool readAttention(const KernelViews &views, Attention &a,
     whyNot = "the mask is neither Boolean nor a float of up to 32 bits";
     return false;
   }
-  auto wide = a.maskOperand.view.broadcastTo(
-      {a.batch, a.heads, a.queries, a.keys});
+  auto wide =
+      a.maskOperand.view.broadcastTo({a.batch, a.heads, a.queries, a.keys});
   auto mask = wide ? readOperand(*wide, 1) : std::nullopt;
   if (!mask) {
     whyNot = "the mask has no strides";
@@ -126,10 +126,9 @@ static AttentionTile chooseTile(const Attention &a) {
     tile.depth = fill(a.depth);
     tile.width = fill(a.width);
     tile.threads = 128;
-    tile.sharedBytes =
-        std::max(2 * (tile.depth * (kQueries + tile.keys) +
-                      tile.width * tile.keys),
-                 4 * kQueries * (tile.width + 4));
+    tile.sharedBytes = std::max(
+        2 * (tile.depth * (kQueries + tile.keys) + tile.width * tile.keys),
+        4 * kQueries * (tile.width + 4));
     return tile;
   }
   tile.keys = std::max(a.depth, a.width) > 64 ? 32 : 64;
@@ -184,10 +183,9 @@ FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
     file.closeGrid();
     return file.take(0);
   }
-  FailureOr<EpilogueText> epilogue =
-      EpilogueText::get(kernel, *views, {batch, a.queries, a.width},
-                        {"batch", "query", "column"},
-                        Float32Type::get(kernel.getContext()), whyNot);
+  FailureOr<EpilogueText> epilogue = EpilogueText::get(
+      kernel, *views, {batch, a.queries, a.width}, {"batch", "query", "column"},
+      Float32Type::get(kernel.getContext()), whyNot);
   if (failed(epilogue))
     return failure();
 
@@ -205,14 +203,13 @@ FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
   writer.line("// batch and heads, queries, keys, depth and width of a head, "
               "causal");
   writer.line("using Shape = AttentionShape<" + Twine(batch) + ", " +
-              Twine(a.queries) + ", " + Twine(a.keys) + ", " +
-              Twine(a.depth) + ", " + Twine(a.width) + ", " +
-              (a.causal ? "true" : "false") + ">;");
+              Twine(a.queries) + ", " + Twine(a.keys) + ", " + Twine(a.depth) +
+              ", " + Twine(a.width) + ", " + (a.causal ? "true" : "false") +
+              ">;");
   writer.line("// keys at a time; depth and width filled up");
-  writer.line(Twine("using Tile = ") +
-              (tile.tensorCores ? "Mma" : "Simt") + "AttentionTile<" +
-              Twine(tile.keys) + ", " + Twine(tile.depth) + ", " +
-              Twine(tile.width) + ">;");
+  writer.line(Twine("using Tile = ") + (tile.tensorCores ? "Mma" : "Simt") +
+              "AttentionTile<" + Twine(tile.keys) + ", " + Twine(tile.depth) +
+              ", " + Twine(tile.width) + ">;");
   std::string operands;
   auto operand = [&](StringRef name, StringRef rowName, unsigned index,
                      const Access &access) {
@@ -227,9 +224,9 @@ FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
   printScore(writer, a);
   if (failed(epilogue->print(writer, whyNot)))
     return failure();
-  file.openGrid(launch, "a block per " + std::to_string(kQueries) +
-                            " queries of a head",
-                256 / tile.threads);
+  file.openGrid(
+      launch, "a block per " + std::to_string(kQueries) + " queries of a head",
+      256 / tile.threads);
   Type f32 = Float32Type::get(kernel.getContext());
   std::string score =
       a.mask ? "Score{" + KernelFile::input(a.maskOperand.argument) + "}"

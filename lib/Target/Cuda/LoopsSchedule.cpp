@@ -232,11 +232,13 @@ void LoopsEmitter::declareTables() {
   function.walk([&](memref::GetGlobalOp get) {
     auto global = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(
         get, get.getNameAttr());
+    auto values = cast<DenseElementsAttr>(*global.getInitialValue());
     std::string &name = tables[global];
     if (name.empty()) {
       name = "table" + std::to_string(tables.size() - 1);
-      declareTable(file.writer, name,
-                   cast<DenseElementsAttr>(*global.getInitialValue()));
+      // Nobody reads one without elements.
+      if (!values.empty())
+        declareTable(file.writer, name, values);
     }
     tableOf.push_back({get.getResult(), name});
   });
@@ -324,6 +326,8 @@ static SmallVector<std::string> unflatten(CodeWriter &writer, StringRef flat,
 /// `int i = ...; if (i >= items) return;`
 static std::string openItem(CodeWriter &writer, int64_t items,
                             const GridLaunch &launch) {
+  if (items == 0)
+    return "0";
   std::string name = writer.unique("item");
   if (items == 1) {
     writer.line("if (threadIdx.x != 0)");

@@ -16,8 +16,9 @@
 // there is
 //
 //   Score  struct {
-//            // The scaled score with mask and causal limit; -infinity hides it.
-//            float operator()(int batch, int query, int key, float score) const;
+//            // The scaled score with mask and causal limit; -infinity hides
+//            it. float operator()(int batch, int query, int key, float score)
+//            const;
 //          }
 //
 //===----------------------------------------------------------------------===//
@@ -49,7 +50,8 @@ template <typename Shape> LATHE_FN int countKeys(int firstQuery) {
   if (!Shape::causal)
     return Shape::keys;
   const int last = smaller(firstQuery + kQueries, Shape::queries) - 1;
-  return larger(0, smaller(Shape::keys, last + Shape::keys - Shape::queries + 1));
+  return larger(0,
+                smaller(Shape::keys, last + Shape::keys - Shape::queries + 1));
 }
 
 LATHE_FN float hiddenScore() { return floatFromBits(0xff800000u); }
@@ -72,7 +74,8 @@ struct OnlineSoftmax {
   __device__ __forceinline__ float raise(float newLargest) {
     newLargest = maxNumber(largest, newLargest);
     // Before the first score that is not hidden there is nothing to scale.
-    const float factor = largest == hiddenScore() ? 0.0f : expf(largest - newLargest);
+    const float factor =
+        largest == hiddenScore() ? 0.0f : expf(largest - newLargest);
     largest = newLargest;
     total *= factor;
     return factor;

@@ -91,10 +91,8 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
               firstKey + j * 8 + lane % 4 * 2 + i % 2, scores[j][i] * scale);
           largest = maxNumber(largest, scores[j][i]);
         }
-      largest =
-          maxNumber(largest, __shfl_xor_sync(0xffffffff, largest, 1, 4));
-      largest =
-          maxNumber(largest, __shfl_xor_sync(0xffffffff, largest, 2, 4));
+      largest = maxNumber(largest, __shfl_xor_sync(0xffffffff, largest, 1, 4));
+      largest = maxNumber(largest, __shfl_xor_sync(0xffffffff, largest, 2, 4));
       const float factor = state[half].raise(largest);
 #pragma unroll
       for (int c = 0; c < columnBlocks; ++c) {
@@ -116,7 +114,8 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
     commitCopies();
 #pragma unroll
     for (int step = 0; step < Tile::keys / 16; ++step) {
-      const float(&low)[4] = scores[2 * step], (&high)[4] = scores[2 * step + 1];
+      const float(&low)[4] = scores[2 * step],
+            (&high)[4] = scores[2 * step + 1];
       const u32 weights[4] = {
           packPair(low[0], low[1], T{}), packPair(low[2], low[3], T{}),
           packPair(high[0], high[1], T{}), packPair(high[2], high[3], T{})};
@@ -141,8 +140,7 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
     total += __shfl_xor_sync(0xffffffff, total, 1, 4);
     total += __shfl_xor_sync(0xffffffff, total, 2, 4);
     const float inverse = invertTotal(total);
-    float *const at =
-        tile + (row + lane / 4 + half * 8) * pitch + lane % 4 * 2;
+    float *const at = tile + (row + lane / 4 + half * 8) * pitch + lane % 4 * 2;
 #pragma unroll
     for (int c = 0; c < columnBlocks; ++c)
       storePack(at + c * 8, Pack<float, 2>{{sums[c][2 * half] * inverse,

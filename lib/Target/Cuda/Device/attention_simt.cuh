@@ -74,8 +74,7 @@ LATHE_FN void attentionSimt(const Q &q, const K &k, const V &v, float scale,
     waitForCopies<0>();
     __syncthreads();
     stageStrip<Shape::width, Tile::width, Tile::keys, valuePitch,
-               Tile::threads>(values, v, place.batch, 0, firstKey,
-                              Shape::keys);
+               Tile::threads>(values, v, place.batch, 0, firstKey, Shape::keys);
     commitCopies();
 
     float scores[4][keysOfThread] = {};
@@ -96,17 +95,16 @@ LATHE_FN void attentionSimt(const Q &q, const K &k, const V &v, float scale,
       float largest = hiddenScore();
 #pragma unroll
       for (int j = 0; j < keysOfThread; ++j) {
-        const int key = j / keyVector * 16 * keyVector + x * keyVector +
-                        j % keyVector;
-        scores[i][j] =
-            getScore<Shape>(score, place.batch, place.m + y + i,
-                            firstKey + key, scores[i][j] * scale);
+        const int key =
+            j / keyVector * 16 * keyVector + x * keyVector + j % keyVector;
+        scores[i][j] = getScore<Shape>(score, place.batch, place.m + y + i,
+                                       firstKey + key, scores[i][j] * scale);
         largest = maxNumber(largest, scores[i][j]);
       }
 #pragma unroll
       for (int step = 8; step > 0; step /= 2)
-        largest = maxNumber(largest,
-                            __shfl_xor_sync(0xffffffff, largest, step, 16));
+        largest =
+            maxNumber(largest, __shfl_xor_sync(0xffffffff, largest, step, 16));
       const float factor = state[i].raise(largest);
 #pragma unroll
       for (int c = 0; c < columns; ++c)
@@ -120,8 +118,8 @@ LATHE_FN void attentionSimt(const Q &q, const K &k, const V &v, float scale,
       const int key =
           j / keyVector * 16 * keyVector + x * keyVector + j % keyVector;
       storePack(weights + key * queryPitch + y,
-                Pack<float, 4>{{scores[0][j], scores[1][j], scores[2][j],
-                                scores[3][j]}});
+                Pack<float, 4>{
+                    {scores[0][j], scores[1][j], scores[2][j], scores[3][j]}});
     }
 
     // The values have arrived, the weights are there, and nobody reads the keys

@@ -34,8 +34,13 @@ struct Window {
 };
 } // namespace
 
+/// No window, stride or padding of a real model comes near; products of two of
+/// them, and of the input's sizes with what pads them, cannot wrap.
+static constexpr int64_t kMaxExtent = int64_t(1) << 31;
+static constexpr int64_t kMaxElements = int64_t(1) << 47;
+
 /// `list`, or `count` times `fallback` where it is empty; an error where its
-/// length is another or an entry is below `least`.
+/// length is another or an entry is below `least` or above kMaxExtent.
 static FailureOr<SmallVector<int64_t>> perDim(const Site &site, Sizes list,
                                               size_t count, int64_t fallback,
                                               int64_t least, StringRef what) {
@@ -49,6 +54,10 @@ static FailureOr<SmallVector<int64_t>> perDim(const Site &site, Sizes list,
       return inferenceError(site, "expected entries of " + Twine(least) +
                                       " or more in '" + what + "', got " +
                                       Twine(entry));
+    else if (entry > kMaxExtent)
+      return inferenceError(site, "expected entries of at most " +
+                                      Twine(kMaxExtent) + " in '" + what +
+                                      "', got " + Twine(entry));
   return SmallVector<int64_t>(list);
 }
 
@@ -116,6 +125,29 @@ static int64_t spatialDim(ImageLayout layout, size_t i) {
   return layout == ImageLayout::channels_last ? i + 1 : i + 2;
 }
 
+/// Schedules may lay the padded input out in memory: its elements must be
+/// countable.
+static LogicalResult checkPadded(const Site &site, const Window &w, Sizes input,
+                                 ImageLayout layout) {
+  SmallVector<int64_t> shape(input);
+  for (size_t i = 0; i < w.low.size(); ++i)
+    if (int64_t &size = shape[spatialDim(layout, i)];
+        !ShapedType::isDynamic(size))
+      size = llvm::SaturatingAdd<uint64_t>(size, w.low[i] + w.high[i]) >
+                     uint64_t(kMaxElements)
+                 ? kMaxElements + 1
+                 : size + w.low[i] + w.high[i];
+  __int128 elements = 1;
+  for (int64_t size : shape)
+    if (!ShapedType::isDynamic(size) && size && elements <= kMaxElements)
+      elements *= size;
+  if (elements > kMaxElements)
+    return inferenceError(site, "expected at most 2^47 elements in the padded "
+                                "input, got " +
+                                    shapeText(shape));
+  return success();
+}
+
 static LogicalResult checkBias(const Site &site, Value bias, int64_t out) {
   if (!bias)
     return success();
@@ -155,6 +187,8 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
     return failure();
   window->kernel.assign(filter.begin() + 2, filter.end());
   ImageLayout layout = adaptor.getLayout();
+  if (failed(checkPadded(site, *window, input, layout)))
+    return failure();
   int64_t channels = input[channelDim(layout, *spatial)];
   int64_t groups = adaptor.getGroups();
   if (groups < 1)
@@ -252,7 +286,7 @@ LogicalResult ConvTransposeOp::inferReturnTypes(MLIRContext *,
                   shapeText(input[1]) + " input channels in dim 0, got " +
                   shapeText(filter));
   // Padding crops here, so below 0 it grows the result.
-  FailureOr<Window> w = readWindow(site, adaptor, *spatial, INT64_MIN);
+  FailureOr<Window> w = readWindow(site, adaptor, *spatial, -kMaxExtent);
   auto extra = perDim(site, adaptor.getOutputPadding(), *spatial, 0, 0,
                       "output_padding");
   if (failed(w) || failed(extra))
@@ -306,14 +340,17 @@ static LogicalResult inferPool(const Site &site, Adaptor adaptor,
   if (failed(window))
     return failure();
   Sizes kernel = adaptor.getKernel();
-  if (kernel.size() != *spatial ||
-      llvm::any_of(kernel, [](int64_t size) { return size < 1; }))
+  if (kernel.size() != *spatial || llvm::any_of(kernel, [](int64_t size) {
+        return size < 1 || size > kMaxExtent;
+      }))
     return inferenceError(site, "expected " + Twine(*spatial) +
-                                    " sizes of 1 or more in 'kernel', got " +
-                                    shapeText(kernel));
+                                    " sizes from 1 to " + Twine(kMaxExtent) +
+                                    " in 'kernel', got " + shapeText(kernel));
   window->kernel.assign(kernel.begin(), kernel.end());
   window->ceil = adaptor.getCeilMode();
   Sizes input = tensorType(adaptor.getInput()).getShape();
+  if (failed(checkPadded(site, *window, input, adaptor.getLayout())))
+    return failure();
   SmallVector<int64_t> shape(input);
   for (size_t i = 0; i < *spatial; ++i) {
     int64_t dim = spatialDim(adaptor.getLayout(), i);

@@ -12,6 +12,7 @@
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Pipelines/Pipelines.h"
 #include "lathe/Support/DiskCache.h"
+#include "lathe/Support/MappedFile.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
 #include "lathe/Target/Cuda/CudaBackend.h"
 #include "lathe/Target/ProgramBuilder.h"
@@ -147,23 +148,32 @@ std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
   if (llvm::sys::path::extension(path) == ".onnx") {
     model->moduleRef = importOnnx(context, path, onnx, info);
   } else {
-    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false);
-    if (!buffer) {
-      emitError(loc) << "cannot read the file: " << buffer.getError().message();
+    // Not MemoryBuffer::getFile: it waits for pipes and reads devices forever.
+    auto mapped = MappedFile::open(path);
+    if (!mapped) {
+      emitError(UnknownLoc::get(&context))
+          << llvm::toString(mapped.takeError());
       return nullptr;
     }
-    if (!looksLikeText((*buffer)->getBuffer())) {
+    StringRef text = (*mapped)->bytes();
+    if (looksLikeExecutable(text)) {
+      emitError(loc) << "is compiled already: expected MLIR text (.mlir) or an "
+                        "ONNX model (.onnx)";
+      return nullptr;
+    }
+    if (!looksLikeText(text)) {
       emitError(loc) << "is not a model: expected MLIR text (.mlir), an ONNX "
                         "model (.onnx) or a "
                         "compiled model (.lathe)";
       return nullptr;
     }
-    if (measureNesting((*buffer)->getBuffer()) > kMaxNesting) {
+    if (measureNesting(text) > kMaxNesting) {
       emitError(loc) << "nests brackets more than " << kMaxNesting << " deep";
       return nullptr;
     }
     auto sources = std::make_shared<llvm::SourceMgr>();
-    sources->AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+    sources->AddNewSourceBuffer(
+        llvm::MemoryBuffer::getMemBufferCopy(text, path), llvm::SMLoc());
     model->moduleRef =
         parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
   }
@@ -192,9 +202,12 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   graph.optimize = options.optimize;
   graph.explain = options.explain;
   PassManager pm(copy->getContext());
-  if (!options.reproducer.empty())
+  if (!options.reproducer.empty()) {
+    // MLIR cannot say which pass it was where several run at once.
+    copy->getContext()->disableMultithreading();
     pm.enableCrashReproducerGeneration(options.reproducer,
                                        /*genLocalReproducer=*/true);
+  }
   if (options.target == Target::Cpu)
     addCpuGraphPasses(pm, graph);
   else

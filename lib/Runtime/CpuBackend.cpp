@@ -87,6 +87,7 @@ Error CpuBackend::prepare() {
   machine.model = model.get();
   machine.pool = pool.get();
   machine.maxWhileIterations = maxWhileIterations;
+  machine.progress = progress;
   if (Error error = placeBuffers())
     return error;
   if (Error error = allocateScratch())

@@ -80,6 +80,7 @@ static Error setUp(SessionBackend &backend, unsigned index,
   if (options.profile)
     backend.profile.kernels.resize(exe.kernels_size());
   backend.maxWhileIterations = options.maxWhileIterations;
+  backend.progress = options.progress;
   return backend.prepare();
 }
 

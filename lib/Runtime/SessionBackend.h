@@ -33,6 +33,7 @@ struct SessionBackend {
   Profile profile;
   bool profiling = false;
   uint64_t maxWhileIterations = 0;
+  bool progress = false;
   Session::Memory memory;
   std::vector<std::string> notes;
 };
@@ -60,7 +61,7 @@ struct WeightUses {
 llvm::Error checkWindow(const char *data, uint64_t bytes,
                         const exec::Check &check);
 llvm::Error tooManyIterations(int64_t tripCount, uint64_t limit);
-llvm::Error givenUpAfter(uint64_t iterations);
+llvm::Error givenUpAfter(uint64_t iterations, llvm::StringRef loop = "");
 
 } // namespace lathe
 

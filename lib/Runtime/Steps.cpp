@@ -11,6 +11,7 @@
 #include "lathe/Runtime/Sim.h"
 #include "lathe/Runtime/ThreadPool.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
 
 #include <algorithm>
 #include <cstring>
@@ -68,6 +69,7 @@ StepList StepList::resolve(const Source &source, const exec::Executable &exe,
           resolve(from.if_step().else_steps(), exe, loopSlots));
       break;
     case exec::Step::kWhileStep:
+      step.name = &from.while_step().name();
       step.windows.push_back(resolve(from.while_step().condition(), loopSlots));
       step.bodies.push_back(
           resolve(from.while_step().condition_steps(), exe, loopSlots));
@@ -146,8 +148,9 @@ Error tooManyIterations(int64_t tripCount, uint64_t limit) {
                    tripCount, limit);
 }
 
-Error givenUpAfter(uint64_t iterations) {
-  return makeError("a loop is given up after {0} iterations", iterations);
+Error givenUpAfter(uint64_t iterations, StringRef loop) {
+  return makeError("{0} is given up after {1} iterations",
+                   loop.empty() ? "a loop" : loop, iterations);
 }
 
 Error StepList::check(const Step &step, const Machine &machine) const {
@@ -167,13 +170,16 @@ Error StepList::loop(const Step &step, Machine &machine) const {
 }
 
 Error StepList::whileLoop(const Step &step, Machine &machine) const {
+  Progress progress(*step.name + ", iterations", 0);
   for (uint64_t i = 0;; ++i) {
+    if (machine.progress)
+      progress.update(i);
     if (Error error = step.bodies[0].run(machine))
       return error;
     if (!*step.windows[0].at(machine))
       return Error::success();
     if (i == machine.maxWhileIterations)
-      return givenUpAfter(i);
+      return givenUpAfter(i, *step.name);
     if (Error error = step.bodies[1].run(machine))
       return error;
   }

@@ -27,6 +27,7 @@ struct Machine {
   ThreadPool *pool = nullptr;
   Profile *profile = nullptr; // null: do not measure
   uint64_t maxWhileIterations = 0;
+  bool progress = false;
 };
 
 class StepList {
@@ -61,6 +62,7 @@ private:
     unsigned slot = 0;     // loop
     int64_t tripCount = 0;
     bool reverse = false;
+    const std::string *name = nullptr; // while
     const exec::Check *check = nullptr;
     std::vector<StepList> bodies;
   };

@@ -153,6 +153,7 @@ void WeightBinder::bindFromModel(Binding &binding, WeightSource &source,
                             weight.file_bytes(), quote(weight.file()), size));
     return;
   }
+  binding.fromModel = true;
   binding.pieces.push_back(
       {nullptr, *file, weight.file_offset(), weight.file_bytes()});
 }
@@ -191,6 +192,17 @@ Error WeightBinder::bind(const exec::Program &program, WeightSource &source,
     notes.push_back(std::to_string(initialized) +
                     " parameters are in none of the weights files and start "
                     "from their initializers");
+  if (!source.empty() && bindings.empty())
+    notes.push_back("the model has no parameters: the weights files have no "
+                    "effect");
+  bool anyFromFiles = any_of(bindings, [](const Binding &binding) {
+    return !binding.pieces.empty() && !binding.fromModel;
+  });
+  if (missing.empty() && wrong.empty() && !source.empty() && !anyFromFiles &&
+      !bindings.empty() && !options.initializeMissing)
+    return makeError("the weights files hold none of the model's {0} "
+                     "parameters, such as {1}",
+                     bindings.size(), quote(bindings.front().weight->name()));
   if (missing.empty() && wrong.empty())
     return Error::success();
   if (source.empty() && wrong.empty())
@@ -206,10 +218,28 @@ Error WeightBinder::bind(const exec::Program &program, WeightSource &source,
   return makeError(text);
 }
 
+/// Another file may have come in the place of the one the model was compiled
+/// from, with other weights at the same offsets.
+static Error checkDigest(const exec::Weight &weight, const MappedFile &file) {
+  if (!weight.file_digest() ||
+      file.digest(weight.file_offset(), weight.file_bytes()) ==
+          weight.file_digest())
+    return Error::success();
+  return makeError("{0} is not the file that the model was compiled from: "
+                   "parameter {1} has other bytes; compile the model again",
+                   quote(file.path()), quote(weight.name()));
+}
+
 Expected<char *> WeightBinder::acquire(size_t index, ThreadPool &pool) {
   Binding &binding = bindings[index];
   if (binding.address)
     return binding.address;
+  if (binding.fromModel && !binding.checked) {
+    if (Error error =
+            checkDigest(*binding.weight, *binding.pieces.front().file))
+      return std::move(error);
+    binding.checked = true;
+  }
   size_t elementSize = dtypeSize(binding.dtype);
   bool inPlace = !binding.pieces.empty();
   for (size_t i = 0; inPlace && i < binding.pieces.size(); ++i) {

@@ -42,7 +42,9 @@ private:
     Shape shape;
     std::vector<Piece> pieces; // empty: made by the initializer
     bool fromInitializer = false;
-    Tensor block; // where a copy is held
+    bool fromModel = false; // one piece, of the file the model names
+    bool checked = false;   // its bytes are the ones the model was compiled for
+    Tensor block;           // where a copy is held
     char *address = nullptr;
   };
 

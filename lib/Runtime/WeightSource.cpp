@@ -108,7 +108,8 @@ Expected<std::shared_ptr<MappedFile>> WeightSource::modelFile(StringRef path) {
   if (it != modelFiles.end())
     return it->second;
   Expected<std::shared_ptr<MappedFile>> file = MappedFile::open(path);
-  if (!file && !modelFolder.empty()) {
+  if (!file) {
+    // An empty folder is the working folder: append() adds no slash to it.
     SmallString<128> beside(modelFolder);
     sys::path::append(beside, sys::path::filename(path));
     Expected<std::shared_ptr<MappedFile>> second = MappedFile::open(beside);

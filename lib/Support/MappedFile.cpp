@@ -8,7 +8,9 @@
 #include "lathe/Support/MappedFile.h"
 
 #include "lathe/Support/Error.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/xxhash.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -65,6 +67,23 @@ void MappedFile::prefetch(uint64_t offset, uint64_t bytes) const {
   uint64_t begin = alignDown(offset, page);
   uint64_t end = std::min(length, SaturatingAdd(offset, bytes));
   ::madvise(const_cast<char *>(base) + begin, end - begin, MADV_WILLNEED);
+}
+
+uint64_t MappedFile::digest(uint64_t offset, uint64_t bytes) const {
+  assert(offset <= length && bytes <= length - offset);
+  // A digest of digests: pieces can be forgotten once they are counted, so that
+  // a look at large weights does not fill the memory.
+  constexpr uint64_t piece = uint64_t(4) << 20;
+  SmallVector<uint64_t> parts{bytes};
+  for (uint64_t at = 0; at < bytes; at += piece) {
+    uint64_t size = std::min(piece, bytes - at);
+    parts.push_back(xxh3_64bits(StringRef(base + offset + at, size)));
+    dropPages(offset + at, size);
+  }
+  uint64_t result =
+      xxh3_64bits(ArrayRef(reinterpret_cast<const uint8_t *>(parts.data()),
+                           parts.size() * sizeof(uint64_t)));
+  return result ? result : 1;
 }
 
 void MappedFile::dropPages(uint64_t offset, uint64_t bytes) const {

@@ -18,8 +18,7 @@ static constexpr std::chrono::seconds kQuiet(2), kPlainPeriod(10);
 static constexpr std::chrono::milliseconds kBarPeriod(100);
 
 Progress::Progress(StringRef label, uint64_t total)
-    : label(label.str()), total(total), start(Clock::now()), last(start),
-      terminal(::isatty(STDERR_FILENO)) {}
+    : label(label.str()), total(total), start(Clock::now()), last(start) {}
 
 Progress::~Progress() {
   if (drawn && terminal)
@@ -30,6 +29,8 @@ void Progress::update(uint64_t done, StringRef note) {
   Clock::time_point now = Clock::now();
   if (now - start < kQuiet)
     return;
+  if (!drawn)
+    terminal = ::isatty(STDERR_FILENO);
   bool finished = total && done >= total;
   Clock::duration period =
       terminal ? Clock::duration(kBarPeriod) : Clock::duration(kPlainPeriod);

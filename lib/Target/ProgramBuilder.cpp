@@ -14,6 +14,7 @@
 
 #include "lathe/Target/ProgramBuilder.h"
 
+#include "lathe/Support/MappedFile.h"
 #include "lathe/Target/BufferPlan.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -98,6 +99,7 @@ private:
   LogicalResult buildWhile(WhileOp op, StepList &steps);
   LogicalResult buildConstant(ConstantOp op);
   LogicalResult buildWeight(GetParameterOp op);
+  uint64_t digestOf(const exec::Weight &weight);
 
   exec::BufferRef newBuffer(exec::BufferKind kind, uint64_t bytes,
                             uint32_t index = 0);
@@ -127,7 +129,8 @@ private:
   DenseMap<Value, exec::BufferRef> windows;
   DenseMap<Value, exec::BufferRef> preferred;
   llvm::StringMap<exec::BufferRef> weights;
-  std::vector<Lifetime> lifetimes; // one per buffer
+  llvm::StringMap<std::shared_ptr<MappedFile>> weightFiles; // null: not there
+  std::vector<Lifetime> lifetimes;                          // one per buffer
   SmallVector<exec::BufferRef> persistent;
   int64_t now = 0;
   uint32_t nextLoop = 0;
@@ -274,6 +277,24 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op) {
   return success();
 }
 
+/// 0 where the file is not there or too short, which the Runtime will say.
+uint64_t ProgramBuilder::digestOf(const exec::Weight &weight) {
+  auto [it, isNew] = weightFiles.try_emplace(weight.file());
+  if (isNew) {
+    llvm::Expected<std::shared_ptr<MappedFile>> file =
+        MappedFile::open(weight.file());
+    if (file)
+      it->second = std::move(*file);
+    else
+      llvm::consumeError(file.takeError());
+  }
+  uint64_t size = it->second ? it->second->size() : 0;
+  if (weight.file_offset() > size ||
+      weight.file_bytes() > size - weight.file_offset())
+    return 0;
+  return it->second->digest(weight.file_offset(), weight.file_bytes());
+}
+
 LogicalResult ProgramBuilder::buildWeight(GetParameterOp op) {
   auto parameter =
       SymbolTable::lookupNearestSymbolFrom<ParameterOp>(op, op.getNameAttr());
@@ -302,6 +323,7 @@ LogicalResult ProgramBuilder::buildWeight(GetParameterOp op) {
       weight->set_file(file->str());
       weight->set_file_offset(parameter.getFileOffset().value_or(0));
       weight->set_file_bytes(parameter.getFileBytes().value_or(0));
+      weight->set_file_digest(digestOf(*weight));
     }
     it->second = newBuffer(exec::WEIGHT, getBytes(op.getResult()),
                            program.weights_size() - 1);
@@ -465,6 +487,7 @@ LogicalResult ProgramBuilder::buildWhile(WhileOp op, StepList &steps) {
   }
   int64_t begin = now;
   exec::While *loop = steps.Add()->mutable_while_step();
+  loop->set_name(describe(*op));
   if (failed(buildBlock(condition, *loop->mutable_condition_steps())))
     return failure();
   ++now;

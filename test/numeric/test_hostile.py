@@ -207,6 +207,60 @@ class Onnx(cli.CommandLine):
         self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
         self.refused("expected at most 1024 sizes", "info", "m.onnx")
 
+    def one_node(self, op, x, opset=17, elements=TensorProto.FLOAT, outputs=("y",), **attributes):
+        graph = helper.make_graph(
+            [helper.make_node(op, ["x"], outputs, **attributes)], "g", [helper.make_tensor_value_info("x", elements, x)],
+            [helper.make_tensor_value_info(name, elements, None) for name in outputs])
+        self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString())
+
+    def test_windows_and_blocks_beyond_all_bounds(self):
+        for size in (1 << 62, 1 << 33, 1 << 30):
+            self.one_node("LRN", [1, 4, 8, 8], size=size)
+            self.refused("expected|scratch bytes|not enough memory|do not fit", "run", "m.onnx")
+        for op, rank in (("AveragePool", 2), ("MaxPool", 2), ("AveragePool", 3), ("LpPool", 3)):
+            for size in (1 << 62, 1 << 30):
+                self.one_node(op, [1, 1] + [8] * rank, kernel_shape=[size] * rank, pads=[size - 1] * 2 * rank)
+                self.refused("expected|scratch bytes|not enough memory|do not fit", "run", "m.onnx")
+        for op in ("DepthToSpace", "SpaceToDepth"):
+            for size in (1 << 33, 1 << 62, -1, 0):
+                self.one_node(op, [1, 4, 8, 8], blocksize=size)
+                self.refused(f"{op}.*the block's size", "run", "m.onnx")
+            self.one_node(op, [4], blocksize=2)
+            self.refused(f"{op}.*an image", "run", "m.onnx")
+
+    def test_split_beyond_the_dim(self):
+        for sizes in ([-4, 12], [1 << 62, 1 << 62], [4, 3], [4, 5]):
+            self.one_node("Split", [8, 2], opset=11, outputs=("y", "z"), axis=0, split=sizes)
+            self.refused("Split.*expected sizes", "run", "m.onnx")
+        self.one_node("Split", [8, 2], opset=11, outputs=("y", "z"), axis=0, split=[8, 0])
+        self.works("run", "m.onnx")
+
+    def test_a_name_that_is_written_twice(self):
+        for first, second in ((["y"], ["y"]), (["x"], ["y"]), (["w"], ["y"])):
+            nodes = [helper.make_node("Relu", ["x"], first, name="first"), helper.make_node("Neg", ["x"], second, name="second")]
+            graph = helper.make_graph(
+                nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+                [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                [numpy_helper.from_array(np.ones(4, np.float32), "w")])
+            self.write("m.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+            self.refused("computes '[yxw]', which is there already", "run", "m.onnx")
+        self.one_node("Split", [8, 2], opset=11, outputs=("y", "y"), axis=0, split=[4, 4])
+        self.refused("computes 'y', which is there already", "run", "m.onnx")
+
+    def test_functions_that_double(self):
+        """28 functions, each of which calls the next twice."""
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+        functions = [
+            helper.make_function("f", f"f{i}", ["a"], ["c"], [
+                helper.make_node(f"f{i + 1}" if i < 27 else "Relu", [a], [b], domain="f" if i < 27 else "")
+                for a, b in (("a", "b"), ("b", "c"))], opsets)
+            for i in range(28)]
+        graph = helper.make_graph(
+            [helper.make_node("f0", ["x"], ["y"], domain="f")], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+        self.write("m.onnx", helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8).SerializeToString())
+        self.refused("more than 262144 nodes", "info", "m.onnx")
+
     def test_recurrence_in_countless_directions(self):
         sizes = {"x": [3, 1, 2], "w": [1 << 40, 16, 2], "r": [1, 16, 4]}
         graph = helper.make_graph(
@@ -252,6 +306,22 @@ class Models(cli.CommandLine):
             self.refused("folder.onnx", verb, "folder.onnx")
             self.refused("nowhere.mlir", verb, "nowhere.mlir")
             self.refused("nowhere.onnx", verb, "nowhere.onnx")
+
+    def test_no_file(self):
+        """Devices are endless, and nobody may ever write into a pipe."""
+        os.symlink("/dev/zero", self.folder / "zero.onnx")
+        os.symlink("/dev/zero", self.folder / "zero.mlir")
+        os.mkfifo(self.folder / "pipe")
+        os.mkfifo(self.folder / "pipe.onnx")
+        for name in ("/dev/zero", "zero.onnx", "zero.mlir", "pipe", "pipe.onnx"):
+            for verb in ("run", "compile", "info", "import", "bench"):
+                self.refused("is a device or a pipe, expected a file", verb, name, seconds=10)
+            self.refused("is a device or a pipe, expected a file", "compile", name, "--emit", "lathe", seconds=10)
+        done = subprocess.run(["bash", "-c", f"cat m.mlir | {cli.LATHE} run /dev/stdin"], cwd=self.folder, capture_output=True, text=True)
+        self.assertIn("is a device or a pipe, expected a file", done.stderr)
+        os.mkfifo(self.folder / "w.bin")
+        self.write("m.onnx", external("w.bin"))
+        self.refused("w.bin.*is a device or a pipe", "run", "m.onnx", seconds=10)
 
     def test_cut_and_changed_text(self):
         random = np.random.Generator(np.random.Philox(5))
@@ -327,6 +397,33 @@ class Models(cli.CommandLine):
           }}
           return %r : tensor<4xf32>""")
         self.refused("loop of 1125899906842624 iterations", "run", "m.mlir")
+
+    def test_a_loop_says_how_far_it_is(self):
+        t = "tensor<400x400xf32>"
+        self.function(f"""
+          %yes = lathe.constant dense<true> : tensor<i1>
+          %r = lathe.while (%a = %x) : ({t}) -> {t} {{
+            lathe.yield %yes : tensor<i1>
+          }} do {{
+          ^bb0(%b: {t}):
+            %0 = lathe.matmul %b, %x : ({t}, {t}) -> {t}
+            lathe.yield %0 : {t}
+          }}
+          return %r : {t}""", f"%x: {t}", t)
+        with self.assertRaises(subprocess.TimeoutExpired) as stopped:
+            subprocess.run([cli.LATHE, "run", "m.mlir"], cwd=self.folder, capture_output=True, timeout=5,
+                           env=os.environ | {"LATHE_CACHE_DIR": self.cache})
+        self.assertRegex(stopped.exception.stderr.decode(), r"lathe.while at .m.mlir.:4:\d+, iterations: [1-9]\d*, 2 s")
+        self.refused("lathe.while at .m.mlir.:4:.* is given up after 10 iterations", "run", "m.mlir", "--max-loop-iterations", "10")
+
+    def test_windows_beyond_all_bounds(self):
+        for size in (1 << 62, 1 << 31, 1 << 30):
+            for op in ("avg_pool", "max_pool"):
+                self.function(f"""
+                  %0 = lathe.{op} %x {{kernel = array<i64: {size}, {size}>, pad_low = array<i64: {size - 1}, {size - 1}>,
+                                        pad_high = array<i64: {size}, {size}>}} : (tensor<1x1x8x8xf32>) -> tensor<1x1x?x?xf32>
+                  return %0 : tensor<1x1x?x?xf32>""", "%x: tensor<1x1x8x8xf32>", "tensor<1x1x?x?xf32>")
+                self.refused("expected|scratch bytes|not enough memory", "run", "m.mlir")
 
     def test_deep_branches(self):
         """Each condition is a new one, so that nothing folds."""

@@ -33,9 +33,7 @@ static int bench(const BenchOptions &options) {
   auto model = LoadedModel::load(prepared.executable);
   if (!model)
     return fail(model.takeError());
-  SessionOptions sessionOptions;
-  sessionOptions.threads = options.threads;
-  sessionOptions.seed = options.seed;
+  SessionOptions sessionOptions = options.sessionOptions();
   sessionOptions.profile = true;
   auto session =
       Session::create(*model, prepared.program, weights, sessionOptions);
@@ -101,6 +99,7 @@ void addBenchVerb(CLI::App &app, int &exitCode) {
                                   "bench model.onnx --threads 1\n");
   options->add(*verb);
   verb->add_option("--seconds", options->seconds, "How long to measure")
+      ->check(kFiniteNotNegative)
       ->capture_default_str();
   verb->add_option("--json", options->json,
                    "Write the figures for programs to read");

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitCubin.h"
+#include "InputData.h"
 #include "ModelOptions.h"
 #include "Report.h"
 #include "Verbs.h"
@@ -25,6 +26,10 @@ namespace {
 struct CompileVerbOptions : ModelOptions {
   std::string output, emit = "executable", json;
   bool explain = false;
+
+  bool makesArtifact() const {
+    return emit == "executable" && (!explain || !output.empty());
+  }
 };
 } // namespace
 
@@ -117,10 +122,33 @@ static int explain(const CompileVerbOptions &options, const Model &model,
   OwningOpRef<ModuleOp> kernels = model.lowerToKernels(shapes, compile);
   if (!kernels)
     return kFailed;
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  printKernelsAsText(*kernels, os);
-  return writeText(options.output, text);
+  printKernelsAsText(*kernels, llvm::outs());
+  return kDone;
+}
+
+/// --explain and every --emit but the executable.
+static int show(const CompileVerbOptions &options) {
+  auto given = loadInputFiles(options.inputs);
+  if (!given)
+    return fail(given.takeError());
+  CompilerContext context;
+  PreparedModel prepared;
+  std::unique_ptr<Model> model =
+      loadModel(context.get(), options, *given, prepared);
+  if (!model)
+    return kFailed;
+  auto shapes =
+      resolveShapes(model->inputs(), options, *given, prepared.notes);
+  if (!shapes)
+    return fail(shapes.takeError());
+  // With an artifact they come with that.
+  if (!options.makesArtifact())
+    prepared.printNotes();
+  if (options.explain)
+    if (int code = explain(options, *model, *shapes))
+      return code;
+  return options.emit == "executable" ? kDone + 0
+                                      : emitText(options, *model, *shapes);
 }
 
 static int compile(CompileVerbOptions &options) {
@@ -130,17 +158,30 @@ static int compile(CompileVerbOptions &options) {
       options.target = "cuda";
     options.arch = chooseArch(options.arch);
   }
-  if (options.explain || options.emit != "executable") {
-    CompilerContext context;
-    std::unique_ptr<Model> model = Model::load(context.get(), options.file);
-    if (!model)
-      return kFailed;
-    auto shapes = resolveShapes(model->inputs(), options, {}, /*quiet=*/false);
-    if (!shapes)
-      return fail(shapes.takeError());
-    return options.explain ? explain(options, *model, *shapes)
-                           : emitText(options, *model, *shapes);
+  llvm::Expected<bool> isCompiled = isCompiledFile(options.file);
+  if (!isCompiled)
+    return fail(isCompiled.takeError());
+  if (*isCompiled)
+    return fail("'" + options.file +
+                "' is compiled already, expected a model: .mlir or .onnx");
+  if (llvm::sys::fs::equivalent(options.file, options.output))
+    return fail("-o names the model itself, '" + options.output + "'");
+  options.noteUnused(
+      {"--weights", "--seed", "--threads", "--max-loop-iterations"},
+      "on compile: it is for runs");
+  // The explanation goes to standard output; the artifact is made, too, where
+  // it is asked for.
+  if (options.explain || !options.makesArtifact()) {
+    if (!options.makesArtifact() && !options.json.empty())
+      return fail("--json has the figures of an artifact, and none is made: "
+                  "add -o, without --emit");
+    if (int code = show(options))
+      return code;
+    if (!options.makesArtifact())
+      return kDone;
   }
+  if (options.output == "-")
+    return fail("an artifact is not text: name a file with -o");
   PreparedModel prepared;
   if (int code = prepareModel(options, prepared))
     return code;
@@ -148,6 +189,9 @@ static int compile(CompileVerbOptions &options) {
     SmallString<256> path(options.file);
     llvm::sys::path::replace_extension(path, "lathe");
     options.output = path.str().str();
+    if (llvm::sys::fs::equivalent(options.file, options.output))
+      return fail("the artifact would replace the model '" + options.file +
+                  "': name another file with -o");
   }
   if (llvm::Error error = writeExecutable(options.output, *prepared.executable))
     return fail(std::move(error));
@@ -183,7 +227,8 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "kernel\n");
   options->add(*verb);
   verb->add_option("-o,--output", options->output,
-                   "Output file (default: FILE with .lathe)");
+                   "Output file (default: FILE with .lathe; text: standard "
+                   "output)");
   verb->add_option("--emit", options->emit,
                    "lathe: the imported model; kernels: after graph passes; "
                    "memref: loops of each "
@@ -194,7 +239,8 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
                              "cuda", "cubin", "executable"}))
       ->capture_default_str();
   verb->add_flag("--explain", options->explain,
-                 "Print each kernel's ops and why neighbours were left out");
+                 "Print each kernel's ops and why neighbours were left out; "
+                 "the artifact is written, too, where -o names it");
   verb->add_option("--json", options->json,
                    "Write the figures for programs to read");
   verb->callback([options, &exitCode] { exitCode = compile(*options); });

@@ -130,8 +130,10 @@ void addConformanceVerb(CLI::App &app, int &exitCode) {
   verb->add_option("--timeout", options->timeoutSeconds, "Seconds per case")
       ->capture_default_str();
   verb->add_option("--rtol", options->rtol, "Relative tolerance")
+      ->check(kFiniteNotNegative)
       ->capture_default_str();
   verb->add_option("--atol", options->atol, "Absolute tolerance")
+      ->check(kFiniteNotNegative)
       ->capture_default_str();
   verb->add_option("--threads", options->threads, "Threads of each case")
       ->capture_default_str();

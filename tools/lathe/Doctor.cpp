@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ModelOptions.h"
+#include "Report.h"
 #include "Verbs.h"
 #include "lathe/Runtime/CudaDriver.h"
 #include "lathe/Runtime/CudaNvrtc.h"
@@ -79,8 +80,22 @@ static std::string examineCuda(llvm::raw_ostream &os) {
   return targets;
 }
 
-static int doctor() {
-  auto &os = llvm::outs();
+/// {"cpu": "...", "cache": "...", "device": ["...", ...]}: what the lines say.
+static nlohmann::json toJson(StringRef lines) {
+  nlohmann::json report;
+  for (StringRef line : llvm::split(lines.trim(), '\n')) {
+    auto [key, value] = line.split(' ');
+    if (key == "device")
+      report["device"].push_back(value.trim().str());
+    else
+      report[key.str()] = value.trim().str();
+  }
+  return report;
+}
+
+static int doctor(const std::string &json) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host();
   if (!target)
     return fail(target.takeError());
@@ -92,13 +107,19 @@ static int doctor() {
   bool well = examineCache(os);
   std::string targets = examineCuda(os);
   os << "targets   " << targets << "\n";
+  llvm::outs() << text;
+  if (!json.empty())
+    if (llvm::Error error = writeJson(json, toJson(text)))
+      return fail(std::move(error));
   return well ? kDone : kFailed;
 }
 
 void addDoctorVerb(CLI::App &app, int &exitCode) {
   CLI::App *verb = app.add_subcommand(
       "doctor", "What this machine offers, and what is amiss\n");
-  verb->callback([&exitCode] { exitCode = doctor(); });
+  auto json = std::make_shared<std::string>();
+  verb->add_option("--json", *json, "Write the findings for programs to read");
+  verb->callback([json, &exitCode] { exitCode = doctor(*json); });
 }
 
 } // namespace lathe

@@ -12,17 +12,50 @@
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
 
 namespace lathe {
 
-static int importModel(const std::string &file, const std::string &output) {
+/// Inputs, outputs, parameters and ops.
+static void describeModel(const Model &model, nlohmann::json &report) {
+  for (const InputDeclaration &input : model.inputs())
+    report["inputs"].push_back({{"name", input.name},
+                                {"dtype", dtypeName(input.dtype).str()},
+                                {"shape", input.shape}});
+  for (unsigned i = 0, e = model.entry().getNumResults(); i < e; ++i) {
+    auto name = model.entry().getResultAttrOfType<StringAttr>(i, "lathe.name");
+    report["outputs"].push_back(name ? name.str()
+                                     : "output" + std::to_string(i));
+  }
+  int64_t parameters = 0, elements = 0;
+  for (auto parameter : model.module().getOps<ParameterOp>()) {
+    ++parameters;
+    elements += cast<RankedTensorType>(parameter.getType()).getNumElements();
+  }
+  std::map<std::string, unsigned> ops;
+  model.entry().walk([&](Operation *op) {
+    if (isa<LatheDialect>(op->getDialect()))
+      ++ops[op->getName().getStringRef().str()];
+  });
+  report["parameters"] = parameters;
+  report["parameter_elements"] = elements;
+  report["ops"] = ops;
+}
+
+static int importModel(const std::string &file, const std::string &output,
+                       const std::string &json) {
+  if (llvm::sys::fs::equivalent(file, output))
+    return fail("-o names the model itself, '" + output + "'");
   CompilerContext context;
   std::unique_ptr<Model> model = Model::load(context.get(), file);
   if (!model)
     return kFailed;
+  nlohmann::json report;
+  describeModel(*model, report);
+  if (!json.empty())
+    if (llvm::Error error = writeJson(json, report))
+      return fail(std::move(error));
   std::string text;
   llvm::raw_string_ostream os(text);
   model->module()->print(os);
@@ -38,15 +71,18 @@ static int importModel(const std::string &file, const std::string &output) {
 
 void addImportVerb(CLI::App &app, int &exitCode) {
   auto file = std::make_shared<std::string>(),
-       output = std::make_shared<std::string>();
+       output = std::make_shared<std::string>(),
+       json = std::make_shared<std::string>();
   CLI::App *verb =
       app.add_subcommand("import", "ONNX to the lathe dialect, as text\n\n  "
                                    "lathe import model.onnx -o model.mlir\n");
   verb->add_option("file", *file, "ONNX model")->required();
   verb->add_option("-o,--output", *output,
                    "Output file (default: standard output)");
-  verb->callback(
-      [file, output, &exitCode] { exitCode = importModel(*file, *output); });
+  verb->add_option("--json", *json, "Write the figures for programs to read");
+  verb->callback([file, output, json, &exitCode] {
+    exitCode = importModel(*file, *output, *json);
+  });
 }
 
 static std::string formatDeclaration(const InputDeclaration &input) {
@@ -109,8 +145,10 @@ static int infoOfExecutable(const std::string &file, const std::string &json) {
 }
 
 static int info(const std::string &file, const std::string &json) {
-  auto head = llvm::MemoryBuffer::getFileSlice(file, 8, 0);
-  if (head && looksLikeExecutable((*head)->getBuffer()))
+  llvm::Expected<bool> isCompiled = isCompiledFile(file);
+  if (!isCompiled)
+    return fail(isCompiled.takeError());
+  if (*isCompiled)
     return infoOfExecutable(file, json);
   CompilerContext context;
   std::unique_ptr<Model> model = Model::load(context.get(), file);
@@ -119,39 +157,19 @@ static int info(const std::string &file, const std::string &json) {
   auto &os = llvm::outs();
   os << file << ": @" << model->entry().getSymName() << "\n";
   nlohmann::json report;
-  for (const InputDeclaration &input : model->inputs()) {
+  describeModel(*model, report);
+  for (const InputDeclaration &input : model->inputs())
     os << "  input " << formatDeclaration(input) << "\n";
-    report["inputs"].push_back({{"name", input.name},
-                                {"dtype", dtypeName(input.dtype).str()},
-                                {"shape", input.shape}});
-  }
-  for (unsigned i = 0, e = model->entry().getNumResults(); i < e; ++i) {
-    auto name = model->entry().getResultAttrOfType<StringAttr>(i, "lathe.name");
-    os << "  output "
-       << (name ? quote(name.getValue()) : "output" + std::to_string(i)) << ": "
+  for (unsigned i = 0, e = model->entry().getNumResults(); i < e; ++i)
+    os << "  output " << quote(report["outputs"][i].get<std::string>()) << ": "
        << model->entry().getResultTypes()[i] << "\n";
-    report["outputs"].push_back(name ? name.str()
-                                     : "output" + std::to_string(i));
-  }
-  int64_t parameters = 0, elements = 0;
-  for (auto parameter : model->module().getOps<ParameterOp>()) {
-    ++parameters;
-    elements += cast<RankedTensorType>(parameter.getType()).getNumElements();
-  }
-  std::map<std::string, unsigned> ops;
-  model->entry().walk([&](Operation *op) {
-    if (isa<LatheDialect>(op->getDialect()))
-      ++ops[op->getName().getStringRef().str()];
-  });
-  os << "  " << parameters << " parameters, " << elements
-     << " elements\n  ops:";
+  auto ops = report["ops"].get<std::map<std::string, unsigned>>();
+  os << "  " << report["parameters"].get<int64_t>() << " parameters, "
+     << report["parameter_elements"].get<int64_t>() << " elements\n  ops:";
   for (auto &[name, count] : ops)
     os << " " << StringRef(name).drop_front(6) << " " << count
        << (name == ops.rbegin()->first ? "" : ",");
   os << "\n";
-  report["parameters"] = parameters;
-  report["parameter_elements"] = elements;
-  report["ops"] = ops;
   if (!json.empty())
     if (llvm::Error error = writeJson(json, report))
       return fail(std::move(error));

@@ -13,13 +13,16 @@
 #include "lathe/Runtime/CudaDriver.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/MappedFile.h"
 #include "lathe/Support/Progress.h"
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 #include <chrono>
+#include <cmath>
 #include <set>
 #include <thread>
 
@@ -90,7 +93,40 @@ void ModelOptions::add(CLI::App &verb) {
   verb.add_flag("--no-optimize", noOptimize,
                 "Only the passes that correctness needs");
   verb.add_flag("--no-cache", noCache, "Compile anew, keep nothing");
+  verb.add_option("--reproducer", reproducer,
+                  "Where a pass fails: write the IR before it and the command "
+                  "into this file, for lathe-opt --run-reproducer");
+  verb.add_option("--max-loop-iterations", maxLoopIterations,
+                  "Give a loop up after N iterations")
+      ->capture_default_str();
+  this->verb = &verb;
 }
+
+void ModelOptions::noteUnused(std::initializer_list<const char *> names,
+                              StringRef where) const {
+  for (const char *name : names)
+    if (verb->count(name))
+      llvm::errs() << "lathe: note: " << name << " has no effect " << where
+                   << "\n";
+}
+
+SessionOptions ModelOptions::sessionOptions() const {
+  SessionOptions result;
+  result.threads = threads;
+  result.seed = seed;
+  result.maxWhileIterations = maxLoopIterations;
+  result.progress = true;
+  return result;
+}
+
+const CLI::Validator kFiniteNotNegative(
+    [](std::string &text) -> std::string {
+      double value;
+      if (!llvm::to_float(text, value) || !std::isfinite(value) || value < 0)
+        return "expected a finite number of 0 or more, got '" + text + "'";
+      return "";
+    },
+    "");
 
 CompileOptions ModelOptions::compileOptions() const {
   CompileOptions result;
@@ -103,7 +139,13 @@ CompileOptions ModelOptions::compileOptions() const {
   result.arch = arch;
   result.cudaSourceFolder = cudaSourceFolder;
   result.simChecks = !noSimChecks;
+  result.reproducer = reproducer;
   return result;
+}
+
+void PreparedModel::printNotes() const {
+  for (const std::string &note : notes)
+    llvm::errs() << "lathe: note: " << note << "\n";
 }
 
 int fail(const llvm::Twine &message) {
@@ -181,7 +223,10 @@ parseDims(const ModelOptions &options,
             (other == *known.begin() ? "; it has " : ", ") + quote(other);
       return makeError(message);
     }
-    result[name.str()] = size;
+    auto [entry, isNew] = result.try_emplace(name.str(), size);
+    if (!isNew && entry->second != size)
+      return makeError("--dim gives " + quote(name) + " the sizes " +
+                       Twine(entry->second) + " and " + Twine(size));
   }
   return result;
 }
@@ -201,7 +246,8 @@ static std::string formatShape(const InputDeclaration &declaration) {
 llvm::Expected<std::vector<SmallVector<int64_t>>>
 resolveShapes(const std::vector<InputDeclaration> &declarations,
               const ModelOptions &options,
-              const std::vector<NamedTensor> &given, bool quiet) {
+              const std::vector<NamedTensor> &given,
+              std::vector<std::string> &notes) {
   auto sizes = parseDims(options, declarations);
   if (!sizes)
     return sizes.takeError();
@@ -261,14 +307,12 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
       shape[i] = i == 0 ? 1 : 128;
       if (!dim.empty())
         (*sizes)[dim] = shape[i];
-      if (!quiet)
-        llvm::errs() << "lathe: note: open size "
-                     << (dim.empty() ? "dim " + std::to_string(i)
-                                     : "'" + dim + "'")
-                     << " of input '" << declaration.name << "' is taken as "
-                     << shape[i]
-                     << (dim.empty() ? "" : " (--dim " + dim + "=N sets it)")
-                     << "\n";
+      notes.push_back("open size " +
+                      (dim.empty() ? "dim " + std::to_string(i)
+                                   : "'" + dim + "'") +
+                      " of input '" + declaration.name + "' is taken as " +
+                      std::to_string(shape[i]) +
+                      (dim.empty() ? "" : " (--dim " + dim + "=N sets it)"));
     }
     result.push_back(std::move(shape));
   }
@@ -300,10 +344,10 @@ static std::string cacheKey(const ModelOptions &options,
                     (options.noSimChecks ? " no-sim-checks" : "") +
                     (options.noFuse ? " no-fuse" : "") +
                     (options.noOptimize ? " no-optimize" : "") + "\n";
-  // External data of a model is named by the model's own path.
+  // External data of a model is named by the model's own path, as it was given.
   SmallString<256> real;
   (void)llvm::sys::fs::real_path(options.file, real);
-  key += real.str().str() + "\n";
+  key += real.str().str() + "\n" + options.file + "\n";
   for (const std::string &dim : options.dims)
     key += "dim " + dim + "\n";
   for (const NamedTensor &tensor : given)
@@ -312,10 +356,82 @@ static std::string cacheKey(const ModelOptions &options,
   return key;
 }
 
-static int compileModel(const ModelOptions &options,
-                        const std::vector<NamedTensor> &given,
-                        PreparedModel &prepared) {
-  CompilerContext context;
+/// Small tensors of a file beside the model become constants of the program,
+/// and larger ones must be there: the program is good for these files alone.
+static std::string withSources(std::string key, ArrayRef<std::string> sources) {
+  for (const std::string &path : sources)
+    key += "file " + path + "\n" + identifyFile(path) + "\n";
+  return key;
+}
+
+namespace {
+/// Compiled models by what they were made of. Which files besides the model
+/// those are is known after an import only, so it is kept, too, beside what
+/// there was to say.
+class ExecutableCache {
+public:
+  ExecutableCache(const ModelOptions &options,
+                  const std::vector<NamedTensor> &given)
+      // Edited kernels must be seen, whatever the cache holds, and a reproducer
+      // is asked for to see passes run.
+      : enabled(!options.noCache && options.cudaSourceFolder.empty() &&
+                options.reproducer.empty()),
+        key(enabled ? cacheKey(options, given) : "") {}
+
+  std::shared_ptr<exec::Executable> get(std::vector<std::string> &notes) {
+    std::optional<std::string> list;
+    if (enabled)
+      list = cache.get("sources\n" + key);
+    if (!list)
+      return nullptr;
+    std::vector<std::string> sources;
+    for (StringRef line : llvm::split(*list, '\n'))
+      if (line.consume_front("file "))
+        sources.push_back(line.str());
+      else if (line.consume_front("note "))
+        notes.push_back(line.str());
+    std::optional<std::string> bytes = cache.get(withSources(key, sources));
+    if (!bytes) {
+      notes.clear();
+      return nullptr;
+    }
+    auto executable = parseExecutable(*bytes, "the cached model");
+    if (executable)
+      return std::move(*executable);
+    llvm::consumeError(executable.takeError());
+    notes.clear();
+    return nullptr;
+  }
+
+  void put(const PreparedModel &prepared) {
+    if (!enabled || prepared.holdsInputValues)
+      return;
+    auto bytes = serializeExecutable(*prepared.executable);
+    if (!bytes)
+      return llvm::consumeError(bytes.takeError());
+    std::string list = "\n";
+    for (const std::string &note : prepared.notes)
+      list += "note " + note + "\n";
+    for (const std::string &path : prepared.sources)
+      list += "file " + path + "\n";
+    if (llvm::StringRef(list).count('\n') !=
+        1 + prepared.notes.size() + prepared.sources.size())
+      return; // a name with a line end
+    cache.put("sources\n" + key, list);
+    cache.put(withSources(key, prepared.sources), *bytes);
+  }
+
+private:
+  bool enabled;
+  std::string key;
+  DiskCache cache;
+};
+} // namespace
+
+std::unique_ptr<Model> loadModel(MLIRContext &context,
+                                 const ModelOptions &options,
+                                 const std::vector<NamedTensor> &given,
+                                 PreparedModel &prepared) {
   // An ONNX input may decide a size: then the program is made for its value.
   OnnxImportOptions onnx;
   onnx.valueOf = [&](StringRef name,
@@ -323,7 +439,7 @@ static int compileModel(const ModelOptions &options,
     for (const NamedTensor &tensor : given)
       if (tensor.name == name) {
         prepared.holdsInputValues = true;
-        return toElementsAttr(context.get(), tensor.tensor);
+        return toElementsAttr(context, tensor.tensor);
       }
     return std::nullopt;
   };
@@ -333,14 +449,41 @@ static int compileModel(const ModelOptions &options,
         return SmallVector<int64_t>(tensor.tensor.shape());
     return std::nullopt;
   };
-  std::unique_ptr<Model> model = Model::load(context.get(), options.file, onnx);
+  OnnxImportInfo info;
+  std::unique_ptr<Model> model =
+      Model::load(context, options.file, onnx, &info);
   if (!model)
-    return kFailed;
+    return nullptr;
+  prepared.sources = std::move(info.files);
   for (const NamedTensor &tensor : given)
     if (llvm::none_of(model->inputs(),
-                      [&](auto &d) { return d.name == tensor.name; }))
-      return fail(unknownInput(tensor.name, model->inputs()));
-  auto shapes = resolveShapes(model->inputs(), options, given, /*quiet=*/false);
+                      [&](auto &d) { return d.name == tensor.name; })) {
+      fail(unknownInput(tensor.name, model->inputs()));
+      return nullptr;
+    }
+  return model;
+}
+
+/// Weights in files that the model names but the import does not read.
+static void addWeightFiles(PreparedModel &prepared, StringRef modelFile) {
+  std::set<std::string> all(prepared.sources.begin(), prepared.sources.end());
+  for (const exec::Program &program : prepared.executable->programs())
+    for (const exec::Weight &weight : program.weights())
+      if (!weight.file().empty() && weight.file() != modelFile)
+        all.insert(weight.file());
+  prepared.sources.assign(all.begin(), all.end());
+}
+
+static int compileModel(const ModelOptions &options,
+                        const std::vector<NamedTensor> &given,
+                        PreparedModel &prepared) {
+  CompilerContext context;
+  std::unique_ptr<Model> model =
+      loadModel(context.get(), options, given, prepared);
+  if (!model)
+    return kFailed;
+  auto shapes =
+      resolveShapes(model->inputs(), options, given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
   CompileOptions compile = options.compileOptions();
@@ -352,6 +495,7 @@ static int compileModel(const ModelOptions &options,
   if (failed(model->compile(*shapes, compile, *prepared.executable,
                             &prepared.statistics)))
     return kFailed;
+  addWeightFiles(prepared, options.file);
   return kDone;
 }
 
@@ -391,58 +535,45 @@ chooseProgram(const exec::Executable &executable,
       "the compiled model has no program for these inputs; it has:" + known);
 }
 
+llvm::Expected<bool> isCompiledFile(StringRef path) {
+  auto file = MappedFile::open(path);
+  if (!file)
+    return file.takeError();
+  return looksLikeExecutable((*file)->bytes());
+}
+
 int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
   auto start = std::chrono::steady_clock::now();
-  if (!llvm::sys::fs::exists(options.file))
-    return fail("'" + options.file + "' does not exist");
-  if (llvm::sys::fs::is_directory(options.file))
-    return fail("'" + options.file + "' is a folder, expected a model file");
+  llvm::Expected<bool> isCompiled = isCompiledFile(options.file);
+  if (!isCompiled)
+    return fail(isCompiled.takeError());
   llvm::Expected<std::vector<NamedTensor>> given =
       loadInputFiles(options.inputs);
   if (!given)
     return fail(given.takeError());
 
-  bool isCompiled = false;
-  {
-    auto head = llvm::MemoryBuffer::getFileSlice(options.file, 8, 0);
-    isCompiled = head && looksLikeExecutable((*head)->getBuffer());
-  }
-  if (isCompiled) {
+  if (*isCompiled) {
     auto executable = readExecutable(options.file);
     if (!executable)
       return fail(executable.takeError());
     if (!options.dims.empty())
       return fail("--dim is of no use with '" + options.file +
                   "': the sizes of a compiled model are fixed");
+    options.noteUnused({"--target", "--arch", "--isa", "--no-fuse",
+                        "--no-optimize", "--no-cache", "--cuda-source-dir",
+                        "--no-sim-checks", "--reproducer"},
+                       "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {
-    DiskCache cache;
-    // Edited kernels must be seen, whatever the cache holds.
-    bool useCache = !options.noCache && options.cudaSourceFolder.empty();
-    std::string key = useCache ? cacheKey(options, *given) : "";
-    if (useCache) {
-      if (std::optional<std::string> bytes = cache.get(key)) {
-        auto executable = parseExecutable(*bytes, "the cached model");
-        if (executable) {
-          prepared.executable = std::move(*executable);
-          prepared.fromCache = true;
-        } else {
-          llvm::consumeError(executable.takeError());
-        }
-      }
-    }
-    if (!prepared.executable) {
+    ExecutableCache cache(options, *given);
+    prepared.executable = cache.get(prepared.notes);
+    prepared.fromCache = prepared.executable != nullptr;
+    if (!prepared.fromCache) {
       if (int code = compileModel(options, *given, prepared))
         return code;
-      if (useCache && !prepared.holdsInputValues) {
-        llvm::Expected<std::string> bytes =
-            serializeExecutable(*prepared.executable);
-        if (bytes)
-          cache.put(key, *bytes);
-        else
-          llvm::consumeError(bytes.takeError());
-      }
+      cache.put(prepared);
     }
+    prepared.printNotes();
   }
   llvm::Expected<unsigned> program =
       chooseProgram(*prepared.executable, *given);

@@ -40,8 +40,16 @@ struct ModelOptions {
   uint64_t seed = 0;
   bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;
 
+  std::string reproducer;
+  uint64_t maxLoopIterations = SessionOptions().maxWhileIterations;
+  const CLI::App *verb = nullptr;
+
   void add(CLI::App &verb);
   CompileOptions compileOptions() const;
+  SessionOptions sessionOptions() const;
+  /// Says of each of `names` that the user gave: it has no effect `where`.
+  void noteUnused(std::initializer_list<const char *> names,
+                  StringRef where) const;
 };
 
 /// A compiled model, ready to make sessions of, and the tensors to feed it.
@@ -54,6 +62,13 @@ struct PreparedModel {
   /// Made for the values of some inputs, not for their shapes alone.
   bool holdsInputValues = false;
   CompileStatistics statistics;
+  /// Files besides the model that went into the executable, or hold weights
+  /// that it expects there.
+  std::vector<std::string> sources;
+  /// What the user should know: sizes that were guessed.
+  std::vector<std::string> notes;
+
+  void printNotes() const;
 };
 
 /// Sets up MLIR for a command: dialects and diagnostics that print as one
@@ -71,15 +86,31 @@ private:
 int fail(llvm::Error error);
 int fail(const llvm::Twine &message);
 
+/// A number of seconds, a tolerance: finite and not negative.
+extern const CLI::Validator kFiniteNotNegative;
+
+/// Whether the file holds a compiled model. Errors: no regular file.
+llvm::Expected<bool> isCompiledFile(StringRef path);
+
+/// Parses or imports the model as the user wants it: where the value of an ONNX
+/// input decides a size, it is taken from `given`, and `prepared` notes it.
+/// Null after a diagnostic.
+std::unique_ptr<Model> loadModel(MLIRContext &context,
+                                 const ModelOptions &options,
+                                 const std::vector<NamedTensor> &given,
+                                 PreparedModel &prepared);
+
 /// Reads or compiles the model for the inputs the user names. Returns kDone, or
 /// the exit code after the message is printed.
 int prepareModel(const ModelOptions &options, PreparedModel &prepared);
 
-/// The shapes to compile for, from --dim and input files.
+/// The shapes to compile for, from --dim and input files; `notes` gets the sizes
+/// that neither names.
 llvm::Expected<std::vector<SmallVector<int64_t>>>
 resolveShapes(const std::vector<InputDeclaration> &declarations,
               const ModelOptions &options,
-              const std::vector<NamedTensor> &given, bool quiet);
+              const std::vector<NamedTensor> &given,
+              std::vector<std::string> &notes);
 
 /// Opens the weights files.
 llvm::Error openWeights(const ModelOptions &options, WeightSource &weights);

@@ -79,7 +79,12 @@ void printTensor(llvm::StringRef name, const TensorView &tensor,
     printValue(tensor.dtype(), loadAsDouble(tensor.dtype(), data + i * size),
                os);
   }
-  os << " ...\n  min ";
+  os << " ...\n";
+  if (bad == count) {
+    os << "  all " << count << " not finite\n";
+    return;
+  }
+  os << "  min ";
   printValue(tensor.dtype(), low, os);
   os << ", max ";
   printValue(tensor.dtype(), high, os);

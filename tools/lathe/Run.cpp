@@ -80,9 +80,7 @@ static int run(const RunOptions &options) {
   auto model = LoadedModel::load(prepared.executable);
   if (!model)
     return fail(model.takeError());
-  SessionOptions sessionOptions;
-  sessionOptions.threads = options.threads;
-  sessionOptions.seed = options.seed;
+  SessionOptions sessionOptions = options.sessionOptions();
   sessionOptions.profile = options.profile;
   auto session =
       Session::create(*model, prepared.program, weights, sessionOptions);
@@ -126,6 +124,12 @@ static int run(const RunOptions &options) {
     }
   }
   int code = compareExpected(options, (*session)->outputs(), outputs, report);
+  if (options.profile && prepared.statistics.kernels)
+    llvm::outs() << llvm::formatv(
+        "compiled {0} kernels, {1} distinct, {2} of these from the cache, in "
+        "{3:f1} ms\n",
+        prepared.statistics.kernels, prepared.statistics.distinct,
+        prepared.statistics.fromCache, prepared.statistics.seconds * 1e3);
   if (options.profile)
     printProfile(*prepared.executable, (*session)->profile(), llvm::outs());
 
@@ -165,8 +169,10 @@ void addRunVerb(CLI::App &app, int &exitCode) {
   verb->add_option("--expect", options->expect,
                    "Compare an output: name=file.npy (repeatable)");
   verb->add_option("--rtol", options->rtol, "Relative tolerance of --expect")
+      ->check(kFiniteNotNegative)
       ->capture_default_str();
   verb->add_option("--atol", options->atol, "Absolute tolerance of --expect")
+      ->check(kFiniteNotNegative)
       ->capture_default_str();
   verb->add_option("--repeat", options->repeat,
                    "Run N times; the median latency is printed")

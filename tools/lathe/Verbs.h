@@ -8,6 +8,8 @@
 #ifndef LATHE_TOOLS_VERBS_H
 #define LATHE_TOOLS_VERBS_H
 
+#include "llvm/ADT/StringRef.h"
+
 #include <CLI/CLI.hpp>
 
 namespace lathe {
@@ -23,6 +25,12 @@ void addConformanceVerb(CLI::App &app, int &exitCode);
 void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);
+
+/// Whether there is such a verb; if not, says so and names the nearest.
+bool checkVerb(const CLI::App &app, llvm::StringRef word);
+/// Says what is wrong with the options of the verb that was given, and the
+/// nearest name where one is unknown.
+void explainUsage(const CLI::App &app, const CLI::ParseError &error);
 
 } // namespace lathe
 

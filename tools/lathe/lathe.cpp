@@ -7,30 +7,11 @@
 
 #include "Verbs.h"
 
-#include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <csignal>
 
 /// CLI11 would say that a verb is required, without a word on the wrong one.
-static bool checkVerb(const CLI::App &app, llvm::StringRef word) {
-  std::string nearest;
-  unsigned distance = 3;
-  for (const CLI::App *verb :
-       app.get_subcommands([](const CLI::App *) { return true; })) {
-    unsigned d = word.edit_distance(verb->get_name(), true, distance);
-    if (d == 0)
-      return true;
-    if (d < distance)
-      nearest = verb->get_name(), distance = d;
-  }
-  llvm::errs() << "lathe: error: there is no verb '" << word << "'";
-  if (!nearest.empty())
-    llvm::errs() << ", did you mean '" << nearest << "'?";
-  llvm::errs() << "\n'lathe --help' lists the verbs\n";
-  return false;
-}
-
 int main(int argc, char **argv) {
   // A file over the limit of `ulimit -f` is an error of the write, like a full
   // disk, and not the end of the process.
@@ -58,13 +39,16 @@ int main(int argc, char **argv) {
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
-  if (argc > 1 && argv[1][0] != '-' && !checkVerb(app, argv[1]))
+  if (argc > 1 && argv[1][0] != '-' && !lathe::checkVerb(app, argv[1]))
     return lathe::kUsage;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
     // --help and --version are "errors" of code 0.
-    return app.exit(error) == 0 ? lathe::kDone : lathe::kUsage;
+    if (error.get_exit_code() == 0)
+      return app.exit(error);
+    lathe::explainUsage(app, error);
+    return lathe::kUsage;
   }
   llvm::outs().flush();
   // Left as it is, the stream would end the process in its destructor.

@@ -51,6 +51,8 @@ struct OnnxImportInfo {
   /// "OP: reason" for each distinct thing that is not supported; empty on
   /// success.
   std::vector<std::string> unsupported;
+  /// Files beside the model that hold tensors of it ("external data").
+  std::vector<std::string> files;
   /// Whether an op draws random numbers, so that outputs are not comparable.
   bool random = false;
 };

@@ -71,9 +71,9 @@ struct CompileStatistics {
 /// A model as parsed, before specialization.
 class Model {
 public:
-  /// Reads a .mlir or .onnx file (told apart by content). Errors are
-  /// diagnostics; null then.
-  /// `onnx` and `info` are for .onnx files alone.
+  /// Reads an ONNX model, which must be called *.onnx, or MLIR text under any
+  /// other name. Errors are diagnostics; null then. `onnx` and `info` are for
+  /// ONNX models alone.
   static std::unique_ptr<Model> load(MLIRContext &context, StringRef path,
                                      const OnnxImportOptions &onnx = {},
                                      OnnxImportInfo *info = nullptr);

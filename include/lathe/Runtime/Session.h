@@ -72,6 +72,8 @@ struct SessionOptions {
   /// A `while` that runs longer is given up with an error; a loop that is known
   /// to run longer is not begun.
   uint64_t maxWhileIterations = 100'000'000;
+  /// Say on stderr how far a `while` is that has run for two seconds.
+  bool progress = false;
   /// To share between sessions; null makes one of `threads` threads.
   std::shared_ptr<ThreadPool> pool;
 };

@@ -39,6 +39,11 @@ public:
 
   /// Asks the kernel to read [offset, offset + length) ahead.
   void prefetch(uint64_t offset, uint64_t length) const;
+  /// A number that differs, but for chance, where the bytes of
+  /// [offset, offset + length), which must lie in the file, differ. Against
+  /// mistakes, not against malice. Reads them once (about 0.15 s per GB where
+  /// the file is in memory) and gives their pages back as it goes. Never 0.
+  uint64_t digest(uint64_t offset, uint64_t length) const;
   /// Gives the pages wholly inside [offset, offset + length) back; reading them
   /// again reads the file again.
   void dropPages(uint64_t offset, uint64_t length) const;

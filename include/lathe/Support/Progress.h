@@ -30,7 +30,7 @@ private:
   std::string label;
   uint64_t total;
   Clock::time_point start, last;
-  bool terminal, drawn = false;
+  bool terminal = false, drawn = false;
 };
 
 } // namespace lathe

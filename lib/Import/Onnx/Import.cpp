@@ -145,6 +145,7 @@ OwningOpRef<ModuleOp> importOnnx(MLIRContext &context, StringRef path,
   if (info) {
     for (StringRef name : importer.valueInputs)
       info->valueInputs.push_back(name.str());
+    info->files = (*file)->externalFiles();
     info->random = importer.random;
     for (const auto &problem : importer.problems) {
       std::string line = problem.op + ": " + problem.message;

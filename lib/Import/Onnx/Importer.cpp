@@ -26,6 +26,9 @@ namespace {
 constexpr uint64_t kConstantBytes = 1024, kIntegerConstantBytes = 64 * 1024;
 /// Nesting of subgraphs and function calls.
 constexpr unsigned kMaxDepth = 32;
+/// Nodes with the bodies of functions in place of their calls: functions that
+/// call each other twice grow as 2^n. The largest public models have 10^5.
+constexpr unsigned kMaxNodes = 1 << 18;
 
 } // namespace
 
@@ -139,6 +142,23 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope) {
         scope.values[output] = Value();
     return failure();
   };
+  if (++nodes > kMaxNodes) {
+    if (nodes == kMaxNodes + 1)
+      addProblem(loc, title, name,
+                 "the model has more than " + Twine(kMaxNodes) +
+                     " nodes, those of the functions it calls included");
+    return missing();
+  }
+  // A name stands for one value in a graph.
+  llvm::StringSet<> outputs;
+  for (const auto &output : proto.output())
+    if (!output.empty() &&
+        (!outputs.insert(output).second || scope.values.count(output) ||
+         scope.initializers.count(output))) {
+      addProblem(loc, title, name,
+                 "computes " + quote(output) + ", which is there already");
+      return missing();
+    }
   int64_t opset = -1;
   for (Scope *s = &scope; s && opset < 0; s = s->parent)
     if (auto it = s->opsets.find(domain); it != s->opsets.end())

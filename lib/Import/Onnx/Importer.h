@@ -72,7 +72,7 @@ private:
   SmallVector<DictionaryAttr> inputAttrs;
   llvm::StringMap<unsigned> symbols;
   llvm::StringSet<> initializerNames;
-  unsigned depth = 0;
+  unsigned depth = 0, nodes = 0;
   friend class Node;
 };
 

@@ -302,6 +302,14 @@ ModelFile::openExternal(StringRef location, std::string &joined) {
   return entry = *file;
 }
 
+std::vector<std::string> ModelFile::externalFiles() const {
+  std::vector<std::string> names;
+  for (const auto &entry : external)
+    names.push_back(entry.first().str());
+  llvm::sort(names);
+  return names;
+}
+
 Expected<TensorBytes> ModelFile::locate(const onnx::TensorProto &tensor) {
   TensorBytes result;
   std::optional<DType> type = hostType(tensor.data_type());

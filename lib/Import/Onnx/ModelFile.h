@@ -44,6 +44,8 @@ public:
 
   const onnx::ModelProto &model() const { return proto; }
   const std::string &path() const { return fileName; }
+  /// The files with external data that were asked for so far, sorted.
+  std::vector<std::string> externalFiles() const;
 
   /// Finds (external data) or decodes (typed fields) the bytes of `tensor`,
   /// after checking type, shape and size against each other.

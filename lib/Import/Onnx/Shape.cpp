@@ -138,11 +138,24 @@ LogicalResult split(Node &n) {
   }
   if (sizes.size() != n.numOutputs())
     return n.fail("expected one size per output");
+  int64_t left = Node::size(x, axis);
+  for (int64_t size : sizes) {
+    if (size < 0 || (!ShapedType::isDynamic(left) && size > left))
+      return n.fail("expected sizes from 0 to what is left of the dim, got " +
+                    Twine(size));
+    left -= ShapedType::isDynamic(left) ? 0 : size;
+  }
+  if (!ShapedType::isDynamic(left) && left)
+    return n.fail("expected sizes that add up to " +
+                  Twine(Node::size(x, axis)) + ", got " +
+                  Twine(Node::size(x, axis) - left));
   int64_t at = 0;
   for (auto [i, size] : llvm::enumerate(sizes)) {
+    // Of an open dim the sizes are not known to fit.
+    int64_t end = at > INT64_MAX - size ? INT64_MAX : at + size;
     if (n.wants(i))
-      n.out(i, n.slice(x, axis, at, at + size));
-    at += size;
+      n.out(i, n.slice(x, axis, at, end));
+    at = end;
   }
   return n.status();
 }
@@ -273,12 +286,17 @@ LogicalResult centerCropPad(Node &n) {
   return n.result(n.make<PadOp>(x, Value(), low, high, PadMode::constant));
 }
 
+/// Its square times any number of channels that fits in memory fits in 63 bits.
+constexpr int64_t kMaxBlock = 1 << 12;
+
 LogicalResult depthToSpace(Node &n) {
   Val x = n.in(0);
-  int64_t block = n.i("blocksize"), c = Node::size(x, 1);
+  int64_t block = n.i("blocksize");
   if (!n.expectRank(x, 4, 4, "an image"))
     return failure();
-  if (block <= 0 || ShapedType::isDynamic(c) || c % (block * block))
+  int64_t c = Node::size(x, 1);
+  if (block <= 0 || block > kMaxBlock || ShapedType::isDynamic(c) ||
+      c % (block * block))
     return n.fail("expected channels that are a multiple of the block's size");
   SmallVector<Dim> d = n.dims(x);
   Dim deep(c / (block * block));
@@ -297,8 +315,9 @@ LogicalResult spaceToDepth(Node &n) {
   if (!n.expectRank(x, 4, 4, "an image"))
     return failure();
   int64_t h = Node::size(x, 2), w = Node::size(x, 3), c = Node::size(x, 1);
-  if (block <= 0 || ShapedType::isDynamic(h) || ShapedType::isDynamic(w) ||
-      ShapedType::isDynamic(c) || h % block || w % block)
+  if (block <= 0 || block > kMaxBlock || ShapedType::isDynamic(h) ||
+      ShapedType::isDynamic(w) || ShapedType::isDynamic(c) || h % block ||
+      w % block)
     return n.fail("expected a known height and width that are multiples of the "
                   "block's size");
   Dim batch = n.dim(x, 0);

@@ -216,7 +216,12 @@ Value KernelFrame::allocate(ImplicitLocOpBuilder &b, int64_t elements) {
   auto type = MemRefType::get({elements}, b.getF32Type());
   Value place = b.create<memref::ViewOp>(
       type, scratch, indexConstant(b, scratchBytes), ValueRange());
-  scratchBytes += (elements * 4 + 63) / 64 * 64;
+  // What no machine has must not wrap round to what one has.
+  constexpr uint64_t tooMuch = uint64_t(1) << 60;
+  uint64_t bytes = llvm::SaturatingMultiply<uint64_t>(elements, 4);
+  scratchBytes =
+      std::min(tooMuch, uint64_t(scratchBytes) +
+                            llvm::alignTo(std::min(bytes, tooMuch), 64));
   return place;
 }
 

@@ -157,6 +157,8 @@ void Emitter::makeMemory() {
 }
 
 void Emitter::placeRows() {
+  // What no machine has must not wrap round to what one has.
+  constexpr int64_t tooMuch = int64_t(1) << 58;
   Value scratch = target.getArgument(target.getNumArguments() - 3);
   for (auto [value, row] : llvm::zip_equal(program.values, rows)) {
     int64_t size = 1;
@@ -166,7 +168,8 @@ void Emitter::placeRows() {
     if (value.has(v))
       row.classes.push_back(v);
     for (int c : row.classes)
-      size *= localSize(c);
+      size = std::min<int64_t>(
+          llvm::SaturatingMultiply<uint64_t>(size, localSize(c)), tooMuch);
     if (row.classes.empty() || !value.isRead)
       continue;
     auto type = MemRefType::get({size}, value.element);
@@ -174,7 +177,8 @@ void Emitter::placeRows() {
                                           ValueRange{});
     int64_t bytes =
         size * llvm::divideCeil(value.element.getIntOrFloatBitWidth(), 8u);
-    scratchBytes += llvm::alignTo(bytes, 64);
+    scratchBytes =
+        std::min<int64_t>(scratchBytes + llvm::alignTo(bytes, 64), tooMuch);
   }
 }
 

@@ -16,6 +16,9 @@
 namespace lathe::cpu {
 
 static constexpr int64_t alignment = 64;
+/// Stands for all that is larger; the Runtime refuses far less. Sums of two do
+/// not wrap.
+static constexpr int64_t kTooMuch = int64_t(1) << 60;
 
 namespace {
 struct Buffer {
@@ -63,9 +66,12 @@ int64_t placeBuffersInScratch(func::FuncOp function) {
   function.walk([&](memref::AllocOp op) {
     auto type = op.getType();
     unsigned bits = type.getElementTypeBitWidth();
-    int64_t bytes = type.getNumElements() * llvm::divideCeil(bits, 8u);
+    uint64_t bytes = llvm::divideCeil(bits, 8u);
+    for (int64_t size : type.getShape())
+      bytes = llvm::SaturatingMultiply<uint64_t>(bytes, size);
+    bytes = std::min<uint64_t>(bytes, kTooMuch);
     auto [first, last] = lifetime(op, body, order);
-    buffers.push_back({op, bytes, first, last});
+    buffers.push_back({op, int64_t(bytes), first, last});
   });
 
   // Largest first, each at the lowest place that is free during its life.
@@ -85,6 +91,7 @@ int64_t placeBuffersInScratch(func::FuncOp function) {
         offset = std::max<int64_t>(
             offset, llvm::alignTo(other->offset + other->bytes, alignment));
     }
+    offset = std::min(offset, kTooMuch);
     buffer->offset = offset;
     placed.insert(llvm::upper_bound(placed, buffer,
                                     [](Buffer *a, Buffer *b) {

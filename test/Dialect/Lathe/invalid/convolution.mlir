@@ -102,16 +102,16 @@ func.func @window(%x: tensor<1x4x4xf32>, %f: tensor<8x4x3xf32>) {
 func.func @window_extremes(%x: tensor<1x4x4xf32>, %f: tensor<8x4x9223372036854775807xf32>) {
   // expected-error @+2 {{expected a window that fits the padded input}}
   // expected-error @+1 {{failed to infer returned types}}
-  %0 = lathe.conv %x, %f {dilations = array<i64: 9223372036854775807>, pad_low = array<i64: 9223372036854775807>} : (tensor<1x4x4xf32>, tensor<8x4x9223372036854775807xf32>) -> tensor<1x8x6xf32>
+  %0 = lathe.conv %x, %f {dilations = array<i64: 2147483648>, pad_low = array<i64: 2147483648>} : (tensor<1x4x4xf32>, tensor<8x4x9223372036854775807xf32>) -> tensor<1x8x6xf32>
   return
 }
 
 // -----
 
 func.func @result_extremes(%x: tensor<1x4x9223372036854775807xf32>, %f: tensor<8x4x1xf32>) {
-  // expected-error @+2 {{expected a size below 2^63 in dim 0 of the result}}
+  // expected-error @+2 {{expected at most 2^47 elements in the padded input}}
   // expected-error @+1 {{failed to infer returned types}}
-  %0 = lathe.conv %x, %f {pad_low = array<i64: 9223372036854775807>} : (tensor<1x4x9223372036854775807xf32>, tensor<8x4x1xf32>) -> tensor<1x8x6xf32>
+  %0 = lathe.conv %x, %f {pad_low = array<i64: 2147483648>} : (tensor<1x4x9223372036854775807xf32>, tensor<8x4x1xf32>) -> tensor<1x8x6xf32>
   return
 }
 
@@ -180,6 +180,24 @@ func.func @transpose_empty(%x: tensor<1x4x0xf32>, %f: tensor<4x4x3xf32>) {
 
 // -----
 
+func.func @entry_extremes(%x: tensor<1x4x4xf32>, %f: tensor<8x4x1xf32>) {
+  // expected-error @+2 {{expected entries of at most 2147483648 in 'pad_low', got 4611686018427387904}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = lathe.conv %x, %f {pad_low = array<i64: 4611686018427387904>} : (tensor<1x4x4xf32>, tensor<8x4x1xf32>) -> tensor<1x8x6xf32>
+  return
+}
+
+// -----
+
+func.func @padded_extremes(%x: tensor<1x1x8x8x8xf32>) {
+  // expected-error @+2 {{expected at most 2^47 elements in the padded input}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = lathe.avg_pool %x {kernel = array<i64: 2147483648, 2147483648, 2147483648>, pad_low = array<i64: 2147483648, 2147483648, 2147483648>} : (tensor<1x1x8x8x8xf32>) -> tensor<1x1x9x9x9xf32>
+  return
+}
+
+// -----
+
 func.func @transpose_pads(%x: tensor<1x4x5xf32>, %f: tensor<4x4x3xf32>) {
   // expected-error @+2 {{expected padding that leaves a size from 0 to 2^63 in spatial dim 0}}
   // expected-error @+1 {{failed to infer returned types}}
@@ -190,7 +208,7 @@ func.func @transpose_pads(%x: tensor<1x4x5xf32>, %f: tensor<4x4x3xf32>) {
 // -----
 
 func.func @pool_kernel(%x: tensor<1x4x5xf32>) {
-  // expected-error @+2 {{'lathe.max_pool' op expected 1 sizes of 1 or more in 'kernel', got [0]}}
+  // expected-error @+2 {{'lathe.max_pool' op expected 1 sizes from 1 to 2147483648 in 'kernel', got [0]}}
   // expected-error @+1 {{failed to infer returned types}}
   %0 = lathe.max_pool %x {kernel = array<i64: 0>} : (tensor<1x4x5xf32>) -> tensor<1x4x5xf32>
   return

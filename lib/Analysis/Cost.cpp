@@ -127,6 +127,26 @@ static int64_t getFlops(Operation *op) {
   return 0;
 }
 
+/// What `op` reads of an operand: of a table, the rows it looks up.
+static int64_t getBytesRead(OpOperand &use) {
+  int64_t whole = getNumBytes(use.get().getType());
+  bool isTable =
+      use.getOperandNumber() == 0 &&
+      isa<EmbeddingOp, GatherOp, GatherElementsOp, GatherNdOp, SliceOp>(
+          use.getOwner());
+  return isTable ? std::min(whole,
+                            getNumBytes(use.getOwner()->getResult(0).getType()))
+                 : whole;
+}
+
+/// What a kernel reads of an input: the uses together, but nothing twice.
+static int64_t getBytesRead(BlockArgument input) {
+  int64_t bytes = 0;
+  for (OpOperand &use : input.getUses())
+    bytes = add(bytes, getBytesRead(use));
+  return std::min(bytes, getNumBytes(input.getType()));
+}
+
 Cost lathe::getCost(Operation *op) {
   if (auto kernel = dyn_cast<KernelOp>(op))
     return getCost(kernel);
@@ -138,8 +158,8 @@ Cost lathe::getCost(Operation *op) {
     return cost;
   }
   cost.flops = getFlops(op);
-  for (Value operand : op->getOperands())
-    cost.bytes = add(cost.bytes, getNumBytes(operand.getType()));
+  for (OpOperand &operand : op->getOpOperands())
+    cost.bytes = add(cost.bytes, getBytesRead(operand));
   for (Value result : op->getResults())
     cost.bytes = add(cost.bytes, getNumBytes(result.getType()));
   return cost;
@@ -149,8 +169,8 @@ Cost lathe::getCost(KernelOp kernel) {
   Cost cost;
   for (Operation &op : kernel.getBody().front().without_terminator())
     cost.flops = add(cost.flops, getFlops(&op));
-  for (Value input : kernel.getInputs())
-    cost.bytes = add(cost.bytes, getNumBytes(input.getType()));
+  for (BlockArgument input : kernel.getBody().getArguments())
+    cost.bytes = add(cost.bytes, getBytesRead(input));
   for (Value result : kernel.getResults())
     cost.bytes = add(cost.bytes, getNumBytes(result.getType()));
   return cost;

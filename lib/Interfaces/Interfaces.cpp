@@ -7,24 +7,4 @@
 
 #include "lathe/Interfaces/Interfaces.h"
 
-namespace lathe {
-
-StringRef stringifyFusionKind(FusionKind kind) {
-  switch (kind) {
-  case FusionKind::Elementwise:
-    return "elementwise";
-  case FusionKind::Reduction:
-    return "reduction";
-  case FusionKind::Contraction:
-    return "contraction";
-  case FusionKind::View:
-    return "view";
-  case FusionKind::Opaque:
-    return "opaque";
-  }
-  return "opaque";
-}
-
-} // namespace lathe
-
 #include "lathe/Interfaces/Interfaces.cpp.inc"

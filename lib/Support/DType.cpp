@@ -49,31 +49,7 @@ StringRef dtypeNpyDescr(DType type) { return names(type).npy; }
 StringRef dtypeSafetensorsName(DType type) { return names(type).safetensors; }
 
 bool isFloat(DType type) { return type <= DType::BF16; }
-bool isSignedInteger(DType type) {
-  return type >= DType::I64 && type <= DType::I8;
-}
 bool isUnsignedInteger(DType type) { return type >= DType::U64; }
-
-std::optional<DType> parseDType(StringRef name) {
-  for (DType type : kAllDTypes)
-    if (name == dtypeName(type))
-      return type;
-  return StringSwitch<std::optional<DType>>(name)
-      .Cases("float64", "double", DType::F64)
-      .Cases("float32", "float", DType::F32)
-      .Cases("float16", "half", DType::F16)
-      .Case("bfloat16", DType::BF16)
-      .Cases("int64", "si64", DType::I64)
-      .Cases("int32", "si32", DType::I32)
-      .Cases("int16", "si16", DType::I16)
-      .Cases("int8", "si8", DType::I8)
-      .Cases("bool", "boolean", DType::I1)
-      .Cases("uint64", "u64", DType::U64)
-      .Cases("uint32", "u32", DType::U32)
-      .Cases("uint16", "u16", DType::U16)
-      .Cases("uint8", "u8", DType::U8)
-      .Default(std::nullopt);
-}
 
 std::optional<DType> parseSafetensorsDType(StringRef name) {
   for (DType type : kAllDTypes)

@@ -60,15 +60,6 @@ MappedFile::~MappedFile() {
     ::munmap(const_cast<char *>(base), length);
 }
 
-void MappedFile::prefetch(uint64_t offset, uint64_t bytes) const {
-  if (!base || offset >= length)
-    return;
-  static const uint64_t page = ::sysconf(_SC_PAGESIZE);
-  uint64_t begin = alignDown(offset, page);
-  uint64_t end = std::min(length, SaturatingAdd(offset, bytes));
-  ::madvise(const_cast<char *>(base) + begin, end - begin, MADV_WILLNEED);
-}
-
 uint64_t MappedFile::digest(uint64_t offset, uint64_t bytes) const {
   assert(offset <= length && bytes <= length - offset);
   // A digest of digests: pieces can be forgotten once they are counted, so that

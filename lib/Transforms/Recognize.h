@@ -18,11 +18,10 @@ inline RankedTensorType getTensorType(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
-/// The number a constant holds in all its elements, seen through reshapes and
-/// broadcasts.
+/// The number a constant holds in all its elements, seen through views.
 inline std::optional<double> getSplatNumber(Value value) {
-  while (Operation *view = value.getDefiningOp()) {
-    if (!isa<ReshapeOp, UnsqueezeOp, SqueezeOp, BroadcastOp>(view))
+  while (auto view = value.getDefiningOp<FusibleOpInterface>()) {
+    if (view.getFusionKind() != FusionKind::View)
       break;
     value = view->getOperand(0);
   }

@@ -50,3 +50,11 @@ func.func @view(%x: tensor<4x8xf32>) -> tensor<8x4xf32> {
   %0 = lathe.transpose %x {permutation = array<i64: 1, 0>} : (tensor<4x8xf32>) -> tensor<8x4xf32>
   return %0 : tensor<8x4xf32>
 }
+
+// Of a table, the rows that are read: 3 ids of 8 bytes, 3 rows of 4 floats in,
+// and out again.
+// CHECK: kernel {{.*}} in @lookup: {{[0-9]+}} flops, 120 bytes
+func.func @lookup(%t: tensor<1000x4xf32>, %i: tensor<3xi64>) -> tensor<3x4xf32> {
+  %0 = lathe.embedding %t, %i : (tensor<1000x4xf32>, tensor<3xi64>) -> tensor<3x4xf32>
+  return %0 : tensor<3x4xf32>
+}

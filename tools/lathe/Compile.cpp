@@ -137,8 +137,7 @@ static int show(const CompileVerbOptions &options) {
       loadModel(context.get(), options, *given, prepared);
   if (!model)
     return kFailed;
-  auto shapes =
-      resolveShapes(model->inputs(), options, *given, prepared.notes);
+  auto shapes = resolveShapes(model->inputs(), options, *given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
   // With an artifact they come with that.
@@ -172,9 +171,10 @@ static int compile(CompileVerbOptions &options) {
   // The explanation goes to standard output; the artifact is made, too, where
   // it is asked for.
   if (options.explain || !options.makesArtifact()) {
-    if (!options.makesArtifact() && !options.json.empty())
-      return fail("--json has the figures of an artifact, and none is made: "
-                  "add -o, without --emit");
+    if (!options.makesArtifact() && options.emit != "cubin" &&
+        !options.json.empty())
+      return fail("--json has the figures of an artifact or of cubins, and "
+                  "neither is made");
     if (int code = show(options))
       return code;
     if (!options.makesArtifact())

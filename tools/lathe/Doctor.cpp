@@ -13,6 +13,7 @@
 #include "lathe/Runtime/Sim.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Target/Cpu/CompileObject.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <thread>

@@ -307,12 +307,12 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
       shape[i] = i == 0 ? 1 : 128;
       if (!dim.empty())
         (*sizes)[dim] = shape[i];
-      notes.push_back("open size " +
-                      (dim.empty() ? "dim " + std::to_string(i)
-                                   : "'" + dim + "'") +
-                      " of input '" + declaration.name + "' is taken as " +
-                      std::to_string(shape[i]) +
-                      (dim.empty() ? "" : " (--dim " + dim + "=N sets it)"));
+      notes.push_back(
+          "open size " +
+          (dim.empty() ? "dim " + std::to_string(i) : "'" + dim + "'") +
+          " of input '" + declaration.name + "' is taken as " +
+          std::to_string(shape[i]) +
+          (dim.empty() ? "" : " (--dim " + dim + "=N sets it)"));
     }
     result.push_back(std::move(shape));
   }
@@ -482,8 +482,7 @@ static int compileModel(const ModelOptions &options,
       loadModel(context.get(), options, given, prepared);
   if (!model)
     return kFailed;
-  auto shapes =
-      resolveShapes(model->inputs(), options, given, prepared.notes);
+  auto shapes = resolveShapes(model->inputs(), options, given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
   CompileOptions compile = options.compileOptions();

@@ -104,8 +104,8 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
 /// the exit code after the message is printed.
 int prepareModel(const ModelOptions &options, PreparedModel &prepared);
 
-/// The shapes to compile for, from --dim and input files; `notes` gets the sizes
-/// that neither names.
+/// The shapes to compile for, from --dim and input files; `notes` gets the
+/// sizes that neither names.
 llvm::Expected<std::vector<SmallVector<int64_t>>>
 resolveShapes(const std::vector<InputDeclaration> &declarations,
               const ModelOptions &options,

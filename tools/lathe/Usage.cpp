@@ -49,10 +49,10 @@ void explainUsage(const CLI::App &app, const CLI::ParseError &error) {
       continue;
     bool isOption = llvm::StringRef(left[0]).starts_with("-");
     llvm::StringRef word = llvm::StringRef(left[0]).split('=').first;
-    message = "lathe" + verb + " " +
-              (isOption ? "has no option '" + word.str() + "'" +
-                              suggest(word, names)
-                        : "takes one file, got '" + word.str() + "', too");
+    message =
+        "lathe" + verb + " " +
+        (isOption ? "has no option '" + word.str() + "'" + suggest(word, names)
+                  : "takes one file, got '" + word.str() + "', too");
   }
   llvm::errs() << "lathe: error: " << message << "\n'lathe" << verb
                << " --help' lists the options\n";

@@ -76,10 +76,6 @@ private:
   DenseMap<Value, SmallVector<int>> valueDims;
 };
 
-/// The domain of all ops of a kernel's body (constants apart), or failure where
-/// they do not form one.
-FailureOr<RowDomain> analyzeRows(KernelOp kernel, std::string &whyNot);
-
 } // namespace lathe
 
 #endif // LATHE_ANALYSIS_ROWDOMAIN_H

@@ -78,10 +78,8 @@ llvm::Expected<NamedTensor> readOnnxTensor(StringRef path);
 /// The constant with the bytes of `view`.
 DenseElementsAttr toElementsAttr(MLIRContext &context, const TensorView &view);
 
-/// lathe's element type (f32, i1, ui8 ...) for a host type and back; the latter
-/// asserts that `type` is one of the dialect's.
+/// lathe's element type (f32, i1, ui8 ...) for a host type.
 Type toElementType(MLIRContext &context, DType type);
-DType toDType(Type type);
 
 } // namespace lathe
 

@@ -18,9 +18,6 @@ using namespace mlir;
 enum class FusionKind { Elementwise, Reduction, Contraction, View, Opaque };
 enum class LayoutRole { Agnostic, Sensitive, View };
 
-/// "elementwise", "reduction", ... for messages and `--explain`.
-StringRef stringifyFusionKind(FusionKind kind);
-
 } // namespace lathe
 
 #include "lathe/Interfaces/Interfaces.h.inc"

@@ -55,12 +55,8 @@ llvm::StringRef dtypeNpyDescr(DType type);
 llvm::StringRef dtypeSafetensorsName(DType type);
 
 bool isFloat(DType type);
-bool isSignedInteger(DType type);   ///< I64, I32, I16, I8
 bool isUnsignedInteger(DType type); ///< U64 ... U8; I1 is neither
 
-/// Reads dtypeName spellings, and the usual other ones: float32, int64, bool,
-/// u8, uint8, half, double.
-std::optional<DType> parseDType(llvm::StringRef name);
 std::optional<DType> parseSafetensorsDType(llvm::StringRef name);
 /// Little-endian descriptors only ("<", "|", "=").
 std::optional<DType> parseNpyDescr(llvm::StringRef descr);

@@ -37,8 +37,6 @@ public:
     return c >= base && c < base + length;
   }
 
-  /// Asks the kernel to read [offset, offset + length) ahead.
-  void prefetch(uint64_t offset, uint64_t length) const;
   /// A number that differs, but for chance, where the bytes of
   /// [offset, offset + length), which must lie in the file, differ. Against
   /// mistakes, not against malice. Reads them once (about 0.15 s per GB where

@@ -50,31 +50,6 @@ Type toElementType(MLIRContext &context, DType type) {
   llvm_unreachable("all element types are handled");
 }
 
-DType toDType(Type type) {
-  if (type.isF64())
-    return DType::F64;
-  if (type.isF32())
-    return DType::F32;
-  if (type.isF16())
-    return DType::F16;
-  if (type.isBF16())
-    return DType::BF16;
-  bool isUnsigned = type.isUnsignedInteger();
-  switch (type.getIntOrFloatBitWidth()) {
-  case 64:
-    return isUnsigned ? DType::U64 : DType::I64;
-  case 32:
-    return isUnsigned ? DType::U32 : DType::I32;
-  case 16:
-    return isUnsigned ? DType::U16 : DType::I16;
-  case 8:
-    return isUnsigned ? DType::U8 : DType::I8;
-  default:
-    assert(type.isInteger(1) && "not an element type of the dialect");
-    return DType::I1;
-  }
-}
-
 DenseElementsAttr toElementsAttr(MLIRContext &context, const TensorView &view) {
   auto type =
       RankedTensorType::get(view.shape(), toElementType(context, view.dtype()));

@@ -32,14 +32,9 @@ TEST(Error, QuotesUntrustedNames) {
 
 TEST(DType, NamesRoundTrip) {
   for (DType type : kAllDTypes) {
-    EXPECT_EQ(parseDType(dtypeName(type)), type);
     EXPECT_EQ(parseNpyDescr(dtypeNpyDescr(type)), type);
     EXPECT_EQ(parseSafetensorsDType(dtypeSafetensorsName(type)), type);
   }
-  EXPECT_EQ(parseDType("float32"), DType::F32);
-  EXPECT_EQ(parseDType("u8"), DType::U8);
-  EXPECT_FALSE(parseDType("f31"));
-  EXPECT_FALSE(parseDType(""));
   EXPECT_FALSE(parseNpyDescr(">f4"));
   EXPECT_FALSE(parseNpyDescr("<c8"));
 }

@@ -23,7 +23,6 @@ TEST(MappedFile, ReadsAndDropsPages) {
   EXPECT_EQ(file->bytes(), bytes);
   file->dropPages(1, 1 << 20);
   file->dropPages(1 << 20, 5);
-  file->prefetch(0, UINT64_MAX);
   EXPECT_EQ(file->bytes(), bytes);
   EXPECT_TRUE(file->contains(file->data()));
   EXPECT_FALSE(file->contains(file->data() + bytes.size()));

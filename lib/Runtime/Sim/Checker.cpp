@@ -105,10 +105,8 @@ void Checker::outOfBounds(uintptr_t address, unsigned bytes, Access kind,
   worker.fail(what + where, place);
 }
 
-void Checker::vector(const void *pointer, unsigned bytes, void *site) {
+void Checker::misaligned(const void *pointer, unsigned bytes, void *site) {
   auto address = reinterpret_cast<uintptr_t>(pointer);
-  if (address % bytes == 0 || current->muted)
-    return;
   Worker &worker = Worker::get();
   std::string what = "accesses " + std::to_string(bytes) + " bytes at once at ";
   for (const Region &region : regions)
@@ -142,6 +140,102 @@ void Checker::range(const void *pointer, size_t bytes, bool write, void *site) {
     address += part;
     bytes -= part;
   }
+}
+
+//===----------------------------------------------------------------------===//
+// Races
+//===----------------------------------------------------------------------===//
+
+template <bool inShared>
+void Checker::race(Cell *cells, uintptr_t offset, unsigned bytes, Access kind,
+                   void *site, const Region *region) {
+  Worker &worker = Worker::get();
+  if (worker.time > kMaxTime)
+    return;
+  const unsigned thread = current->number;
+  const uint64_t block = gridBase + worker.blockNumber;
+  const uint64_t begin = Event::start(block, 0);
+  const uint64_t floor = Event::start(block, worker.floor);
+  const uint64_t mine = Event::start(block, worker.time) |
+                        uint64_t(thread) << 5 | uint64_t(isAtomic(kind)) << 4;
+  const auto relative =
+      static_cast<int32_t>(reinterpret_cast<uintptr_t>(site) - kernelAddress);
+
+  // Whether an earlier event is over, as this thread knows.
+  auto ordered = [&](Event event) {
+    // In shared memory, blocks that ran before left what they left.
+    if (event.bits < floor && (inShared || event.bits >= begin))
+      return true;
+    if (event.block() != block)
+      return inShared || event.block() < gridBase;
+    return event.thread() == thread ||
+           (worker.hasKnowledge &&
+            event.time() < worker.known(thread, event.thread() / kLanes));
+  };
+
+  const uintptr_t end = offset + bytes;
+  for (uintptr_t at = offset & ~uintptr_t(3); at < end; at += 4) {
+    unsigned mask = 15;
+    if (at < offset)
+      mask &= 15u << (offset - at);
+    if (at + 4 > end)
+      mask &= 15u >> (at + 4 - end);
+    Cell &cell = cells[at / 4];
+    auto conflicts = [&](Event earlier) {
+      return !ordered(earlier) && earlier.mask() & mask &&
+             !(isAtomic(kind) && earlier.atomic());
+    };
+    auto note = [&](Event &slot) {
+      bool same = slot.bits >> 4 == mine >> 4;
+      slot.bits = (same ? slot.bits : mine) | mask;
+    };
+    if (conflicts(cell.write))
+      reportRace(cell.write, cell.writeSite, true, at, kind, site, region);
+    if (!writes(kind)) {
+      note(ordered(cell.reads[0]) ? cell.reads[0] : cell.reads[1]);
+      cell.readSite = relative;
+      continue;
+    }
+    for (Event &read : cell.reads) {
+      if (conflicts(read))
+        reportRace(
+            read, &read == &cell.reads[1] || !cell.reads[1] ? cell.readSite : 0,
+            false, at, kind, site, region);
+      if ((read.mask() & ~mask) == 0)
+        read = {};
+    }
+    note(cell.write);
+    cell.writeSite = relative;
+  }
+}
+
+void Checker::reportRace(Event earlier, int32_t earlierSite, bool earlierWrote,
+                         uintptr_t offset, Access kind, void *site,
+                         const Region *region) {
+  Worker &worker = Worker::get();
+  uint64_t block = earlier.block() - gridBase;
+  unsigned thread = earlier.thread();
+  const uint32_t *grid = launch->grid, *size = launch->block;
+  std::string who =
+      "thread " + text({thread % size[0], thread / size[0] % size[1],
+                        thread / (size[0] * size[1])});
+  bool otherBlock = block != uint64_t(worker.blockNumber);
+  if (otherBlock)
+    who += " of block " +
+           text({unsigned(block % grid[0]), unsigned(block / grid[0] % grid[1]),
+                 unsigned(block / grid[0] / grid[1])});
+  int64_t inside = static_cast<int64_t>(offset);
+  std::string where = region ? nameOf(*region) : nameOfShared(offset, &inside);
+  Place second;
+  if (earlierSite)
+    second.addresses.push_back(
+        reinterpret_cast<void *>(kernelAddress + earlierSite));
+  std::string middle =
+      std::string(otherBlock ? ", which "
+                             : ", and without a barrier between ") +
+      who + (earlierWrote ? " wrote" : " read");
+  worker.fail(verb(kind) + " byte " + std::to_string(inside) + " of " + where,
+              current->here(site), middle, second);
 }
 
 //===----------------------------------------------------------------------===//
@@ -182,7 +276,7 @@ void Checker::global(Region &region, uintptr_t address, unsigned bytes,
   if (writes(kind))
     setAll(region.written, offset, bytes);
   if (region.cells && raceChecks)
-    race(region.cells, offset, bytes, kind, site, &region);
+    race<false>(region.cells, offset, bytes, kind, site, &region);
 }
 
 std::string Checker::nameOfShared(uintptr_t offset, int64_t *inside) const {
@@ -203,7 +297,9 @@ std::string Checker::nameOfShared(uintptr_t offset, int64_t *inside) const {
 void Checker::shared(uintptr_t offset, unsigned bytes, Access kind,
                      void *site) {
   SharedMemory &memory = Worker::get().shared;
-  if (!allSet(memory.valid, offset, bytes)) {
+  // What was written is valid, too.
+  bool isWritten = allSet(memory.written, offset, bytes);
+  if (!isWritten && !allSet(memory.valid, offset, bytes)) {
     int64_t inside = 0;
     Place place = current->here(site);
     std::string name = nameOfShared(offset, &inside);
@@ -211,106 +307,16 @@ void Checker::shared(uintptr_t offset, unsigned bytes, Access kind,
                            " (at byte " + std::to_string(inside) + ")",
                        place);
   }
-  if (reads(kind) && !allSet(memory.written, offset, bytes)) {
+  if (reads(kind) && !isWritten) {
     int64_t inside = 0;
     std::string name = nameOfShared(offset, &inside);
     Worker::get().fail(verb(kind, bytes) + " of " + name + " (at byte " +
                            std::to_string(inside) + ") that nobody wrote",
                        current->here(site));
   }
-  if (writes(kind))
+  if (!isWritten)
     setAll(memory.written, offset, bytes);
-  race(store->sharedCells, offset, bytes, kind, site, nullptr);
-}
-
-//===----------------------------------------------------------------------===//
-// Races
-//===----------------------------------------------------------------------===//
-
-bool Checker::ordered(Event event, bool inShared) const {
-  Worker &worker = Worker::get();
-  if (!event || event.block() < gridBase)
-    return true;
-  if (event.block() != gridBase + worker.blockNumber)
-    return inShared; // of a block whose memory this once was
-  if (event.thread() == current->number || event.time() < worker.floor)
-    return true;
-  return worker.hasKnowledge &&
-         event.time() < worker.known(current->number, event.thread() / kLanes);
-}
-
-void Checker::race(Cell *cells, uintptr_t offset, unsigned bytes, Access kind,
-                   void *site, const Region *region) {
-  Worker &worker = Worker::get();
-  if (worker.time > kMaxTime)
-    return;
-  bool inShared = !region;
-  auto relative =
-      static_cast<int32_t>(reinterpret_cast<uintptr_t>(site) - kernelAddress);
-  uintptr_t end = offset + bytes;
-  for (uintptr_t at = offset & ~uintptr_t(3); at < end; at += 4) {
-    unsigned mask = 15;
-    if (at < offset)
-      mask &= 15u << (offset - at);
-    if (at + 4 > end)
-      mask &= 15u >> (at + 4 - end);
-    Cell &cell = cells[at / 4];
-    Event mine(gridBase + worker.blockNumber, current->number, worker.time,
-               isAtomic(kind), mask);
-    auto conflicts = [&](Event earlier) {
-      return earlier.mask() & mask && !(isAtomic(kind) && earlier.atomic()) &&
-             !ordered(earlier, inShared);
-    };
-    if (conflicts(cell.write))
-      reportRace(cell.write, cell.writeSite, true, at, kind, site, region);
-    auto same = [&](Event event) { return event.bits >> 4 == mine.bits >> 4; };
-    if (!writes(kind)) {
-      Event &slot =
-          ordered(cell.reads[0], inShared) ? cell.reads[0] : cell.reads[1];
-      slot = same(slot) ? Event{slot.bits | mask} : mine;
-      cell.readSite = relative;
-      continue;
-    }
-    for (Event &read : cell.reads) {
-      if (conflicts(read))
-        reportRace(
-            read, &read == &cell.reads[1] || !cell.reads[1] ? cell.readSite : 0,
-            false, at, kind, site, region);
-      if ((read.mask() & ~mask) == 0)
-        read = {};
-    }
-    cell.write = same(cell.write) ? Event{cell.write.bits | mask} : mine;
-    cell.writeSite = relative;
-  }
-}
-
-void Checker::reportRace(Event earlier, int32_t earlierSite, bool earlierWrote,
-                         uintptr_t offset, Access kind, void *site,
-                         const Region *region) {
-  Worker &worker = Worker::get();
-  uint64_t block = earlier.block() - gridBase;
-  unsigned thread = earlier.thread();
-  const uint32_t *grid = launch->grid, *size = launch->block;
-  std::string who =
-      "thread " + text({thread % size[0], thread / size[0] % size[1],
-                        thread / (size[0] * size[1])});
-  bool otherBlock = block != uint64_t(worker.blockNumber);
-  if (otherBlock)
-    who += " of block " +
-           text({unsigned(block % grid[0]), unsigned(block / grid[0] % grid[1]),
-                 unsigned(block / grid[0] / grid[1])});
-  int64_t inside = static_cast<int64_t>(offset);
-  std::string where = region ? nameOf(*region) : nameOfShared(offset, &inside);
-  Place second;
-  if (earlierSite)
-    second.addresses.push_back(
-        reinterpret_cast<void *>(kernelAddress + earlierSite));
-  std::string middle =
-      std::string(otherBlock ? ", which "
-                             : ", and without a barrier between ") +
-      who + (earlierWrote ? " wrote" : " read");
-  worker.fail(verb(kind) + " byte " + std::to_string(inside) + " of " + where,
-              current->here(site), middle, second);
+  race<true>(store->sharedCells, offset, bytes, kind, site, nullptr);
 }
 
 } // namespace lathe::sim

@@ -35,19 +35,20 @@ inline bool reads(Access kind) { return static_cast<int>(kind) & 1; }
 inline bool writes(Access kind) { return static_cast<int>(kind) & 2; }
 inline bool isAtomic(Access kind) { return static_cast<int>(kind) & 4; }
 
-/// An access that was: 24 bits block, 10 thread, 25 time, 1 atomic, 4 bytes.
+/// An access that was: 24 bits block, 25 time, 10 thread, 1 atomic, 4 bytes. So
+/// an event of the same block is older than another where its number is
+/// smaller.
 struct Event {
   uint64_t bits = 0;
   Event() = default;
   explicit Event(uint64_t bits) : bits(bits) {}
-  Event(uint64_t block, unsigned thread, uint32_t time, bool atomic,
-        unsigned mask)
-      : bits(block << 40 | uint64_t(thread) << 30 | uint64_t(time) << 5 |
-             uint64_t(atomic) << 4 | mask) {}
+  static uint64_t start(uint64_t block, uint32_t time) {
+    return block << 40 | uint64_t(time) << 15;
+  }
   explicit operator bool() const { return bits; }
   uint64_t block() const { return bits >> 40; }
-  unsigned thread() const { return bits >> 30 & 1023; }
-  uint32_t time() const { return bits >> 5 & 0x1ffffff; }
+  uint32_t time() const { return bits >> 15 & 0x1ffffff; }
+  unsigned thread() const { return bits >> 5 & 1023; }
   bool atomic() const { return bits >> 4 & 1; }
   unsigned mask() const { return bits & 15; }
 };
@@ -99,7 +100,10 @@ public:
   }
   void range(const void *address, size_t bytes, bool write, void *site);
   /// A whole access must be aligned to its size.
-  void vector(const void *address, unsigned bytes, void *site);
+  void vector(const void *address, unsigned bytes, void *site) {
+    if (reinterpret_cast<uintptr_t>(address) % bytes && !current->muted)
+      misaligned(address, bytes, site);
+  }
 
   /// Blocks done of the present grid; the owner counts.
   int64_t blocksDone = 0;
@@ -121,14 +125,16 @@ private:
     size_t bytes;
   };
   void accessShared(uintptr_t address, unsigned bytes, Access kind, void *site);
+  void misaligned(const void *address, unsigned bytes, void *site);
   [[noreturn]] void outOfBounds(uintptr_t address, unsigned bytes, Access kind,
                                 void *site);
   void global(Region &region, uintptr_t address, unsigned bytes, Access kind,
               void *site);
   void shared(uintptr_t address, unsigned bytes, Access kind, void *site);
+  /// `region` is null for shared memory.
+  template <bool inShared>
   void race(Cell *cells, uintptr_t offset, unsigned bytes, Access kind,
             void *site, const Region *region);
-  bool ordered(Event event, bool inShared) const;
   [[noreturn]] void reportRace(Event earlier, int32_t earlierSite,
                                bool earlierWrote, uintptr_t offset, Access kind,
                                void *site, const Region *region);

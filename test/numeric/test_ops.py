@@ -34,6 +34,8 @@ def ints(values):
 class Family:
     """Collects cases and runs them as one model."""
 
+    options = ()
+
     def __init__(self, seed):
         self.cases = []
         self.random = np.random.Generator(np.random.Philox(seed))
@@ -71,7 +73,7 @@ class Family:
             folder = pathlib.Path(folder)
             (folder / "model.mlir").write_text(self.text())
             command = [BUILD / "bin/lathe", "run", folder / "model.mlir", "--quiet", "--threads", "2", "--output-dir",
-                       folder / "out"]
+                       folder / "out", *self.options]
             for number, case in enumerate(self.cases):
                 for i, array in enumerate(case[2]):
                     np.save(folder / f"c{number}_{i}.npy", array)

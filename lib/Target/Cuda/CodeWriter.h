@@ -35,6 +35,22 @@ public:
     --level;
     line("}" + after);
   }
+  /// `const TYPE name = value;`, left out where nothing below mentions `name`:
+  /// compilers warn of what is not used.
+  void declare(const llvm::Twine &type, llvm::StringRef name,
+               const llvm::Twine &value) {
+    optionalLine("const " + type + " " + name + " = " + value + ";", name);
+  }
+  void optionalLine(const llvm::Twine &text, llvm::StringRef name) {
+    line(text + llvm::Twine(optionalMark) + name);
+  }
+  /// The same for an index.
+  void declareIndex(llvm::StringRef name, const llvm::Twine &value) {
+    declare(indexType, name, value);
+  }
+  /// Decides which of the declarations since the last call stay.
+  void settleDeclarations();
+
   /// `wish`, or `wish` with a number behind it where it is taken.
   std::string unique(llvm::StringRef wish) {
     unsigned &count = used[wish];
@@ -43,11 +59,26 @@ public:
   }
   /// Names start over: what follows is another function.
   void forgetNames() { used.clear(); }
+  /// Names taken within its life are free again afterwards.
+  class NameScope {
+  public:
+    NameScope(CodeWriter &writer) : writer(writer), outer(writer.used) {}
+    ~NameScope() { writer.used = std::move(outer); }
+
+  private:
+    CodeWriter &writer;
+    llvm::StringMap<unsigned> outer;
+  };
+
+  /// The type of positions: i64 where a buffer has 2^31 elements or more.
+  std::string indexType = "int";
 
   std::string take() { return std::move(buffer); }
 
 private:
+  static constexpr char optionalMark = '\x01';
   std::string buffer;
+  size_t settled = 0;
   unsigned level = 0;
   llvm::StringMap<unsigned> used;
 };

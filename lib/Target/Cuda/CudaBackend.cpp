@@ -66,6 +66,7 @@ static ArrayRef<NamedSchedule> getSchedules() {
       {"attention", scheduleAttention},
       {"contraction", scheduleContraction},
       {"convolution", scheduleConvolution},
+      {"steps", scheduleSteps},
       {"loops", scheduleLoops},
   };
   return schedules;
@@ -91,7 +92,8 @@ static FailureOr<KernelText> writeText(KernelOp kernel, StringRef symbol,
     FailureOr<KernelText> text =
         schedule.write(kernel, symbol, features, whyNot);
     if (succeeded(text)) {
-      scheduleName = schedule.name.str();
+      scheduleName =
+          text->schedule.empty() ? schedule.name.str() : text->schedule;
       return text;
     }
     reasons += ("\n  " + schedule.name + ": " + whyNot).str();

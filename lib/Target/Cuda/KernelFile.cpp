@@ -51,6 +51,12 @@ KernelFile::KernelFile(KernelOp kernel, StringRef symbol,
     : kernel(kernel), symbol(symbol.str()) {
   writer.line("// " + symbol);
   Block &body = kernel.getBody().front();
+  auto isLarge = [](Type type) {
+    return cast<RankedTensorType>(type).getNumElements() > INT32_MAX;
+  };
+  if (llvm::any_of(body.getArgumentTypes(), isLarge) ||
+      llvm::any_of(kernel.getResultTypes(), isLarge))
+    writer.indexType = "i64";
   for (Operation &op : body.without_terminator()) {
     std::string from = place(op.getLoc());
     writer.line("//   " + op.getName().getStringRef() +
@@ -94,7 +100,10 @@ void KernelFile::openGrid(GridLaunch launch, StringRef comment,
   grids.push_back(std::move(launch));
 }
 
-void KernelFile::closeGrid() { writer.close(); }
+void KernelFile::closeGrid() {
+  writer.close();
+  writer.settleDeclarations();
+}
 
 KernelText KernelFile::take(int64_t scratchBytes) {
   KernelText result;

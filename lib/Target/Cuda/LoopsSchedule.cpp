@@ -13,8 +13,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "IndexText.h"
 #include "KernelFile.h"
-#include "Printer.h"
+#include "RaiseBf16.h"
 
 #include "lathe/Target/BufferPlan.h"
 #include "lathe/Target/KernelFunction.h"
@@ -296,78 +297,6 @@ LogicalResult LoopsEmitter::printPrelude(Printer &printer, Operation *user) {
   return success();
 }
 
-/// Declares the indices of a space of `sizes` from the flat position `flat`.
-static SmallVector<std::string> unflatten(CodeWriter &writer, StringRef flat,
-                                          ArrayRef<int64_t> sizes) {
-  SmallVector<std::string> indices(sizes.size(), "0");
-  int64_t inner = 1;
-  int64_t total = 1;
-  for (int64_t size : sizes)
-    total *= size;
-  for (int64_t d = int64_t(sizes.size()) - 1; d >= 0; --d) {
-    if (sizes[d] != 1) {
-      std::string text = flat.str();
-      if (inner != 1)
-        text += " / " + std::to_string(inner);
-      if (inner * sizes[d] != total)
-        text = asOperand(text) + " % " + std::to_string(sizes[d]);
-      if (text == flat) {
-        indices[d] = flat.str();
-      } else {
-        indices[d] = writer.unique("d" + std::to_string(d));
-        writer.line("const int " + indices[d] + " = " + text + ";");
-      }
-    }
-    inner *= sizes[d];
-  }
-  return indices;
-}
-
-/// `int i = ...; if (i >= items) return;`
-static std::string openItem(CodeWriter &writer, int64_t items,
-                            const GridLaunch &launch) {
-  if (items == 0)
-    return "0";
-  std::string name = writer.unique("item");
-  if (items == 1) {
-    writer.line("if (threadIdx.x != 0)");
-    writer.line("  return;");
-    return "0";
-  }
-  writer.line("const int " + name + " = blockIdx.x * " +
-              Twine(launch.block[0]) + " + threadIdx.x;");
-  if (items % launch.block[0] != 0) {
-    writer.line("if (" + name + " >= " + Twine(items) + ")");
-    writer.line("  return;");
-  }
-  return name;
-}
-
-static std::string affineText(AffineExpr expr, ArrayRef<std::string> dims) {
-  if (auto dim = dyn_cast<AffineDimExpr>(expr))
-    return dims[dim.getPosition()];
-  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
-    return std::to_string(constant.getValue());
-  auto binary = cast<AffineBinaryOpExpr>(expr);
-  std::string a = affineText(binary.getLHS(), dims);
-  std::string b = affineText(binary.getRHS(), dims);
-  int64_t number;
-  switch (expr.getKind()) {
-  case AffineExprKind::Add:
-    return sum(a, b);
-  case AffineExprKind::Mul:
-    if (!StringRef(b).getAsInteger(10, number))
-      return product(a, number);
-    return asOperand(a) + " * " + asOperand(b);
-  case AffineExprKind::FloorDiv:
-    return asOperand(a) + " / " + asOperand(b);
-  case AffineExprKind::Mod:
-    return asOperand(a) + " % " + asOperand(b);
-  default:
-    return "(" + asOperand(a) + " + " + b + " - 1) / " + asOperand(b);
-  }
-}
-
 LogicalResult LoopsEmitter::emitLinalgBody(linalg::LinalgOp op,
                                            Printer &printer) {
   CodeWriter &writer = file.writer;
@@ -425,8 +354,8 @@ LogicalResult LoopsEmitter::emitLinalgBody(linalg::LinalgOp op,
       if (sizes[d] == 1)
         continue;
       dims[d] = writer.unique("k");
-      writer.open("for (int " + dims[d] + " = 0; " + dims[d] + " < " +
-                  Twine(sizes[d]) + "; ++" + dims[d] + ")");
+      writer.open("for (" + writer.indexType + " " + dims[d] + " = 0; " +
+                  dims[d] + " < " + Twine(sizes[d]) + "; ++" + dims[d] + ")");
     }
     for (OpOperand *input : op.getDpsInputOperands()) {
       BlockArgument argument = op.getMatchingBlockArgument(input);
@@ -538,6 +467,9 @@ LogicalResult LoopsEmitter::emit() {
     return failure();
   declareTables();
   placeTemporaries();
+  for (auto &[alloc, lifetime] : temporaries)
+    if (alloc.getType().getNumElements() > INT32_MAX)
+      file.writer.indexType = "i64";
   for (Stage &stage : stages)
     if (failed(stage.op ? emitLinalg(stage.op) : emitOthers(stage)))
       return failure();
@@ -604,6 +536,7 @@ FailureOr<KernelText> scheduleLoops(KernelOp kernel, StringRef symbol,
       buildTensorFunction(kernel, *module, symbol, whyNot);
   if (failed(function))
     return failure();
+  raiseBf16Casts(*function);
   unsigned numInputs = function->getNumArguments();
   if (failed(bufferizeKernel(*function, {})) ||
       failed(lowerNestedLinalg(*function))) {

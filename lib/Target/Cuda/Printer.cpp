@@ -15,6 +15,8 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/Format.h"
 
+#include <charconv>
+
 namespace lathe::cuda {
 
 //===----------------------------------------------------------------------===//
@@ -56,10 +58,12 @@ static std::string floatLiteral(const APFloat &value, Type type) {
             Twine::utohexstr(bits.getZExtValue()) + (isDouble ? "ull)" : "u)"))
         .str();
   // The shortest decimal that comes back as the same number.
-  SmallString<32> text;
-  value.toString(text, /*FormatPrecision=*/0, /*FormatMaxPadding=*/8);
-  std::string result(text);
-  if (result.find_first_of(".eE") == std::string::npos)
+  char text[64];
+  auto [end, error] =
+      isDouble ? std::to_chars(text, std::end(text), value.convertToDouble())
+               : std::to_chars(text, std::end(text), value.convertToFloat());
+  std::string result(text, end);
+  if (result.find_first_of(".e") == std::string::npos)
     result += ".0";
   return isDouble ? result : result + "f";
 }
@@ -83,26 +87,20 @@ std::string literal(TypedAttr attr) {
 }
 
 std::string asOperand(StringRef text) {
-  if (llvm::all_of(text, [](char c) {
-        return llvm::isAlnum(c) || c == '_' || c == '.';
-      }))
+  if (!text.empty() && llvm::isDigit(text.front()) &&
+      text.find(' ') == StringRef::npos)
     return text.str();
-  // A call, an element or a parenthesis that spans the whole text.
-  size_t start = text.find_first_of("([");
-  bool isNamed = start != StringRef::npos &&
-                 llvm::all_of(text.take_front(start), [](char c) {
-                   return llvm::isAlnum(c) || c == '_' || c == '.';
-                 });
-  if (isNamed) {
-    int depth = 0;
-    for (size_t i = start; i < text.size(); ++i) {
-      depth += text[i] == '(' || text[i] == '[';
-      depth -= text[i] == ')' || text[i] == ']';
-      if (depth == 0)
-        return i + 1 == text.size() ? text.str() : ("(" + text + ")").str();
-    }
-  }
-  return ("(" + text + ")").str();
+  // Names, numbers, members, elements, casts and calls: no operator outside of
+  // brackets.
+  int depth = 0;
+  bool isWhole = llvm::all_of(text, [&](char c) {
+    bool opens = StringRef("([{").contains(c);
+    depth += opens;
+    if (StringRef(")]}").contains(c))
+      return --depth >= 0;
+    return depth > 0 || opens || llvm::isAlnum(c) || c == '_' || c == '.';
+  });
+  return isWhole ? text.str() : ("(" + text + ")").str();
 }
 
 static bool isInteger(StringRef text, int64_t &value) {
@@ -144,6 +142,31 @@ std::string sum(StringRef a, StringRef b) {
   return asSummand(a) + " + " + asSummand(b);
 }
 
+/// Whether `value` compares `a` and `b` by `predicate`.
+static bool compares(Value value, arith::CmpFPredicate predicate, Value a,
+                     Value b) {
+  auto op = value.getDefiningOp<arith::CmpFOp>();
+  return op && op.getPredicate() == predicate && op.getLhs() == a &&
+         op.getRhs() == b;
+}
+
+std::optional<Extreme> matchExtreme(arith::SelectOp select) {
+  using P = arith::CmpFPredicate;
+  Value a = select.getTrueValue();
+  auto inner = select.getFalseValue().getDefiningOp<arith::SelectOp>();
+  if (!a.getType().isF32() && !a.getType().isF64())
+    return std::nullopt;
+  if (!compares(select.getCondition(), P::UNO, a, a) || !inner ||
+      inner.getTrueValue() != a)
+    return std::nullopt;
+  Value b = inner.getFalseValue();
+  if (compares(inner.getCondition(), P::OGT, a, b))
+    return Extreme{true, a, b};
+  if (compares(inner.getCondition(), P::OLT, a, b))
+    return Extreme{false, a, b};
+  return std::nullopt;
+}
+
 //===----------------------------------------------------------------------===//
 // Values
 //===----------------------------------------------------------------------===//
@@ -176,16 +199,25 @@ void Printer::keep(Value result, const Twine &text, bool mayMove) {
   }
   std::string wish = result.getType().isIndex() ? "i" : "v";
   std::string name = writer.unique(wish);
-  writer.line("const " + typeName(result.getType()) + " " + name + " = " +
+  writer.line("const " + nameOf(result.getType()) + " " + name + " = " +
               rendered + ";");
   texts[result] = name;
 }
 
 /// "float", or "float *" for memory.
-static std::string variableType(Type type) {
+std::string Printer::variableType(Type type) {
   if (auto memory = dyn_cast<MemRefType>(type))
-    return typeName(memory.getElementType()) + " *";
-  return typeName(type);
+    return nameOf(memory.getElementType()) + " *";
+  return nameOf(type);
+}
+
+std::string Printer::nameOf(Type type) {
+  return type.isIndex() ? writer.indexType : typeName(type);
+}
+
+std::string Printer::unsignedNameOf(Type type) {
+  return type.isIndex() && writer.indexType == "i64" ? "u64"
+                                                     : unsignedName(type);
 }
 
 std::string Printer::declare(Value value, StringRef wish) {
@@ -211,7 +243,7 @@ std::string Printer::getAny(Value value) {
 std::string Printer::unsignedOperand(Value value) {
   if (value.getType().isInteger(1))
     return asOperand(get(value));
-  return "(" + unsignedName(value.getType()) + ")" + asOperand(get(value));
+  return "(" + unsignedNameOf(value.getType()) + ")" + asOperand(get(value));
 }
 
 /// 16-bit floats are computed on as float.
@@ -323,7 +355,9 @@ static std::string compareFloats(arith::CmpFPredicate predicate, StringRef a,
   auto negated = [&](StringRef op) {
     return ("!(" + a + " " + op + " " + b + ")").str();
   };
-  std::string unordered = (a + " != " + a + " || " + b + " != " + b).str();
+  std::string unordered = (a + " != " + a).str();
+  if (a != b)
+    unordered += (" || " + b + " != " + b).str();
   switch (predicate) {
   case P::AlwaysFalse:
     return "false";
@@ -411,18 +445,20 @@ bool Printer::printScalar(Operation &op) {
     std::string arguments;
     for (Value value : op.getOperands())
       arguments += (arguments.empty() ? "" : ", ") +
-                   (value.getType().isF64() ? get(value) : floatOperand(value));
+                   (value.getType().isF64() || value.getType().isF32()
+                        ? get(value)
+                        : floatOperand(value));
     return number(function + (type.isF64() ? "(" : "f(") + arguments + ")");
   }
   if (StringRef sign = infix(op); !sign.empty()) {
     std::string text = operand(0) + " " + sign.str() + " " + operand(1);
     // Small integers are computed on as int.
     if (type.isInteger(8) || type.isInteger(16))
-      text = "(" + typeName(type) + ")(" + text + ")";
+      text = "(" + nameOf(type) + ")(" + text + ")";
     return number(text);
   }
   if (StringRef sign = unsignedInfix(op); !sign.empty())
-    return number("(" + typeName(type) + ")(" +
+    return number("(" + nameOf(type) + ")(" +
                   unsignedOperand(op.getOperand(0)) + " " + sign + " " +
                   unsignedOperand(op.getOperand(1)) + ")");
   if (StringRef function = binaryFunction(op); !function.empty())
@@ -445,7 +481,7 @@ bool Printer::printScalar(Operation &op) {
                       get(op.getOperand(1)) + ")");
       })
       .Case<arith::MaxUIOp, arith::MinUIOp>([&](auto) {
-        return number("(" + typeName(type) + ")" +
+        return number("(" + nameOf(type) + ")" +
                       (isa<arith::MaxUIOp>(op) ? "larger(" : "smaller(") +
                       unsignedOperand(op.getOperand(0)) + ", " +
                       unsignedOperand(op.getOperand(1)) + ")");
@@ -456,8 +492,8 @@ bool Printer::printScalar(Operation &op) {
       })
       .Case<arith::NegFOp>([&](auto) { return number("-" + operand(0)); })
       .Case<math::AbsIOp>([&](auto) {
-        return number(operand(0) + " < 0 ? wrapSub((" + typeName(type) +
-                      ")0, " + get(op.getOperand(0)) + ") : " + operand(0));
+        return number(operand(0) + " < 0 ? wrapSub((" + nameOf(type) + ")0, " +
+                      get(op.getOperand(0)) + ") : " + operand(0));
       })
       .Case<arith::CmpFOp>([&](arith::CmpFOp compare) {
         return number(
@@ -478,7 +514,12 @@ bool Printer::printScalar(Operation &op) {
             isUnsigned ? unsignedOperand(op.getOperand(1)) : operand(1 - first);
         return number(a + " " + compareSign(p) + " " + b);
       })
-      .Case<arith::SelectOp>([&](auto) {
+      .Case<arith::SelectOp>([&](arith::SelectOp select) {
+        if (std::optional<Extreme> extreme = matchExtreme(select)) {
+          keep(result, Twine(extreme->isMax ? "maximum(" : "minimum(") +
+                           get(extreme->a) + ", " + get(extreme->b) + ")");
+          return true;
+        }
         // The branches keep their type: no arithmetic happens here.
         keep(result, asOperand(get(op.getOperand(0))) + " ? " +
                          asOperand(get(op.getOperand(1))) + " : " +
@@ -487,10 +528,12 @@ bool Printer::printScalar(Operation &op) {
       })
       .Case<arith::ExtFOp, arith::TruncFOp>([&](auto) {
         if (isSmall)
-          return number("(float)" + operand(0));
+          return number(op.getOperand(0).getType().isF64()
+                            ? "(float)" + operand(0)
+                            : operand(0));
         if (type.isF32() && !op.getOperand(0).getType().isF64())
           return number(operand(0));
-        return number("(" + typeName(type) + ")" + operand(0));
+        return number("(" + nameOf(type) + ")" + operand(0));
       })
       .Case<arith::SIToFPOp, arith::FPToSIOp, arith::IndexCastOp,
             arith::TruncIOp, arith::ExtSIOp>([&](auto) {
@@ -503,14 +546,14 @@ bool Printer::printScalar(Operation &op) {
                                : operand(0);
         if (from.isInteger(1))
           text = asOperand(text);
-        return number("(" + (isSmall ? "float" : typeName(type)) + ")" + text);
+        return number("(" + (isSmall ? "float" : nameOf(type)) + ")" + text);
       })
       .Case<arith::UIToFPOp, arith::ExtUIOp, arith::IndexCastUIOp>([&](auto) {
-        return number("(" + (isSmall ? "float" : typeName(type)) + ")" +
+        return number("(" + (isSmall ? "float" : nameOf(type)) + ")" +
                       unsignedOperand(op.getOperand(0)));
       })
       .Case<arith::FPToUIOp>([&](auto) {
-        return number("(" + typeName(type) + ")(" + unsignedName(type) + ")" +
+        return number("(" + nameOf(type) + ")(" + unsignedNameOf(type) + ")" +
                       operand(0));
       })
       .Case<arith::BitcastOp>([&](auto) {
@@ -519,7 +562,7 @@ bool Printer::printScalar(Operation &op) {
         if (from == type)
           keep(result, text);
         else
-          keep(result, "bitCast<" + typeName(type) + ">(" + text + ")");
+          keep(result, "bitCast<" + nameOf(type) + ">(" + text + ")");
         return true;
       })
       .Default([](Operation *) { return false; });
@@ -668,7 +711,7 @@ LogicalResult Printer::printFor(scf::ForOp op) {
   std::string iv = writer.unique("k");
   texts[op.getInductionVar()] = iv;
   std::string step = get(op.getStep());
-  writer.open("for (" + typeName(op.getInductionVar().getType()) + " " + iv +
+  writer.open("for (" + nameOf(op.getInductionVar().getType()) + " " + iv +
               " = " + get(op.getLowerBound()) + "; " + iv + " < " +
               asOperand(get(op.getUpperBound())) + "; " +
               (step == "1" ? "++" + iv : iv + " += " + step) + ")");

@@ -17,6 +17,7 @@
 
 #include "CodeWriter.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -37,6 +38,14 @@ std::string asOperand(StringRef text);
 /// `a * b`, `a + b` with the constants 0 and 1 folded; for index arithmetic.
 std::string product(StringRef a, int64_t b);
 std::string sum(StringRef a, StringRef b);
+
+/// `isNan(a) ? a : a > b ? a : b`, or its twin for the minimum: maximum(a, b)
+/// and minimum(a, b) of device.cuh.
+struct Extreme {
+  bool isMax;
+  Value a, b;
+};
+std::optional<Extreme> matchExtreme(arith::SelectOp select);
 
 /// A memref: elements of `base` from `offset` on, with the strides of its type.
 struct MemoryName {
@@ -78,6 +87,9 @@ private:
   LogicalResult printWhile(scf::WhileOp op);
   std::string declare(Value value, StringRef wish);
   void rename(Value value, StringRef name);
+  std::string nameOf(Type type);
+  std::string unsignedNameOf(Type type);
+  std::string variableType(Type type);
   /// The text of a scalar, or the pointer to memory.
   std::string getAny(Value value);
   std::string unsignedOperand(Value value);

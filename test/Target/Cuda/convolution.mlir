@@ -27,7 +27,7 @@
 
 // Depthwise: no product.
 // CHECK: // conv_{{[0-9a-f]+}}
-// CHECK: a thread per element
+// CHECK: a thread per column
 func.func @main(%x: tensor<2x3x28x28xf32> {lathe.name = "x"}, %w: tensor<16x3x3x3xf32> {lathe.name = "w"},
                 %b: tensor<16xf32> {lathe.name = "b"}, %w1: tensor<32x16x1x1xf32> {lathe.name = "w1"},
                 %w2: tensor<32x1x3x3xf32> {lathe.name = "w2"})

@@ -48,6 +48,8 @@ struct KernelText {
   std::vector<GridLaunch> grids;
   /// Bytes of device memory that live from the first grid to the last.
   int64_t scratchBytes = 0;
+  /// How it was made, where the schedule has several ways: "rows+pointwise".
+  std::string schedule;
 };
 
 /// Writes `kernel` as text whose first grid is called `symbol`, or fails with
@@ -69,6 +71,11 @@ FailureOr<KernelText> scheduleContraction(KernelOp, StringRef,
 /// image when it is read.
 FailureOr<KernelText> scheduleConvolution(KernelOp, StringRef,
                                           const GpuFeatures &, std::string &);
+
+/// Pointwise ops and reductions: threads per pack of elements, rows reduced by
+/// warps or blocks, columns by several rows of threads.
+FailureOr<KernelText> scheduleSteps(KernelOp, StringRef, const GpuFeatures &,
+                                    std::string &);
 
 /// Everything that lowers to linalg: a thread per element of each op.
 FailureOr<KernelText> scheduleLoops(KernelOp, StringRef, const GpuFeatures &,

@@ -86,10 +86,16 @@ LATHE_FN f16 toF16(float x) {
 LATHE_FN float toFloat(bf16 x) { return floatFromBits((u32)x.bits << 16); }
 /// Rounds to nearest, ties to even; NaN stays NaN.
 LATHE_FN bf16 toBF16(float x) {
+#if !LATHE_HOST
+  bf16 r;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r.bits) : "f"(x));
+  return r;
+#else
   u32 bits = bitCast<u32>(x);
   if (x != x)
     return {(u16)((bits >> 16) | 0x40)};
   return {(u16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+#endif
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,0 +1,45 @@
+//===- CodeWriter.cpp - Indented text -------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CodeWriter.h"
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace llvm;
+
+namespace lathe::cuda {
+
+static void noteWords(StringRef text, StringSet<> &words) {
+  auto isPart = [](char c) { return isAlnum(c) || c == '_'; };
+  while (!text.empty()) {
+    text = text.drop_until(isPart);
+    StringRef word = text.take_while(isPart);
+    words.insert(word);
+    text = text.drop_front(word.size());
+  }
+}
+
+void CodeWriter::settleDeclarations() {
+  SmallVector<StringRef> lines, kept;
+  StringRef(buffer).drop_front(settled).split(lines, '\n');
+  StringSet<> words;
+  for (StringRef line : llvm::reverse(lines)) {
+    auto [text, name] = line.split(optionalMark);
+    if (!name.empty() && !words.contains(name))
+      continue;
+    noteWords(text, words);
+    kept.push_back(text);
+  }
+  std::string result = join(llvm::reverse(kept), "\n");
+  buffer.resize(settled);
+  buffer += result;
+  settled = buffer.size();
+}
+
+} // namespace lathe::cuda

@@ -1,0 +1,147 @@
+"""Pointwise ops and reductions as CUDA kernels, on the simulator: against NumPy in f64, over sizes that no pack, warp or
+block divides."""
+
+import itertools
+import tempfile
+import pathlib
+import subprocess
+
+import numpy as np
+
+import test_ops
+from test_ops import BUILD, Family, ints, tensor
+
+
+class SimFamily(Family):
+    options = ("--target", "cuda-sim")
+
+
+class CudaOps(test_ops.Ops):
+    """The ops of test_ops.py once more, on the simulator."""
+
+    def setUp(self):
+        kept, Family.options = Family.options, SimFamily.options
+        self.addCleanup(setattr, Family, "options", kept)
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def layer_norm(x, axis=-1):
+    centred = x - x.mean(axis, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axis, keepdims=True) + 1e-5)
+
+
+REDUCTIONS = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}
+SIZES = (1, 3, 31, 33, 1000, 1025)
+
+
+class CudaRows(test_ops.unittest.TestCase):
+    def test_reductions_along_rows(self):
+        f = SimFamily(31)
+        for size, rows in itertools.product(SIZES, (1, 5)):
+            x = f.normal(rows, size)
+            for name, function in REDUCTIONS.items():
+                f.case(f"{name} of {size}", f"reduce_{name}", [x], function(x.astype(np.float64), 1).astype(np.float32),
+                       "{axes = array<i64: 1>}", rtol=1e-5, atol=1e-4)
+        f.check(self)
+
+    def test_reductions_down_columns(self):
+        f = SimFamily(32)
+        for size, columns in itertools.product(SIZES, (2, 33)):
+            x = f.normal(size, columns)
+            for name, function in REDUCTIONS.items():
+                f.case(f"{name} of {size}", f"reduce_{name}", [x], function(x.astype(np.float64), 0).astype(np.float32),
+                       "{axes = array<i64: 0>}", rtol=1e-5, atol=1e-4)
+        f.check(self)
+
+    def test_two_stages(self):
+        f = SimFamily(33)
+        long, tall = f.normal(2, 40003), f.normal(1027, 40)
+        f.case("rows", "reduce_sum", [long], long.astype(np.float64).sum(1).astype(np.float32), "{axes = array<i64: 1>}",
+               rtol=1e-5, atol=1e-3)
+        f.case("columns", "reduce_mean", [tall], tall.astype(np.float64).mean(0).astype(np.float32),
+               "{axes = array<i64: 0>}", rtol=1e-5, atol=1e-5)
+        f.case("everything", "reduce_max", [long], long.max().reshape(()), "{axes = array<i64: 0, 1>}")
+        wide = long[0].astype(np.float64)
+        f.case("softmax of a long row", "softmax", [long[:1]], softmax(wide, 0)[None].astype(np.float32), rtol=2e-5,
+               atol=1e-9)
+        f.check(self)
+
+    def test_normalizations(self):
+        f = SimFamily(34)
+        for size in SIZES:
+            x, s, b = f.normal(6, size), f.normal(size), f.normal(size)
+            wide = x.astype(np.float64)
+            f.case(f"softmax {size}", "softmax", [x], softmax(wide, 1).astype(np.float32), rtol=1e-5)
+            f.case(f"log_softmax {size}", "log_softmax", [x], np.log(softmax(wide, 1)).astype(np.float32), rtol=1e-5,
+                   atol=1e-5)
+            rms = wide / np.sqrt((wide**2).mean(1, keepdims=True) + 1e-5) * s
+            f.case(f"rms_norm {size}", "rms_norm", [x, s], rms.astype(np.float32), "{epsilon = 1.0e-5 : f64}", rtol=1e-5,
+                   atol=1e-5)
+            if size > 1:
+                f.case(f"layer_norm {size}", "layer_norm", [x], layer_norm(wide).astype(np.float32),
+                       "{epsilon = 1.0e-5 : f64}", rtol=1e-4, atol=1e-4)
+        x = f.normal(3, 17, 35)
+        wide = x.astype(np.float64)
+        for axis in (0, 1, 2):
+            f.case(f"softmax axis {axis}", "softmax", [x], softmax(wide, axis).astype(np.float32),
+                   f"{{axis = {axis} : i64}}", rtol=1e-5)
+        f.check(self)
+
+    def test_sixteen_bits(self):
+        f = SimFamily(35)
+        for size in (8, 33, 1024):
+            x = f.normal(40, size, dtype=np.float16)
+            wide = x.astype(np.float64)
+            f.case(f"softmax {size}", "softmax", [x], softmax(wide, 1).astype(np.float16), rtol=2e-3, atol=1e-6)
+            f.case(f"exp {size}", "exp", [x], np.exp(wide).astype(np.float16), rtol=2e-3)
+        f.check(self)
+
+    def test_pointwise(self):
+        """Packs of every width, broadcasts along every dim, transposes, and rows that begin between packs."""
+        f = SimFamily(36)
+        for rows, columns in itertools.product((1, 3, 33), (1, 4, 6, 31, 32, 1000)):
+            x, row, column = f.normal(rows, columns), f.normal(columns), f.normal(rows, 1)
+            f.case(f"add row {rows} {columns}", "add", [x, row], x + row)
+            f.case(f"mul column {rows} {columns}", "mul", [x, column], x * column)
+            f.case(f"outer {rows} {columns}", "sub", [row, column], row - column)
+            f.case(f"transpose {rows} {columns}", "transpose", [x], x.T, "{permutation = array<i64: 1, 0>}")
+            begin = columns // 3
+            f.case(f"slice {rows} {columns}", "slice", [x], x[:, begin:],
+                   f"{{starts = {ints([begin])}, ends = {ints([columns])}, axes = {ints([1])}, steps = {ints([1])}}}")
+        x = f.normal(5, 66, 34)
+        for order in itertools.permutations(range(3)):
+            f.case(f"transpose {order}", "transpose", [x], x.transpose(order), f"{{permutation = {ints(order)}}}")
+        nothing = np.zeros((0, 7), np.float32)
+        f.case("nothing", "exp", [nothing], nothing)
+        f.check(self)
+
+    def test_programs(self):
+        """Reductions that depend on each other, along rows and columns of one input, in one kernel."""
+        x = np.random.Generator(np.random.Philox(37)).standard_normal((70, 36)).astype(np.float32)
+        model = f"""
+func.func @main(%x: {tensor(x)} {{lathe.name = "x"}})
+    -> ({tensor(x)} {{lathe.name = "normal"}}, tensor<36xf32> {{lathe.name = "sum"}}, tensor<70xf32> {{lathe.name = "mean"}}) {{
+  %0 = lathe.layer_norm %x {{epsilon = 1.0e-5 : f64}} : ({tensor(x)}) -> {tensor(x)}
+  %1 = lathe.exp %0 : ({tensor(x)}) -> {tensor(x)}
+  %2 = lathe.reduce_sum %1 {{axes = array<i64: 0>}} : ({tensor(x)}) -> tensor<36xf32>
+  %3 = lathe.add %0, %2 : ({tensor(x)}, tensor<36xf32>) -> {tensor(x)}
+  %4 = lathe.reduce_mean %3 {{axes = array<i64: 1>}} : ({tensor(x)}) -> tensor<70xf32>
+  return %1, %2, %4 : {tensor(x)}, tensor<36xf32>, tensor<70xf32>
+}}
+"""
+        normal = layer_norm(x.astype(np.float64))
+        exact = {"normal": np.exp(normal), "sum": np.exp(normal).sum(0), "mean": (normal + np.exp(normal).sum(0)).mean(1)}
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "model.mlir").write_text(model)
+            np.save(folder / "x.npy", x)
+            done = subprocess.run(
+                [BUILD / "bin/lathe", "run", folder / "model.mlir", "--input", f"x={folder}/x.npy", "--quiet",
+                 "--output-dir", folder / "out", *SimFamily.options], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for name, right in exact.items():
+                np.testing.assert_allclose(np.load(folder / "out" / f"{name}.npy"), right, rtol=1e-4, atol=1e-4)

@@ -21,8 +21,9 @@ namespace lathe::sim {
 namespace {
 std::mutex mutex;
 std::vector<const CodeRegistration *> &registered() {
-  static std::vector<const CodeRegistration *> list;
-  return list;
+  // Never destroyed: an object may be unloaded when the process ends.
+  static auto *list = new std::vector<const CodeRegistration *>;
+  return *list;
 }
 
 /// The object and the section that hold an address.

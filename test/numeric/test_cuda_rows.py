@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 
+import cli
 import test_ops
 from test_ops import BUILD, Family, ints, tensor
 
@@ -145,3 +146,48 @@ func.func @main(%x: {tensor(x)} {{lathe.name = "x"}})
             self.assertEqual(done.returncode, 0, done.stderr)
             for name, right in exact.items():
                 np.testing.assert_allclose(np.load(folder / "out" / f"{name}.npy"), right, rtol=1e-4, atol=1e-4)
+
+
+class CudaRowFaults(cli.CommandLine):
+    """A fault in the text of each kind of kernel is seen: the edited text is the one that runs."""
+
+    def edited(self, model, old, new):
+        """Runs `model` with the one text that holds `old` changed."""
+        self.write("model.mlir", model)
+        self.works("compile", "model.mlir", "--emit", "cuda", "-o", "texts")
+        path, = [path for path in (self.folder / "texts").glob("*.cu") if old in path.read_text()]
+        path.write_text(path.read_text().replace(old, new))
+        return ("run", "model.mlir", "--target", "cuda-sim", "--cuda-source-dir", "texts", "--output-dir", "out",
+                "--input", "x=x.npy")
+
+    def model(self, op, shape, result):
+        np.save(self.folder / "x.npy", np.random.Generator(np.random.Philox(38)).standard_normal(shape).astype(np.float32))
+        given, made = (f"tensor<{'x'.join(map(str, s))}xf32>" for s in (shape, result))
+        return f"""func.func @main(%x: {given} {{lathe.name = "x"}}) -> ({made} {{lathe.name = "y"}}) {{
+  %0 = lathe.{op.replace("(", "%x ")} : ({given}) -> {made}
+  return %0 : {made}
+}}
+"""
+
+    def test_missing_barrier(self):
+        model = self.model("transpose({permutation = array<i64: 1, 0>}", (40, 50), (50, 40))
+        self.refused("shared", *self.edited(model, "  __syncthreads();\n", ""))
+
+    def test_row_too_long(self):
+        model = self.model("reduce_sum({axes = array<i64: 1>}", (9, 33), (9,))
+        self.refused("byte", *self.edited(model, "column < 33", "column < 34"))
+
+    def test_unwritten_output(self):
+        model = self.model("exp(", (7, 9), (7, 9))
+        self.refused("out|nobody|written", *self.edited(model, "item >= 63", "item >= 62"))
+
+    def test_threads_that_do_not_meet(self):
+        model = self.model("reduce_sum({axes = array<i64: 0>}", (100, 40), (40,))
+        self.refused("barrier|wait", *self.edited(
+            model, "  sum = columnReduce<Sum, 16>(sum);", "  if (place < 40)\n    sum = columnReduce<Sum, 16>(sum);"))
+
+    def test_part_of_a_sum(self):
+        model = self.model("reduce_sum({axes = array<i64: 1>}", (9, 33), (9,))
+        self.works(*self.edited(model, "column < 33", "column < 32"))
+        exact = np.load(self.folder / "x.npy").astype(np.float64).sum(1)
+        self.assertFalse(np.allclose(np.load(self.folder / "out" / "y.npy"), exact, rtol=1e-5, atol=1e-5))

@@ -20,7 +20,7 @@ namespace lathe::cuda {
 std::string IndexSpace::position(const LinearForm &form) const {
   // Positions that follow each other are the flat number times a stride.
   int64_t stride = 1, count = 1;
-  bool isFlat = !classes.empty();
+  bool isFlat = !classes.empty() && !flat.empty();
   for (size_t i = classes.size(); i-- > 0;) {
     int64_t coefficient = form.coefficients[classes[i]];
     if (i + 1 == classes.size())

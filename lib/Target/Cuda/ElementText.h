@@ -17,7 +17,8 @@
 
 namespace lathe::cuda {
 
-/// A space of classes, outermost first, that `flat` numbers.
+/// A space of classes, outermost first, that `flat` numbers where there is such
+/// a number.
 struct IndexSpace {
   SmallVector<int> classes;
   SmallVector<int64_t> sizes;
@@ -62,6 +63,14 @@ public:
   /// Declares the indices of `space` from its flat position.
   void openSpace(IndexSpace &space, ArrayRef<int> classes, StringRef flat);
 
+  /// The element at `access` for this thread: `in0[row * 384 + column]`.
+  std::string element(const MemoryAccess &access) {
+    return load(access, false);
+  }
+  /// What is read at `access` is `text`, wherever steps ask for it.
+  void provide(const MemoryAccess &access, StringRef text) {
+    uniformLoads[access.key()] = text.str();
+  }
   /// Reads what all elements of the grid's thread have in common.
   void readUniform(ArrayRef<unsigned> steps);
   /// Computes steps that have no row for this thread.

@@ -8,7 +8,7 @@ func.func @main(%x: tensor<48x96xf32> {lathe.name = "x"},
                 %h: tensor<16x24xf16> {lathe.name = "h"},
                 %o: tensor<5x7xf32> {lathe.name = "o"},
                 %i: tensor<9xi64> {lathe.name = "i"})
-    -> (tensor<48x96xf32>, tensor<16x24xf16>, tensor<5x7xf32>, tensor<9x96xf32>) {
+    -> (tensor<48x96xf32>, tensor<16x24xf16>, tensor<5x7xf32>, tensor<9x96xf32>, tensor<96x48xf32>) {
   // Four elements per thread; what broadcasts along them is read once.
   // CHECK-LABEL: // add_mul_relu_
   // CHECK: // a thread per 4 elements
@@ -45,5 +45,14 @@ func.func @main(%x: tensor<48x96xf32> {lathe.name = "x"},
   // CHECK: = in0[{{.*}} * 96 +
   // CHECK: storePack(out0 + first, result);
   %5 = lathe.gather %x, %i : (tensor<48x96xf32>, tensor<9xi64>) -> tensor<9x96xf32>
-  return %2, %3, %4, %5 : tensor<48x96xf32>, tensor<16x24xf16>, tensor<5x7xf32>, tensor<9x96xf32>
+
+  // Read along rows, written along columns, by way of shared memory.
+  // CHECK-LABEL: // transpose_
+  // CHECK: __shared__ float tile[32][33];
+  // CHECK: if (x < 48) {
+  // CHECK-NEXT: tile[i][threadIdx.x] = in0[y + x * 96];
+  // CHECK: __syncthreads();
+  // CHECK: out0[y * 48 + x] = tile[threadIdx.x][i];
+  %6 = lathe.transpose %x {permutation = array<i64: 1, 0>} : (tensor<48x96xf32>) -> tensor<96x48xf32>
+  return %2, %3, %4, %5, %6 : tensor<48x96xf32>, tensor<16x24xf16>, tensor<5x7xf32>, tensor<9x96xf32>, tensor<96x48xf32>
 }

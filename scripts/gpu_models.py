@@ -1,0 +1,38 @@
+"""One-op models as text, for kernel-check and gpu-check."""
+
+
+def function(arguments, result, body):
+    listed = ", ".join(f'%{name}: {kind} {{lathe.name = "{name}"}}' for name, kind in arguments)
+    return f'func.func @main({listed}) -> ({result} {{lathe.name = "result"}}) {{\n{body}}}\n'
+
+
+def gemm(m, n, k, dtype):
+    a, b, c = f"tensor<{m}x{k}x{dtype}>", f"tensor<{k}x{n}x{dtype}>", f"tensor<{m}x{n}x{dtype}>"
+    return function([("a", a), ("b", b)], c, f"  %0 = lathe.matmul %a, %b : ({a}, {b}) -> {c}\n  return %0 : {c}\n")
+
+
+def rows(op, m, n, dtype):
+    kind, row = f"tensor<{m}x{n}x{dtype}>", f"tensor<{n}x{dtype}>"
+    if op == "softmax":
+        return function([("x", kind)], kind, f"  %0 = lathe.softmax %x : ({kind}) -> {kind}\n  return %0 : {kind}\n")
+    return function([("x", kind), ("scale", row), ("bias", row)], kind,
+                    f"  %0 = lathe.layer_norm %x scale %scale bias %bias {{epsilon = 1.0e-5}} : ({kind}, {row}, {row})"
+                    f" -> {kind}\n  return %0 : {kind}\n")
+
+
+def attention(shape, dtype, causal):
+    kind = f"tensor<{'x'.join(map(str, shape))}x{dtype}>"
+    mark = " {causal}" if causal else ""
+    return function([("q", kind), ("k", kind), ("v", kind)], kind,
+                    f"  %0 = lathe.attention %q, %k, %v{mark} : ({kind}, {kind}, {kind}) -> {kind}\n"
+                    f"  return %0 : {kind}\n")
+
+
+def convolution(batch, size, channels, filters, kernel, dtype):
+    """Channels first, the same size out as in."""
+    x, y = (f"tensor<{batch}x{c}x{size}x{size}x{dtype}>" for c in (channels, filters))
+    w = f"tensor<{filters}x{channels}x{kernel}x{kernel}x{dtype}>"
+    pad = f"array<i64: {kernel // 2}, {kernel // 2}>"
+    return function([("x", x), ("w", w)], y,
+                    f"  %0 = lathe.conv %x, %w {{pad_low = {pad}, pad_high = {pad}}} : ({x}, {w}) -> {y}\n"
+                    f"  return %0 : {y}\n")

@@ -12,13 +12,17 @@
 
 namespace lathe {
 
-static llvm::Expected<CudaCodeMaker> createSim(bool checked) {
+static llvm::Expected<CudaCodeMaker> createSim(StringRef arch, bool checked) {
+  llvm::Expected<cuda::GpuFeatures> features =
+      cuda::GpuFeatures::forArchitecture(arch.empty() ? "sm_90a" : arch);
+  if (!features)
+    return features.takeError();
   llvm::Expected<std::string> compiler = findHostCompiler();
   if (!compiler)
     return compiler.takeError();
   CudaCodeMaker maker;
-  maker.features.architecture = 90;
-  maker.identity = *compiler + (checked ? " checked" : "");
+  maker.features = *features;
+  maker.identity = (*compiler + " " + arch + (checked ? " checked" : "")).str();
   maker.make = [checked](StringRef name,
                          StringRef text) -> llvm::Expected<cuda::KernelCode> {
     std::vector<SimHeader> headers;
@@ -82,8 +86,9 @@ static llvm::Expected<CudaCodeMaker> createCuda(StringRef arch) {
 
 llvm::Expected<CudaCodeMaker>
 CudaCodeMaker::create(const CompileOptions &options) {
-  return options.target == Target::CudaSim ? createSim(options.simChecks)
-                                           : createCuda(options.arch);
+  return options.target == Target::CudaSim
+             ? createSim(options.arch, options.simChecks)
+             : createCuda(options.arch);
 }
 
 } // namespace lathe

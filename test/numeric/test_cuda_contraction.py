@@ -65,15 +65,16 @@ class Program:
         types = ", ".join(type for _, type in self.results)
         return f"func.func @main({arguments}) -> ({results}) {{\n{body}  return {values} : {types}\n}}\n"
 
-    def check(self, skeletons="gemm"):
-        """Runs it, and sees to it that each product has its skeleton."""
+    def check(self, skeletons="gemm", arch="sm_90a"):
+        """Runs it, and sees to it that each product has its skeleton; returns the
+        texts."""
         with tempfile.TemporaryDirectory() as folder:
             model = pathlib.Path(folder) / "products.mlir"
             model.write_text(self.text())
             outputs, _ = lathe.run(
-                model, {name: value for name, value, _ in self.arguments}, options=["--target", "cuda-sim"])
+                model, {name: value for name, value, _ in self.arguments}, options=["--target", "cuda-sim", "--arch", arch])
             texts = subprocess.run(
-                [lathe.LATHE, "compile", model, "--emit", "cuda"], capture_output=True, text=True, timeout=300, check=True).stdout
+                [lathe.LATHE, "compile", model, "--emit", "cuda", "--arch", arch], capture_output=True, text=True, timeout=300, check=True).stdout
         assert len(outputs) == len(self.expected)
         for text in re.split(r"\n(?=// \w+_[0-9a-f]{6}\n)", texts):
             if re.search(r"//   lathe\.(?:matmul|linear|conv|attention) ", text) and not re.search(r"// out0: (?:\d+x)*0x", text):
@@ -87,6 +88,7 @@ class Program:
                 lathe.assert_close(found.astype(np.float64), expected, rtol, atol * scale, f"{element} product {i}: {self.results[i]}")
             else:
                 lathe.assert_close(found, expected.astype(found.dtype), what=f"{element} product {i}: {self.results[i]}")
+        return texts
 
 
 def wide(value):
@@ -199,6 +201,21 @@ class Contractions(unittest.TestCase):
 
     def test_i8(self):
         self.check_random("i8", 60)
+
+    def test_warp_groups(self):
+        """Shapes that are large enough for wgmma, with operands in both orders."""
+        rng = np.random.default_rng([SEED, 70])
+        program = Program(rng)
+        for element, swap_a, swap_b in (("f16", False, True), ("f16", True, False), ("bf16", True, True)):
+            m, n, k = 1100, 2056, 136
+            a, b = ([k, m] if swap_a else [m, k]), ([n, k] if swap_b else [k, n])
+            (x, left), (y, right) = program.input(a, element), program.input(b, element)
+            flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
+            value = program.op("matmul", [(x, tensor(a, element)), (y, tensor(b, element))], tensor([m, n], element), f"{{{', '.join(flags)}}}")
+            expected = wide(left.T if swap_a else left) @ wide(right.T if swap_b else right)
+            program.output(value, [m, n], element, expected)
+        texts = program.check()
+        self.assertEqual(texts.count('#include "lathe/gemm_wgmma.cuh"'), 3)
 
 
 if __name__ == "__main__":

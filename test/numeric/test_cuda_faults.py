@@ -21,8 +21,8 @@ def attention(element):
 
 
 class Faults(unittest.TestCase):
-    def check(self, model, skeleton, inputs, expected, tolerance, faults):
-        texts = Texts(model)
+    def check(self, model, skeleton, inputs, expected, tolerance, faults, arch="sm_80"):
+        texts = Texts(model, arch)
         path = texts.find(skeleton)
         sound = path.read_text()
         # Of cp.async only what is waited for arrives; so the sound text first.
@@ -61,6 +61,13 @@ class Faults(unittest.TestCase):
             ("no barrier before the sums stand where strips were", RACE, [("waitForCopies<0>();\n  __syncthreads();\n  constexpr int pitch", "waitForCopies<0>();\n  constexpr int pitch")]),
             ("no wait for a strip", "that nobody wrote", [("waitForCopies<stages - 2>();", "")]),
         ])
+
+    def test_products_by_warp_groups(self):
+        a, b = (GENERATOR.standard_normal(shape, np.float32).astype(np.float16) for shape in ((1024, 328), (328, 2048)))
+        self.check(product(a.shape, b.shape, (1024, 2048), "f16"), "gemm_wgmma.cuh", {"x": a, "w": b}, a.astype(np.float64) @ b.astype(np.float64), 6e-3, [
+            ("no barrier before a strip is used", RACE, [("the last has been multiplied\n    // by all: its place is free for the strip that is stages - 2 ahead.\n    __syncthreads();", "")]),
+            ("a step of k as long as another type's", "", [("row * 128 + step * 32", "row * 128 + step * 16")]),
+        ], "sm_90a")
 
     def test_attention_on_cuda_cores(self):
         x = GENERATOR.standard_normal((1, 2, 70, 64), np.float32)

@@ -115,6 +115,44 @@ LATHE_FN void places(f16 *out) {
 """
 
 
+# One wgmma per block, of matrices that stand as the PTX ISA's layouts with
+# 128-byte swizzle have them, by rows (K-major) and by k (MN-major).
+GROUPS = """
+#include "lathe/wgmma.cuh"
+LATHE_FN u32 placeOf(int row, int k, int rows, bool linesAreK) {
+  const int line = linesAreK ? k : row, inLine = linesAreK ? row : k;
+  const u32 pattern = linesAreK ? inLine / 64 * 2048 + line / 8 * 1024 : line / 8 * 1024;
+  return pattern + line % 8 * 128 + ((inLine % 64 / 8) ^ (line % 8)) * 16 + inLine % 8 * 2;
+}
+template <bool aLinesAreK, bool bLinesAreK> LATHE_FN void multiplyGroup(const f16 *a, const f16 *b, f16 *c) {
+  const int batch = blockIdx.x;
+  if (batch >= 16)
+    return;
+  u8 *const atA = dynamicShared(), *const atB = atA + 8192;
+  for (int i = threadIdx.x; i < 24576; i += blockDim.x)
+    atA[i] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < 64 * 16; i += blockDim.x)
+    *(f16 *)(atA + placeOf(i / 16, i % 16, 64, aLinesAreK)) = a[batch * 64 * 16 + i];
+  for (int i = threadIdx.x; i < 16 * 128; i += blockDim.x)
+    *(f16 *)(atB + placeOf(i % 128, i / 128, 128, bLinesAreK)) = b[batch * 16 * 128 + i];
+  showToWarpGroups();
+  __syncthreads();
+  float sums[64] = {};
+  fenceSums();
+  multiplyWarpGroup<aLinesAreK, bLinesAreK>(
+      sums, describeLines(atA, 2048, 1024), describeLines(atB, 2048, 1024), f16{});
+  commitSums();
+  waitForSums<0>();
+  const int warp = threadIdx.x / 32, groupID = threadIdx.x % 32 / 4, inGroup = threadIdx.x % 4;
+  for (int i = 0; i < 64; ++i) {
+    const int row = warp * 16 + groupID + (i / 2 % 2) * 8, column = i / 4 * 8 + inGroup * 2 + i % 2;
+    c[batch * 64 * 128 + row * 128 + column] = toF16(sums[i]);
+  }
+}
+"""
+
+
 def product(a, b, c, element):
     """y = a b, with casts where files cannot hold the type."""
     stored = "f32" if element == "bf16" else element
@@ -162,6 +200,33 @@ class Fragments(unittest.TestCase):
             found, expected = self.multiply("f16", changes)
             self.assertTrue((found != expected).any(), changes)
 
+    def multiply_groups(self, orders, changes=()):
+        values = (np.arange(64 * 16) * 7 % 251 - 125).reshape(64, 16)
+        a = np.broadcast_to(values, (16, 64, 16)).astype(np.float16)
+        b = np.zeros((16, 16, 128), np.float16)
+        for batch, column in np.ndindex(16, 128):
+            b[batch, (batch + column) % 16, column] = 1
+        texts = Texts(product(a.shape, b.shape, (16, 64, 128), "f16"))
+        texts.replace_body("gemm_mma.cuh", GROUPS, f"multiplyGroup<{orders}>(in0, in1, out0);")
+        if changes:
+            texts.inline("multiplyGroup<", changes)
+        outputs, error = texts.run({"x": a, "w": b})
+        self.assertIsNone(error)
+        return outputs["y"].astype(np.int64), np.matmul(a.astype(np.int64), b.astype(np.int64))
+
+    def test_products_of_warp_groups(self):
+        for orders in ("false, false", "false, true", "true, false", "true, true"):
+            found, expected = self.multiply_groups(orders)
+            np.testing.assert_array_equal(found, expected, orders)
+
+    def test_a_wrong_descriptor_is_caught(self):
+        for orders, old, new in (
+                ("false, false", "sums, describeLines(atA, 2048, 1024)", "sums, describeLines(atA, 2048, 512)"),
+                ("false, true", "describeLines(atB, 2048, 1024)", "describeLines(atB, 1024, 2048)"),
+                ("false, false", "((inLine % 64 / 8) ^ (line % 8)) * 16", "(inLine % 64 / 8) * 16")):
+            found, expected = self.multiply_groups(orders, [(old, new)])
+            self.assertTrue((found != expected).any(), old)
+
     def load(self, changes=()):
         texts = Texts(product((16, 16), (16, 32), (16, 32), "f16"))
         texts.replace_body("gemm_mma.cuh", LOADS, "load(in0, out0);")
@@ -197,8 +262,8 @@ class Fragments(unittest.TestCase):
         np.testing.assert_array_equal(self.wrong_places(), np.zeros(11))
 
     def test_a_wrong_swizzle_is_caught(self):
-        for changes in ([("(chunk ^ (line / (8 / columns) % columns))", "chunk")],
-                        [("(chunk ^ (line / (8 / columns) % columns))", "(chunk ^ (line / 2 % columns))")]):
+        for changes in ([("(chunk % columns) ^ (line / (8 / columns) % columns)", "chunk % columns")],
+                        [("(line / (8 / columns) % columns)", "(line / 2 % columns)")]):
             self.assertTrue(self.wrong_places(changes).any(), changes)
 
 

@@ -9,6 +9,7 @@
 #include "AnchorText.h"
 #include "KernelFile.h"
 #include "Printer.h"
+#include "RaiseBf16.h"
 
 #include "lathe/Conversion/ScalarBody.h"
 #include "lathe/Target/ProgramBuilder.h"
@@ -331,6 +332,7 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
     values.push_back(toStorage(b, b.getLoc(), value, output.elementType));
   }
   b.create<func::ReturnOp>(values);
+  raiseBf16Casts(function);
   IRRewriter rewriter(kernel.getContext());
   DominanceInfo dominance(function);
   eliminateCommonSubExpressions(rewriter, dominance, function);

@@ -104,7 +104,7 @@ static bool readMatmul(const KernelViews &views, Contraction &c,
 }
 
 FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
-                                          const GpuFeatures &,
+                                          const GpuFeatures &features,
                                           std::string &whyNot) {
   FailureOr<KernelViews> views = KernelViews::get(
       kernel, [](Operation *op) { return isa<LinearOp, MatmulOp>(op); },
@@ -125,7 +125,7 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
   if (failed(epilogue))
     return failure();
   return writeProduct(
-      kernel, symbol, c.sizes,
+      kernel, symbol, features, c.sizes,
       OperandText::fromAccess(kernel, "A", "m", views->operands[0], c.a),
       OperandText::fromAccess(kernel, "B", "n", views->operands[1], c.b),
       *epilogue, whyNot);

@@ -139,7 +139,7 @@ static void addWindow(const Convolution &c, OperandText &text) {
 }
 
 FailureOr<KernelText> scheduleConvolution(KernelOp kernel, StringRef symbol,
-                                          const GpuFeatures &,
+                                          const GpuFeatures &features,
                                           std::string &whyNot) {
   FailureOr<KernelViews> views = KernelViews::get(
       kernel, [](Operation *op) { return isa<ConvOp>(op); }, whyNot);
@@ -190,7 +190,7 @@ FailureOr<KernelText> scheduleConvolution(KernelOp kernel, StringRef symbol,
     addWindow(c, b);
   }
   return writeProduct(
-      kernel, symbol, sizes,
+      kernel, symbol, features, sizes,
       OperandText::fromAccess(kernel, "A", "m", filter, *filterDigits), b,
       *epilogue, whyNot);
 }

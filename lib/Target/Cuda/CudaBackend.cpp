@@ -57,6 +57,7 @@ llvm::Expected<GpuFeatures> GpuFeatures::forArchitecture(StringRef name) {
   if (features.architecture < 80)
     return makeError("architecture {0} is too old, expected sm_80 or newer",
                      quote(name));
+  features.hasWarpGroupMma = features.architecture == 90 && digits == "a";
   return features;
 }
 

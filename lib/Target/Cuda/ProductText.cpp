@@ -28,29 +28,38 @@ struct Candidate {
 /// Multiprocessors to fill; an H100 has 132, an A100 108.
 static constexpr int64_t kMultiprocessors = 132;
 
-static SmallVector<Candidate> getCandidates(Type elementType) {
+static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups) {
+  constexpr auto Simt = ProductSkeleton::Simt, Mma = ProductSkeleton::Mma,
+                 Wgmma = ProductSkeleton::Wgmma;
   int64_t bytes = getStorageBytes(elementType);
-  if (elementType.isF16() || elementType.isBF16() || elementType.isInteger(8)) {
+  bool isHalf = elementType.isF16() || elementType.isBF16();
+  SmallVector<Candidate> candidates;
+  if (isHalf && warpGroups)
+    candidates = {{{Wgmma, 256, 128, 64, 128, 128, 4, 256}, 1.6},
+                  {{Wgmma, 128, 128, 64, 64, 128, 4, 256}, 1.3}};
+  if (isHalf || elementType.isInteger(8)) {
     int64_t depth = 128 / bytes;
-    return {{{true, 128, 128, depth, 64, 32, 3, 256}, 1.0},
-            {{true, 128, 64, depth, 32, 32, 3, 256}, 0.8},
-            {{true, 64, 64, depth, 32, 32, 4, 128}, 0.65},
-            {{true, 32, 32, depth, 16, 16, 4, 128}, 0.3}};
+    candidates.append({{{Mma, 128, 128, depth, 64, 32, 3, 256}, 1.0},
+                       {{Mma, 128, 64, depth, 32, 32, 3, 256}, 0.8},
+                       {{Mma, 64, 64, depth, 32, 32, 4, 128}, 0.65},
+                       {{Mma, 32, 32, depth, 16, 16, 4, 128}, 0.3}});
+    return candidates;
   }
   // Eight-byte sums have half as many to a fragment, and to a strip.
   if (getStorageBytes(getSumType(elementType)) == 8)
-    return {{{false, 64, 64, 8, 4, 4, 3, 256}, 1.0},
-            {{false, 32, 32, 8, 4, 4, 3, 64}, 0.7}};
-  return {{{false, 128, 128, 8, 8, 8, 3, 256}, 1.0},
-          {{false, 64, 64, 16, 8, 4, 3, 128}, 0.75},
-          {{false, 32, 32, 16, 4, 4, 3, 64}, 0.5},
-          {{false, 16, 64, 16, 4, 4, 3, 64}, 0.5}};
+    return {{{Simt, 64, 64, 8, 4, 4, 3, 256}, 1.0},
+            {{Simt, 32, 32, 8, 4, 4, 3, 64}, 0.7}};
+  return {{{Simt, 128, 128, 8, 8, 8, 3, 256}, 1.0},
+          {{Simt, 64, 64, 16, 8, 4, 3, 128}, 0.75},
+          {{Simt, 32, 32, 16, 4, 4, 3, 64}, 0.5},
+          {{Simt, 16, 64, 16, 4, 4, 3, 64}, 0.5}};
 }
 
-ProductTile chooseTile(const ProductSizes &sizes, Type elementType) {
+ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
+                       bool warpGroups) {
   ProductTile best;
   double bestCost = 0;
-  for (Candidate &candidate : getCandidates(elementType)) {
+  for (Candidate &candidate : getCandidates(elementType, warpGroups)) {
     ProductTile &tile = candidate.tile;
     int64_t tiles =
         sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
@@ -87,7 +96,33 @@ static std::string numbers(ArrayRef<int64_t> values) {
   return text;
 }
 
+/// The type `Tile` of a skeleton, and what its numbers are.
+static void writeTile(CodeWriter &writer, const ProductTile &tile) {
+  switch (tile.skeleton) {
+  case ProductSkeleton::Simt:
+    writer.line("// m, n, depth of a block; m, n of a thread; stages");
+    writer.line("using Tile = SimtTile<" +
+                numbers({tile.m, tile.n, tile.depth, tile.innerM, tile.innerN,
+                         tile.stages}) +
+                ">;");
+    return;
+  case ProductSkeleton::Mma:
+    writer.line("// m, n of a block; m, n of a warp; stages");
+    writer.line(
+        "using Tile = MmaTile<" +
+        numbers({tile.m, tile.n, tile.innerM, tile.innerN, tile.stages}) +
+        ">;");
+    return;
+  case ProductSkeleton::Wgmma:
+    writer.line("// m of a block, whose n is 128; stages");
+    writer.line("using Tile = WgmmaTile<" + numbers({tile.m, tile.stages}) +
+                ">;");
+    return;
+  }
+}
+
 FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
+                                   const GpuFeatures &features,
                                    const ProductSizes &sizes,
                                    const OperandText &a, const OperandText &b,
                                    const EpilogueText &epilogue,
@@ -99,7 +134,10 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
     return file.take(0);
   }
   Type elementType = a.elementType, sumType = getSumType(elementType);
-  ProductTile tile = chooseTile(sizes, elementType);
+  // Elements that come one by one are no work for few large blocks.
+  bool hasVectors = a.vector > 1 && b.vector > 1;
+  ProductTile tile =
+      chooseTile(sizes, elementType, features.hasWarpGroupMma && hasVectors);
   GridLaunch launch;
   launch.isCooperative = true;
   launch.block[0] = tile.threads;
@@ -111,7 +149,10 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
     return failure();
   }
 
-  StringRef header = tile.tensorCores ? "gemm_mma.cuh" : "gemm_simt.cuh";
+  static const StringRef headers[] = {"gemm_simt.cuh", "gemm_mma.cuh",
+                                      "gemm_wgmma.cuh"};
+  static const StringRef functions[] = {"gemmSimt", "gemmMma", "gemmWgmma"};
+  StringRef header = headers[unsigned(tile.skeleton)];
   KernelFile file(kernel, symbol, header);
   CodeWriter &writer = file.writer;
   writer.line();
@@ -121,30 +162,23 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   writer.line(tile.parts > 1 ? "// batch, m, n, k; parts of k, their depth"
                              : "// batch, m, n, k");
   writer.line("using Shape = ProductShape<" + numbers(shape) + ">;");
-  SmallVector<int64_t> sizesOfTile = {tile.m, tile.n};
-  if (tile.tensorCores) {
-    writer.line("// m, n of a block; m, n of a warp; stages");
-    sizesOfTile.append({tile.innerM, tile.innerN, tile.stages});
-    int64_t strips = tile.stages * (tile.m + tile.n) * 128;
-    int64_t sums = tile.m * (tile.n + 4) * 4;
-    launch.dynamicSharedBytes = std::max(strips, sums);
-  } else {
-    writer.line("// m, n, depth of a block; m, n of a thread; stages");
-    sizesOfTile.append({tile.depth, tile.innerM, tile.innerN, tile.stages});
-  }
-  writer.line(Twine("using Tile = ") +
-              (tile.tensorCores ? "MmaTile<" : "SimtTile<") +
-              numbers(sizesOfTile) + ">;");
+  writeTile(writer, tile);
+  if (tile.skeleton != ProductSkeleton::Simt)
+    launch.dynamicSharedBytes = std::max(tile.stages * (tile.m + tile.n) * 128,
+                                         tile.m * (tile.n + 4) * 4);
   a.print(writer);
   b.print(writer);
   if (failed(epilogue.print(writer, whyNot)))
     return failure();
 
-  std::string skeleton = tile.tensorCores ? "gemmMma" : "gemmSimt";
+  std::string skeleton = functions[unsigned(tile.skeleton)].str();
   std::string sum = typeName(sumType);
-  // 128 registers a thread are enough for every tile; told so, ptxas takes
-  // neither fewer (and spills) nor more.
-  int64_t minBlocks = 512 / tile.threads;
+  // 128 registers a thread are enough for most tiles whose operands come in
+  // vectors; told so, ptxas takes neither fewer (and spills) nor more.
+  bool isWide =
+      tile.skeleton == ProductSkeleton::Wgmma || !hasVectors ||
+      (tile.skeleton == ProductSkeleton::Mma && tile.m * tile.n >= 128 * 128);
+  int64_t minBlocks = 65536 / (isWide ? 256 : 128) / tile.threads;
   std::string sizesText =
       std::to_string(tile.m) + " x " + std::to_string(tile.n);
   auto call = [&](const std::string &finish) {

@@ -19,11 +19,14 @@ struct ProductSizes {
   int64_t batch = 1, m = 1, n = 1, k = 1;
 };
 
+/// gemm_simt.cuh, gemm_mma.cuh, gemm_wgmma.cuh.
+enum class ProductSkeleton { Simt, Mma, Wgmma };
+
 /// What a block computes, and in how many parts k is cut.
 struct ProductTile {
-  bool tensorCores = false;
+  ProductSkeleton skeleton = ProductSkeleton::Simt;
   int64_t m, n, depth;
-  /// Rows and columns of a thread, or of a warp on tensor cores.
+  /// Rows and columns of a thread, of a warp (Mma), or of a warp group.
   int64_t innerM, innerN;
   int64_t stages;
   int64_t threads;
@@ -31,12 +34,14 @@ struct ProductTile {
 };
 
 /// The tile for which the busiest of a device's multiprocessors has the least
-/// to do.
-ProductTile chooseTile(const ProductSizes &sizes, Type elementType);
+/// to do. `warpGroups`: wgmma may be used.
+ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
+                       bool warpGroups);
 
 /// Writes the kernel: one grid, or two where k is cut into parts. `a` and `b`
 /// are called A and B.
 FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
+                                   const GpuFeatures &features,
                                    const ProductSizes &sizes,
                                    const OperandText &a, const OperandText &b,
                                    const EpilogueText &epilogue,

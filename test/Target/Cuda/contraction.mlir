@@ -1,4 +1,5 @@
 // RUN: %lathe compile %s --emit cuda --arch sm_90a | FileCheck %s
+// RUN: %lathe compile %s --emit cuda --arch sm_80 | FileCheck %s --check-prefix=OLDER
 
 // A dense layer: the epilogue takes four columns at a time, its bias as a
 // vector; the product is exact f32.
@@ -53,20 +54,29 @@
 
 // CHECK: nothing to compute
 
+// Large enough for blocks of 256 x 128 by warp groups, where there are such.
+// CHECK: using Shape = ProductShape<1, 4096, 4096, 64>;
+// CHECK: using Tile = WgmmaTile<256, 4>;
+// CHECK: gemmWgmma<Shape, Tile>(A{in0}, B{in1}, Epilogue{out0});
+// OLDER: using Shape = ProductShape<1, 4096, 4096, 64>;
+// OLDER: using Tile = MmaTile<128, 128, 64, 32, 3>;
+
 func.func @main(%x: tensor<128x768xf32> {lathe.name = "x"}, %w: tensor<3072x768xf32> {lathe.name = "w"},
                 %b: tensor<3072xf32> {lathe.name = "b"},
                 %x1: tensor<16x4096xf32> {lathe.name = "x1"}, %w1: tensor<64x4096xf32> {lathe.name = "w1"},
                 %x2: tensor<2x1x32x40xbf16> {lathe.name = "x2"}, %w2: tensor<1x3x24x32xbf16> {lathe.name = "w2"},
                 %x3: tensor<5x7x11xf32> {lathe.name = "x3"}, %w3: tensor<11x9xf32> {lathe.name = "w3"},
-                %x4: tensor<0x4xf32> {lathe.name = "x4"}, %w4: tensor<4x3xf32> {lathe.name = "w4"})
+                %x4: tensor<0x4xf32> {lathe.name = "x4"}, %w4: tensor<4x3xf32> {lathe.name = "w4"},
+                %x5: tensor<4096x64xf16> {lathe.name = "x5"}, %w5: tensor<4096x64xf16> {lathe.name = "w5"})
     -> (tensor<128x3072xf32> {lathe.name = "y"}, tensor<16x64xf32> {lathe.name = "y1"},
         tensor<2x3x40x24xbf16> {lathe.name = "y2"}, tensor<5x7x9xf32> {lathe.name = "y3"},
-        tensor<0x3xf32> {lathe.name = "y4"}) {
+        tensor<0x3xf32> {lathe.name = "y4"}, tensor<4096x4096xf16> {lathe.name = "y5"}) {
   %0 = lathe.linear %x, %w, %b : (tensor<128x768xf32>, tensor<3072x768xf32>, tensor<3072xf32>) -> tensor<128x3072xf32>
   %1 = lathe.gelu %0 : (tensor<128x3072xf32>) -> tensor<128x3072xf32>
   %2 = lathe.linear %x1, %w1 : (tensor<16x4096xf32>, tensor<64x4096xf32>) -> tensor<16x64xf32>
   %3 = lathe.matmul %x2, %w2 {transpose_lhs, transpose_rhs} : (tensor<2x1x32x40xbf16>, tensor<1x3x24x32xbf16>) -> tensor<2x3x40x24xbf16>
   %4 = lathe.matmul %x3, %w3 : (tensor<5x7x11xf32>, tensor<11x9xf32>) -> tensor<5x7x9xf32>
   %5 = lathe.matmul %x4, %w4 : (tensor<0x4xf32>, tensor<4x3xf32>) -> tensor<0x3xf32>
-  return %1, %2, %3, %4, %5 : tensor<128x3072xf32>, tensor<16x64xf32>, tensor<2x3x40x24xbf16>, tensor<5x7x9xf32>, tensor<0x3xf32>
+  %6 = lathe.linear %x5, %w5 : (tensor<4096x64xf16>, tensor<4096x64xf16>) -> tensor<4096x4096xf16>
+  return %1, %2, %3, %4, %5, %6 : tensor<128x3072xf32>, tensor<16x64xf32>, tensor<2x3x40x24xbf16>, tensor<5x7x9xf32>, tensor<0x3xf32>, tensor<4096x4096xf16>
 }

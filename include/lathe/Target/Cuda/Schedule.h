@@ -23,6 +23,8 @@ namespace lathe::cuda {
 struct GpuFeatures {
   /// 80, 90, 100, ...: 10 * major + minor.
   unsigned architecture = 90;
+  /// wgmma, which sm_90a alone has.
+  bool hasWarpGroupMma = false;
 
   /// Of "sm_80", "sm_90a". Errors: another form, older than 80.
   static llvm::Expected<GpuFeatures> forArchitecture(StringRef name);

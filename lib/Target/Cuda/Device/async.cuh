@@ -14,10 +14,11 @@
 #pragma once
 #include "lathe/device.cuh"
 
-/// The address of shared memory as PTX wants it.
+/// The address of shared memory as PTX wants it; on the host, of the block's
+/// dynamic shared memory alone.
 LATHE_FN u32 sharedAddress(const void *pointer) {
 #if LATHE_HOST
-  return 0; // models take pointers
+  return (u32)((const u8 *)pointer - dynamicShared());
 #else
   return (u32)__cvta_generic_to_shared(pointer);
 #endif

@@ -47,9 +47,12 @@ struct Strip {
 
   /// Where a chunk stands, in bytes. Any 8 lines that follow each other have
   /// their chunks of one number in 8 different 16-byte columns of the banks.
+  /// Lines of more than 128 bytes are cut: all lines' first 128 bytes, then all
+  /// lines' second.
   static LATHE_MEMBER int place(int line, int chunk) {
     constexpr int columns = chunks < 8 ? chunks : 8;
-    return (line * chunks + (chunk ^ (line / (8 / columns) % columns))) * 16;
+    const int column = (chunk % columns) ^ (line / (8 / columns) % columns);
+    return ((chunk / columns * lines + line) * columns + column) * 16;
   }
 
   /// Brings the rows and the k from firstRow and firstK on; zeros beyond
@@ -57,8 +60,11 @@ struct Strip {
   template <int limit, int threads>
   static LATHE_MEMBER void stage(u8 *strip, const Operand &from, int batch,
                                  int firstRow, int firstK, int kEnd) {
-#pragma unroll
-    for (int i = 0; i < ceilDivide(lines * chunks, threads); ++i) {
+    constexpr int items = ceilDivide(lines * chunks, threads);
+    constexpr bool isCopied = vector * sizeof(T) >= 4;
+    // Elements that are collected one by one would fill the registers.
+#pragma unroll(isCopied ? items : 1)
+    for (int i = 0; i < items; ++i) {
       const int item = threadIdx.x + i * threads;
       if (lines * chunks % threads != 0 && item >= lines * chunks)
         break;
@@ -70,7 +76,7 @@ struct Strip {
         const int k = firstK + (linesAreRows ? inLine : line);
         return findElement<limit>(from, batch, row, k, kEnd);
       };
-      if constexpr (vector * sizeof(T) >= 4) {
+      if constexpr (isCopied) {
 #pragma unroll
         for (int e = 0; e < perChunk; e += vector) {
           const T *at = find(e);

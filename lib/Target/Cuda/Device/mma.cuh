@@ -42,7 +42,7 @@ LATHE_FN i32 simAdd(i32 sum, i32 a, i32 b) {
 }
 
 template <typename T, typename Sum>
-static void simMma(Sum (&sums)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+LATHE_SIM_MODEL void simMma(Sum (&sums)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   struct Lane {
     u32 a[4], b[2];
   } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}}, all[32];

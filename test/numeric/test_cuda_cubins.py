@@ -1,0 +1,87 @@
+"""NVRTC takes every tile of every skeleton, with operands in both orders and
+with odd sizes, for three architectures, without a warning and without a
+spilled register."""
+
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import lathe
+from test_cuda_contraction import Program, tensor
+
+import numpy as np
+
+
+def make_program():
+    program = Program(np.random.default_rng(0))
+    # Only the types matter: no numbers are made.
+    program.input = lambda shape, element: declare(program, shape, element)
+
+    def matmul(m, k, n, element, swap_a=False, swap_b=False):
+        a, b = ([k, m] if swap_a else [m, k]), ([n, k] if swap_b else [k, n])
+        flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
+        operands = [(program.input(a, element), tensor(a, element)), (program.input(b, element), tensor(b, element))]
+        result = tensor([m, n], element)
+        program.results.append((program.op("matmul", operands, result, f"{{{', '.join(flags)}}}" if flags else ""), result))
+
+    def attention(element, depth, causal):
+        shape, mask = [2, 4, 300, depth], [2, 1, 300, 300]
+        q = (program.input(shape, element), tensor(shape, element))
+        operands = [q, q, q, (program.input(mask, "i1"), tensor(mask, "i1"))]
+        program.results.append((program.op("attention", operands, q[1], "{causal}" if causal else ""), q[1]))
+
+    def conv(channels, filters, size, kernel, stride, element):
+        image, weight = [2, channels, size, size], [filters, channels, kernel, kernel]
+        out = tensor([2, filters, (size - 1) // stride + 1, (size - 1) // stride + 1], element)
+        pads = ", ".join(f"{name} = array<i64: {value}, {value}>" for name, value in (
+            ("strides", stride), ("pad_low", kernel // 2), ("pad_high", kernel // 2)))
+        operands = [(program.input(image, element), tensor(image, element)), (program.input(weight, element), tensor(weight, element))]
+        program.results.append((program.op("conv", operands, out, f"{{{pads}}}"), out))
+
+    for element in ("f32", "f64", "bf16", "i8"):
+        for m, k, n in ((4096, 1024, 4096), (1024, 256, 1024), (512, 512, 512), (64, 200, 64)):
+            matmul(m, k, n, element, False, True)
+            matmul(m, k, n, element, True, False)
+        matmul(1, 999, 333, element)
+        matmul(129, 77, 515, element, True, True)
+    for element in ("f16", "i32", "i64"):
+        matmul(512, 512, 512, element, False, True)
+    matmul(4096, 1024, 4096, "f16", True, True)
+    matmul(1, 4096, 4096, "f32", False, True)
+    for element in ("f32", "f16", "bf16"):
+        for depth in (20, 64, 128):
+            attention(element, depth, depth != 64)
+    for element in ("f32", "bf16"):
+        conv(64, 128, 56, 3, 1, element)
+        conv(3, 64, 223, 7, 2, element)
+        conv(256, 64, 14, 1, 1, element)
+    return program.text()
+
+
+def declare(program, shape, element):
+    name = f"x{len(program.arguments)}"
+    program.arguments.append((name, None, tensor(shape, element)))
+    return f"%{name}"
+
+
+class Cubins(unittest.TestCase):
+    def test_no_warning_and_no_spill(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder) / "model.mlir"
+            model.write_text(make_program())
+            for arch in ("sm_80", "sm_90a", "sm_100"):
+                with self.subTest(arch=arch):
+                    done = subprocess.run(
+                        [lathe.LATHE, "compile", model, "--emit", "cubin", "--arch", arch], capture_output=True, text=True, timeout=500)
+                    if done.returncode and "libnvrtc" in done.stderr:
+                        self.skipTest("no NVRTC")
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertRegex(done.stdout, rf"cubin: \d+ kernels for {arch}, 0 warnings, 0 spills", done.stdout + done.stderr)
+                    skeletons = re.findall(r"(?m)(contraction|convolution|attention) +\w+$", done.stdout)
+                    self.assertGreater(len(skeletons), 50)
+
+
+if __name__ == "__main__":
+    unittest.main()

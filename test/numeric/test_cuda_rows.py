@@ -92,6 +92,20 @@ class CudaRows(test_ops.unittest.TestCase):
                    f"{{axis = {axis} : i64}}", rtol=1e-5)
         f.check(self)
 
+    def test_searches(self):
+        """Ties, NaN and rows of equal values, whatever thread meets them."""
+        f = SimFamily(39)
+        for size, axis in itertools.product((1, 2, 33, 1025), (0, 1)):
+            x = np.round(f.normal(size, 6) if axis == 0 else f.normal(6, size))
+            x[(size // 2, 0) if axis == 0 else (0, size // 2)] = np.nan
+            if axis:
+                x[1], x[2] = -np.inf, np.inf
+            last = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis)
+            f.case(f"argmax {size} {axis}", "argmax", [x], np.argmax(x, axis), f"{{axis = {axis} : i64}}")
+            f.case(f"argmin {size} {axis}", "argmin", [x], np.argmin(x, axis), f"{{axis = {axis} : i64}}")
+            f.case(f"last {size} {axis}", "argmax", [x], last, f"{{axis = {axis} : i64, select_last}}")
+        f.check(self)
+
     def test_sixteen_bits(self):
         f = SimFamily(35)
         for size in (8, 33, 1024):

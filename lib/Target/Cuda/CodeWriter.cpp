@@ -28,12 +28,21 @@ static void noteWords(StringRef text, StringSet<> &words) {
 void CodeWriter::settleDeclarations() {
   SmallVector<StringRef> lines, kept;
   StringRef(buffer).drop_front(settled).split(lines, '\n');
-  StringSet<> words;
+  // The words below a line, per block that it stands in: from the end upwards,
+  // a closing brace begins a block.
+  SmallVector<StringSet<>> words(1);
   for (StringRef line : llvm::reverse(lines)) {
     auto [text, name] = line.split(optionalMark);
-    if (!name.empty() && !words.contains(name))
+    if (!name.empty() && !words.back().contains(name))
       continue;
-    noteWords(text, words);
+    if (text.ends_with("{") && words.size() > 1) {
+      StringSet<> inner = words.pop_back_val();
+      for (auto &entry : inner)
+        words.back().insert(entry.getKey());
+    }
+    if (text.ltrim().starts_with("}"))
+      words.emplace_back();
+    noteWords(text, words.back());
     kept.push_back(text);
   }
   std::string result = join(llvm::reverse(kept), "\n");

@@ -45,12 +45,65 @@ static bool isNeutral(StringRef name, TypedAttr start) {
   return true;
 }
 
+/// Collects what `value` is made of, in order, down to `leaves` and constants;
+/// false where anything else is reached.
+static bool collectSlice(Value value, ArrayRef<Value> leaves, Block *body,
+                         SmallVectorImpl<Operation *> &ops) {
+  if (llvm::is_contained(leaves, value) || matchPattern(value, m_Constant()))
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (!op || op->getBlock() != body || op->getNumRegions())
+    return false;
+  for (Value operand : op->getOperands())
+    if (!collectSlice(operand, leaves, body, ops))
+      return false;
+  if (!llvm::is_contained(ops, op))
+    ops.push_back(op);
+  return true;
+}
+
+std::optional<Combiner> Combiner::matchSearch(const RowProgram::Step &step,
+                                              std::string &whyNot) {
+  linalg::GenericOp generic = step.op;
+  Block *body = generic.getBody();
+  Combiner combiner;
+  combiner.isSearch = true;
+  combiner.name = "Search";
+  whyNot = "a reduction of several values is no search for the best one";
+  auto arguments = body->getArguments().take_back(2);
+  auto first =
+      body->getTerminator()->getOperand(0).getDefiningOp<arith::SelectOp>();
+  auto second =
+      body->getTerminator()->getOperand(1).getDefiningOp<arith::SelectOp>();
+  if (!first || !second || first.getCondition() != second.getCondition() ||
+      first.getFalseValue() != arguments[0] ||
+      second.getFalseValue() != arguments[1] || !arguments[1].hasOneUse() ||
+      !arguments[1].getType().isInteger(64) || !step.inits[0] || !step.inits[1])
+    return std::nullopt;
+  combiner.incoming = first.getTrueValue();
+  combiner.position = second.getTrueValue();
+  combiner.condition = first.getCondition();
+  combiner.ops = {first, second};
+  // Positions are those of a loop, in which each thread moves upwards.
+  auto cast = combiner.position.getDefiningOp<arith::IndexCastOp>();
+  if (!cast || !cast.getIn().getDefiningOp<linalg::IndexOp>() ||
+      !collectSlice(combiner.condition, {combiner.incoming, arguments[0]}, body,
+                    combiner.conditionOps))
+    return std::nullopt;
+  for (Operation *user : arguments[0].getUsers())
+    if (user != first && !llvm::is_contained(combiner.conditionOps, user))
+      return std::nullopt;
+  return combiner;
+}
+
 std::optional<Combiner> Combiner::match(const RowProgram::Step &step,
                                         std::string &whyNot) {
   linalg::GenericOp generic = step.op;
   Combiner combiner;
+  if (step.results.size() == 2)
+    return matchSearch(step, whyNot);
   if (step.results.size() != 1) {
-    whyNot = "a reduction has several results";
+    whyNot = "a reduction has more than two results";
     return std::nullopt;
   }
   Value accumulator = generic.getBody()->getArguments().back();
@@ -117,6 +170,7 @@ StringRef Combiner::wish() const {
       .Cases("Product", "WrapProduct", "product")
       .Cases("Maximum", "Larger", "LargerUnsigned", "largest")
       .Cases("Minimum", "Smaller", "SmallerUnsigned", "smallest")
+      .Case("Search", "best")
       .Default("total");
 }
 

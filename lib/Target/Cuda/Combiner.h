@@ -25,6 +25,12 @@ struct Combiner {
   Value incoming;
   /// Ops of the body that belong to the join.
   SmallVector<Operation *> ops;
+  /// A search for a value and its position: where `condition` holds, `incoming`
+  /// at `position` takes the place of the accumulators.
+  bool isSearch = false;
+  Value position, condition;
+  /// What `condition` is made of, from `incoming` and the first accumulator.
+  SmallVector<Operation *> conditionOps;
 
   /// `sum += x`, `largest = maximum(largest, x)`.
   std::string statement(StringRef accumulator, StringRef x) const;
@@ -35,6 +41,10 @@ struct Combiner {
   /// start at what changes nothing.
   static std::optional<Combiner> match(const RowProgram::Step &step,
                                        std::string &whyNot);
+
+private:
+  static std::optional<Combiner> matchSearch(const RowProgram::Step &step,
+                                             std::string &whyNot);
 };
 
 } // namespace lathe::cuda

@@ -315,7 +315,10 @@ LogicalResult ElementText::emitBody(unsigned s, bool isScalar) {
   const Combiner *combiner = nullptr;
   if (reduces(program, s))
     combiner = &plan.combiners.at(s);
-  else if (step.isReduction)
+  if (combiner && combiner->isSearch)
+    printer.bind(body.getArgument(step.inputs.size()),
+                 accumulators.at(s) + ".value");
+  if (!combiner && step.isReduction)
     for (auto [argument, start] : llvm::zip_equal(
              body.getArguments().drop_front(step.inputs.size()), step.inits))
       if (start)
@@ -353,7 +356,12 @@ LogicalResult ElementText::emitBody(unsigned s, bool isScalar) {
       return failure();
     }
   }
-  if (combiner) {
+  if (combiner && combiner->isSearch) {
+    writer.line("if (" + printer.get(combiner->condition) + ")");
+    writer.line("  " + accumulators.at(s) + " = {" +
+                printer.get(combiner->incoming) + ", " +
+                printer.get(combiner->position) + "};");
+  } else if (combiner) {
     std::string x = printer.get(combiner->incoming);
     writer.line(combiner->statement(accumulators.at(s), x));
   } else {

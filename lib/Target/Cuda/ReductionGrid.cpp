@@ -78,8 +78,15 @@ private:
   void storeScalars();
   LogicalResult emitSecondStage();
   std::string typeOf(unsigned s) const {
-    return typeName(program.values[program.steps[s].results.front()].element);
+    std::string name =
+        typeName(program.values[program.steps[s].results.front()].element);
+    return plan.combiners.at(s).isSearch ? "Best<" + name + ">" : name;
   }
+  std::string startOf(unsigned s) const {
+    std::string start = literal(program.steps[s].inits.front());
+    return plan.combiners.at(s).isSearch ? "{" + start + ", -1}" : start;
+  }
+  LogicalResult emitOrder(unsigned s);
 
   const RowProgram &program;
   const RowPhases &plan;
@@ -284,9 +291,36 @@ std::string ReductionEmitter::reduceCall(unsigned s, StringRef x) const {
   const char *function = team.kind == Team::Warp    ? "warpReduce"
                          : team.kind == Team::Block ? "blockReduce"
                                                     : "columnReduce";
-  return (function + Twine("<") + plan.combiners.at(s).name + ", " +
-          Twine(team.lanes) + ">(" + x + ")")
-      .str();
+  std::string join = plan.combiners.at(s).name.str();
+  if (plan.combiners.at(s).isSearch)
+    join += "<Order" + std::to_string(s) + ">";
+  return function + ("<" + join + ", ") + std::to_string(team.lanes) + ">(" +
+         x.str() + ")";
+}
+
+/// When a search takes a value, as a struct for `Search`.
+LogicalResult ReductionEmitter::emitOrder(unsigned s) {
+  const RowProgram::Step &step = program.steps[s];
+  const Combiner &combiner = plan.combiners.at(s);
+  linalg::GenericOp op = step.op;
+  writer.line();
+  writer.open("struct Order" + Twine(s));
+  std::string type = typeName(program.values[step.results.front()].element);
+  writer.open("static __device__ bool better(" + type + " x, " + type +
+              " best)");
+  CodeWriter::NameScope scope(writer);
+  Printer printer(writer);
+  printer.bind(combiner.incoming, "x");
+  printer.bind(op.getBody()->getArgument(step.inputs.size()), "best");
+  for (Operation *part : combiner.conditionOps)
+    if (failed(printer.print(*part))) {
+      text.whyNot = printer.whyNot;
+      return failure();
+    }
+  writer.line("return " + printer.get(combiner.condition) + ";");
+  writer.close();
+  writer.close(";");
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -361,8 +395,7 @@ LogicalResult ReductionEmitter::emitPass(unsigned level) {
     if (!isReduction(s))
       continue;
     std::string name = writer.unique(plan.combiners.at(s).wish());
-    writer.line(typeOf(s) + " " + name + " = " + literal(step.inits.front()) +
-                ";");
+    writer.line(typeOf(s) + " " + name + " = " + startOf(s) + ";");
     text.accumulators[s] = name;
   }
   std::optional<CodeWriter::NameScope> scope;
@@ -385,7 +418,17 @@ void ReductionEmitter::finishReduction(unsigned s) {
   const std::string &name = text.accumulators[s];
   if (team.lanes > 1)
     writer.line(name + " = " + reduceCall(s, name) + ";");
-  text.scalars[program.steps[s].results.front()] = name;
+  const RowProgram::Step &step = program.steps[s];
+  if (!plan.combiners.at(s).isSearch) {
+    text.scalars[step.results.front()] = name;
+    return;
+  }
+  text.scalars[step.results[0]] = name + ".value";
+  std::string index = writer.unique("index");
+  writer.declare("i64", index,
+                 name + ".index < 0 ? " + literal(step.inits[1]) + " : " +
+                     name + ".index");
+  text.scalars[step.results[1]] = index;
 }
 
 LogicalResult ReductionEmitter::emitScalars(unsigned level) {
@@ -460,8 +503,7 @@ LogicalResult ReductionEmitter::emitSecondStage() {
     return failure();
   for (auto &[s, name] : text.accumulators) {
     name = writer.unique(plan.combiners.at(s).wish());
-    writer.line(typeOf(s) + " " + name + " = " +
-                literal(program.steps[s].inits.front()) + ";");
+    writer.line(typeOf(s) + " " + name + " = " + startOf(s) + ";");
   }
   {
     CodeWriter::NameScope scope(writer);
@@ -494,6 +536,9 @@ LogicalResult ReductionEmitter::emit() {
   team = chooseTeam();
   int64_t step = team.lanes * text.width;
   count = llvm::divideCeil(phase.innerSize, step);
+  for (unsigned s : phase.roots)
+    if (isReduction(s) && plan.combiners.at(s).isSearch && failed(emitOrder(s)))
+      return failure();
   std::string lanes = std::to_string(team.lanes);
   openTeam(team.kind == Team::Columns
                ? "blocks of 32 columns, each by " + lanes + " threads"

@@ -214,7 +214,10 @@ void Planner::cutIntoChunks(Phase &phase) {
   int64_t smallest = phase.isColumns ? 128 : 4096;
   bool isFew =
       phase.isColumns ? blocks < multiprocessors : blocks < multiprocessors / 2;
-  if (!isFew || phase.innerSize < 4 * smallest)
+  bool isSearch = llvm::any_of(phase.roots, [&](unsigned s) {
+    return reduces(program, s) && plan.combiners.at(s).isSearch;
+  });
+  if (!isFew || isSearch || phase.innerSize < 4 * smallest)
     return;
   int64_t wanted = llvm::divideCeil(2 * multiprocessors, blocks);
   phase.chunkSize = llvm::alignTo(

@@ -8,6 +8,7 @@
 // SCHEDULE: rows reduce_mean
 // SCHEDULE: rows+pointwise log_softmax
 // SCHEDULE: loops cumsum
+// SCHEDULE: rows argmax
 
 func.func @main(%x: tensor<2048x384xbf16> {lathe.name = "x"},
                 %s: tensor<16x4096xf32> {lathe.name = "s"},
@@ -16,7 +17,7 @@ func.func @main(%x: tensor<2048x384xbf16> {lathe.name = "x"},
                 %l: tensor<3x100000xf32> {lathe.name = "l"},
                 %v: tensor<50000xf32> {lathe.name = "v"},
                 %a: tensor<40x30xf32> {lathe.name = "a"})
-    -> (tensor<2048x384xbf16>, tensor<16x4096xf32>, tensor<9xi32>, tensor<3xf32>, tensor<50000xf32>, tensor<40x30xf32>) {
+    -> (tensor<2048x384xbf16>, tensor<16x4096xf32>, tensor<9xi32>, tensor<3xf32>, tensor<50000xf32>, tensor<40x30xf32>, tensor<40xi64>) {
   // Many short rows: a warp each, its row in registers from pass to pass.
   // CHECK-LABEL: // softmax_
   // CHECK: // a warp per row
@@ -79,5 +80,15 @@ func.func @main(%x: tensor<2048x384xbf16> {lathe.name = "x"},
   // CHECK-LABEL: // cumsum_
   // CHECK-NOT: reduce.cuh
   %5 = lathe.cumsum %a {axis = 1 : i64} : (tensor<40x30xf32>) -> tensor<40x30xf32>
-  return %0, %1, %2, %3, %4, %5 : tensor<2048x384xbf16>, tensor<16x4096xf32>, tensor<9xi32>, tensor<3xf32>, tensor<50000xf32>, tensor<40x30xf32>
+
+  // A search carries a value and its position; of equal ones the first stays.
+  // CHECK-LABEL: // argmax_
+  // CHECK: struct Order0 {
+  // CHECK-NEXT: static __device__ bool better(float x, float best) {
+  // CHECK: Best<float> best = {floatFromBits(0xff800000u), -1};
+  // CHECK: best = warpReduce<Search<Order0>, 16>(best);
+  // CHECK-NEXT: const i64 index = best.index < 0 ? 0ll : best.index;
+  // CHECK: out0[row] = index;
+  %6 = lathe.argmax %a {axis = 1 : i64} : (tensor<40x30xf32>) -> tensor<40xi64>
+  return %0, %1, %2, %3, %4, %5, %6 : tensor<2048x384xbf16>, tensor<16x4096xf32>, tensor<9xi32>, tensor<3xf32>, tensor<50000xf32>, tensor<40x30xf32>, tensor<40xi64>
 }

@@ -40,6 +40,27 @@ LATHE_JOIN(Or, (T)(a | b))
 LATHE_JOIN(Xor, (T)(a ^ b))
 #undef LATHE_JOIN
 
+/// A value and where it stands; -1 where there is none yet.
+template <typename T> struct Best {
+  T value;
+  i64 index;
+};
+
+/// The better of two. `Order::better(x, best)` says whether a later x takes the
+/// place of an earlier one: of equal values the first stays, or the last if the
+/// order prefers equals.
+template <typename Order> struct Search {
+  template <typename T> static __device__ __forceinline__ T join(T a, T b) {
+    if (a.index < 0 || b.index < 0)
+      return a.index < 0 ? b : a;
+    const bool aWins = Order::better(a.value, b.value);
+    const bool bWins = Order::better(b.value, a.value);
+    if (aWins != bWins)
+      return aWins ? a : b;
+    return (a.index < b.index) == aWins ? b : a;
+  }
+};
+
 //===----------------------------------------------------------------------===//
 // Threads of a warp
 //===----------------------------------------------------------------------===//

@@ -106,6 +106,43 @@ class CudaRows(test_ops.unittest.TestCase):
             f.case(f"last {size} {axis}", "argmax", [x], last, f"{{axis = {axis} : i64, select_last}}")
         f.check(self)
 
+    def test_random(self):
+        """400 random reductions, norms, broadcasts and transposes of random shapes and types."""
+        f = SimFamily(40)
+        choice = f.random.choice
+        for number in range(400):
+            rank = int(f.random.integers(1, 5))
+            shape = [int(choice((0, 1, 1, 2, 3, 5, 8, 16, 31, 33, 64, 130))) for _ in range(rank)]
+            while np.prod(shape) > 20000:
+                shape[int(np.argmax(shape))] = 3
+            kind = choice(("reduce", "reduce", "softmax", "transpose", "binary", "argmax"))
+            axis = int(f.random.integers(rank))
+            dtype = choice((np.float32, np.float32, np.float16, np.int32))
+            name = f"{number} {kind} {shape} {axis} {dtype.__name__}"
+            x = f.random.integers(-9, 10, shape).astype(np.int32) if dtype == np.int32 else f.normal(*shape, dtype=dtype)
+            near = {np.float32: 1e-5, np.float16: 3e-3, np.int32: 0}[dtype]
+            wide = x.astype(np.float64)
+            if kind == "reduce":
+                axes = tuple(int(a) for a in np.flatnonzero(f.random.integers(0, 2, rank))) or (axis,)
+                op = choice(("sum", "max", "min")) if dtype == np.int32 else choice(tuple(REDUCTIONS))
+                if not np.prod([shape[a] for a in axes]):
+                    op = "sum"
+                f.case(f"{name} {op} {axes}", f"reduce_{op}", [x], REDUCTIONS[op](wide, axes).astype(dtype),
+                       f"{{axes = {ints(axes)}}}", rtol=near, atol=near * 30)
+            elif kind == "softmax" and dtype != np.int32 and shape[axis]:
+                f.case(name, "softmax", [x], softmax(wide, axis).astype(dtype), f"{{axis = {axis} : i64}}", rtol=near,
+                       atol=near / 10)
+            elif kind == "argmax" and shape[axis]:
+                f.case(name, "argmax", [x], np.argmax(x, axis), f"{{axis = {axis} : i64}}")
+            elif kind == "transpose":
+                order = tuple(int(d) for d in f.random.permutation(rank))
+                f.case(f"{name} {order}", "transpose", [x], x.transpose(order), f"{{permutation = {ints(order)}}}")
+            else:
+                other = [1 if f.random.integers(3) == 0 else size for size in shape][int(f.random.integers(rank)):]
+                y = f.random.integers(-9, 10, other).astype(dtype)
+                f.case(f"{name} {other}", "mul", [x, y], (wide * y.astype(np.float64)).astype(dtype), rtol=near)
+        f.check(self)
+
     def test_sixteen_bits(self):
         f = SimFamily(35)
         for size in (8, 33, 1024):

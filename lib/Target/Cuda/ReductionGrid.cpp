@@ -19,7 +19,7 @@
 namespace lathe::cuda {
 
 /// Threads that keep a GPU busy without more than one per column.
-static constexpr int64_t manyColumns = 1 << 15;
+static constexpr int64_t manyColumns = 1 << 17;
 
 namespace {
 

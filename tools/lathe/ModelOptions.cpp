@@ -38,8 +38,9 @@ void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
           "text on the CPU, with checks)")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "cuda-sim"}))
       ->capture_default_str();
-  verb.add_option("--arch", arch,
-                  "Architecture for --target cuda: sm_80, sm_90a, sm_100, ...")
+  verb.add_option(
+          "--arch", arch,
+          "Architecture for --target cuda and cuda-sim: sm_80, sm_90a, ...")
       ->default_str("of the device, else sm_90a");
   verb.add_flag("--no-sim-checks", noSimChecks,
                 "Run cuda-sim without looking for races and accesses out of "

@@ -216,8 +216,7 @@ void ElementText::readUniform(ArrayRef<unsigned> steps) {
     if (!isUniform(access.form) || uniformLoads.count(access.key()))
       continue;
     std::string name = writer.unique("s");
-    writer.line("const " + typeName(access.element) + " " + name + " = " +
-                load(access, false) + ";");
+    writer.declare(typeName(access.element), name, load(access, false));
     uniformLoads[access.key()] = name;
   }
 }

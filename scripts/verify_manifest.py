@@ -44,8 +44,11 @@ def compare(manifest, requirements, site):
             continue
         if found != version:
             wrong.append(f"{name}: version {version} expected, {found} found")
-    for row in manifest["data"]:
-        path = site / row["path"]
+    files = manifest["data"] + [
+        file | {"package": row["package"]} for row in manifest["debian"] for file in row.get("files", [])
+    ]
+    for row in files:
+        path = site / row["path"]  # Debian's are absolute, which stands alone
         if not path.is_file():
             wrong.append(f"{row['path']}: missing from package {row['package']}")
         elif path.stat().st_size != row["bytes"]:

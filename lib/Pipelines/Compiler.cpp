@@ -230,50 +230,34 @@ StringRef targetName(Target target) {
 }
 
 static LogicalResult compileCpu(func::FuncOp entry,
-                                const CompileOptions &options, DiskCache *cache,
+                                const CompileOptions &options,
+                                const KernelCompileOptions &kernels,
                                 exec::Executable &executable,
-                                CompileStatistics &statistics) {
+                                BackendStatistics *counts) {
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
   if (!target)
     return emitError(entry.getLoc()) << llvm::toString(target.takeError());
-  cpu::BackendOptions backend;
-  backend.target = *target;
-  backend.threads = options.threads;
-  backend.cache = cache;
-  backend.progress = options.progress;
-  cpu::BackendStatistics counts;
-  if (failed(cpu::compileForCpu(entry, backend, executable, &counts)))
-    return failure();
-  statistics.kernels = counts.kernels;
-  statistics.distinct = counts.distinct;
-  statistics.fromCache = counts.fromCache;
-  return success();
+  cpu::BackendOptions backend{kernels, std::move(*target)};
+  return cpu::compileForCpu(entry, backend, executable, counts);
 }
 
 static LogicalResult compileCuda(func::FuncOp entry,
                                  const CompileOptions &options,
-                                 DiskCache *cache, exec::Executable &executable,
-                                 CompileStatistics &statistics) {
+                                 const KernelCompileOptions &kernels,
+                                 exec::Executable &executable,
+                                 BackendStatistics *counts) {
   llvm::Expected<CudaCodeMaker> maker = CudaCodeMaker::create(options);
   if (!maker)
     return emitError(entry.getLoc()) << llvm::toString(maker.takeError());
   cuda::BackendOptions backend;
+  static_cast<KernelCompileOptions &>(backend) = kernels;
   backend.simulate = options.target == Target::CudaSim;
   backend.features = maker->features;
   backend.arch = maker->arch;
   backend.makeCode = maker->make;
   backend.codeIdentity = maker->identity;
   backend.sourceFolder = options.cudaSourceFolder;
-  backend.threads = options.threads;
-  backend.cache = cache;
-  backend.progress = options.progress;
-  cuda::BackendStatistics counts;
-  if (failed(cuda::compileForCuda(entry, backend, executable, &counts)))
-    return failure();
-  statistics.kernels = counts.kernels;
-  statistics.distinct = counts.distinct;
-  statistics.fromCache = counts.fromCache;
-  return success();
+  return cuda::compileForCuda(entry, backend, executable, counts);
 }
 
 LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
@@ -285,17 +269,20 @@ LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
   if (!kernels)
     return failure();
   auto entry = kernels->lookupSymbol<func::FuncOp>(this->entry().getSymName());
-  DiskCache diskCache;
-  DiskCache *cache = options.useCache ? &diskCache : nullptr;
-  CompileStatistics counts;
+  DiskCache cache;
+  KernelCompileOptions compile;
+  compile.threads = options.threads;
+  compile.cache = options.useCache ? &cache : nullptr;
+  compile.progress = options.progress;
+  BackendStatistics counts;
   auto compileFor = options.target == Target::Cpu ? compileCpu : compileCuda;
-  if (failed(compileFor(entry, options, cache, executable, counts)))
+  if (failed(compileFor(entry, options, compile, executable, &counts)))
     return failure();
   std::chrono::duration<double> elapsed =
       std::chrono::steady_clock::now() - start;
-  counts.seconds = elapsed.count();
   if (statistics)
-    *statistics = counts;
+    *statistics = {elapsed.count(), counts.kernels, counts.distinct,
+                   counts.fromCache};
   return success();
 }
 

@@ -20,8 +20,6 @@ using namespace llvm;
 
 namespace lathe::sim {
 
-/// Between two arguments, so that an index a row too large meets nothing.
-static constexpr size_t kGap = Checker::kGap;
 /// Larger inputs stay where they are: copying them would take longer than the
 /// launch.
 static constexpr size_t kMaxCopied = 4 << 20;

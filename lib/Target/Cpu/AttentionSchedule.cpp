@@ -18,8 +18,8 @@
 
 #include "Epilogue.h"
 #include "MicroKernel.h"
+#include "lathe/Target/AttentionSizes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include <cmath>
 
 using namespace lathe;
 using namespace lathe::cpu;
@@ -33,12 +33,10 @@ struct Operand {
   SmallVector<Factor> row, column;
 };
 
-struct Attention {
-  int64_t batch, heads, groups, queries, keys, depth, width;
+struct Attention : AttentionSizes {
   Operand q, k, v;
   std::optional<Operand> mask;
-  bool floatMask = false, causal = false;
-  double scale;
+  bool floatMask = false;
 };
 
 class AttentionEmitter {
@@ -439,7 +437,6 @@ static bool readOperand(const AnchorOperand &from, ArrayRef<int64_t> sizes,
 
 static bool readAttention(const KernelViews &views, Attention &a,
                           std::string &whyNot) {
-  auto op = cast<AttentionOp>(views.anchor);
   ArrayRef<AnchorOperand> operands = views.operands;
   for (const AnchorOperand &operand : operands.take_front(3))
     if (!operand.elementType.isF32()) {
@@ -447,16 +444,7 @@ static bool readAttention(const KernelViews &views, Attention &a,
       return false;
     }
   ArrayRef<int64_t> q = operands[0].view.sizes, v = operands[2].view.sizes;
-  a.batch = q[0];
-  a.heads = q[1];
-  a.queries = q[2];
-  a.depth = q[3];
-  a.groups = v[1];
-  a.keys = v[2];
-  a.width = v[3];
-  a.causal = op.getCausal();
-  a.scale = op.getScale() ? op.getScale()->convertToDouble()
-                          : 1 / std::sqrt(double(a.depth));
+  static_cast<AttentionSizes &>(a) = AttentionSizes::get(views);
   if (!readOperand(operands[0], q, a.q, whyNot) ||
       !readOperand(operands[1], {a.batch, a.groups, a.keys, a.depth}, a.k,
                    whyNot) ||

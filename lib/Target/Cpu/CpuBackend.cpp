@@ -8,12 +8,7 @@
 
 #include "lathe/Target/Cpu/CpuBackend.h"
 #include "lathe/Support/DiskCache.h"
-#include "lathe/Target/KernelIdentity.h"
-#include "lathe/Target/ProgramBuilder.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/Support/ThreadPool.h"
-
-#include <mutex>
+#include "lathe/Support/Error.h"
 
 using namespace mlir;
 
@@ -26,16 +21,13 @@ struct NamedSchedule {
   ScheduleFn lower;
 };
 
-/// One kernel to be compiled, with its own module so that several can go
-/// through LLVM at once.
-struct Job {
-  std::string key;
+/// A kernel's loops, in a module of their own so that several can go through
+/// LLVM at once.
+struct LoweredModule {
   std::string symbol;
   OwningOpRef<ModuleOp> module;
   LoweredKernel lowered;
-  exec::Kernel info;
-  std::string code;
-  std::string error;
+  StringRef schedule;
 };
 
 } // namespace
@@ -58,7 +50,7 @@ static std::string getTargetText(const CpuTarget &target) {
                      std::to_string(target.schedule.vectorWidth);
   for (const std::string &feature : target.features)
     text += "," + feature;
-  return text + "\n" + getCompilerIdentity() + "\n";
+  return text;
 }
 
 /// Whether the kernel reads a tensor without elements, such as a matmul over an
@@ -70,180 +62,99 @@ static bool readsNothing(KernelOp kernel) {
   });
 }
 
-static LogicalResult lowerKernel(KernelOp kernel, const CpuTarget &target,
-                                 Job &job) {
-  job.module = ModuleOp::create(kernel.getLoc());
+static FailureOr<LoweredModule> lowerKernel(KernelOp kernel, StringRef text,
+                                            const CpuTarget &target) {
+  LoweredModule result;
+  // The symbol is part of the code, so it must not depend on the model.
+  result.symbol = "k_" + sha256Hex(text).substr(0, 24);
+  result.module = ModuleOp::create(kernel.getLoc());
   std::string reasons;
   for (const NamedSchedule &schedule : getSchedules()) {
     if (readsNothing(kernel) && schedule.name != getSchedules().back().name)
       continue;
     std::string whyNot;
     FailureOr<LoweredKernel> lowered = schedule.lower(
-        kernel, *job.module, job.symbol, target.schedule, whyNot);
+        kernel, *result.module, result.symbol, target.schedule, whyNot);
     if (succeeded(lowered)) {
-      job.lowered = *lowered;
-      job.info.set_schedule(schedule.name.str());
-      job.info.set_work_items(lowered->workItems);
-      job.info.set_scratch_bytes(lowered->scratchBytes);
-      return success();
+      result.lowered = *lowered;
+      result.schedule = schedule.name;
+      return result;
     }
     reasons += ("\n  " + schedule.name + ": " + whyNot).str();
-    job.module->getBody()->clear();
+    result.module->getBody()->clear();
   }
-  InFlightDiagnostic diagnostic =
-      kernel.emitError("no CPU schedule takes kernel '")
-      << kernel.getName() << "'";
-  diagnostic.attachNote() << "refused:" << reasons;
-  return diagnostic;
-}
-
-/// A cached kernel is an Executable with one kernel and one object.
-static bool loadFromCache(Job &job, DiskCache *cache) {
-  if (!cache)
-    return false;
-  std::optional<std::string> bytes = cache->get(job.key);
-  exec::Executable entry;
-  if (!bytes || !entry.ParseFromString(*bytes) || entry.kernels_size() != 1 ||
-      entry.objects_size() != 1)
-    return false;
-  job.info.set_work_items(entry.kernels(0).work_items());
-  job.info.set_scratch_bytes(entry.kernels(0).scratch_bytes());
-  job.info.set_schedule(entry.kernels(0).schedule());
-  job.code = entry.objects(0).code();
-  return true;
-}
-
-static void keepInCache(const Job &job, DiskCache *cache) {
-  if (!cache)
-    return;
-  exec::Executable entry;
-  *entry.add_kernels() = job.info;
-  entry.add_objects()->set_code(job.code);
-  cache->put(job.key, entry.SerializeAsString());
-}
-
-static void compileJob(Job &job, const CpuTarget &target) {
-  if (failed(lowerToLLVM(*job.module, job.lowered, job.symbol))) {
-    job.error = "lowering to LLVM failed";
-    return;
-  }
-  llvm::Expected<std::string> code =
-      emitCode(*job.module, target, CodeKind::Object);
-  if (code)
-    job.code = std::move(*code);
-  else
-    job.error = llvm::toString(code.takeError());
+  return refuseKernel(kernel, "CPU", reasons);
 }
 
 LogicalResult compileForCpu(func::FuncOp entry, const BackendOptions &options,
                             exec::Executable &executable,
                             BackendStatistics *statistics) {
-  std::string targetText = getTargetText(options.target);
-  llvm::StringMap<uint32_t> known;
-  std::vector<std::unique_ptr<Job>> jobs;
-  std::vector<Job *> toCompile;
-  uint32_t firstKernel = executable.kernels_size();
-  unsigned numKernels = 0;
-
-  auto resolve = [&](KernelOp kernel) -> FailureOr<uint32_t> {
-    ++numKernels;
-    std::string text = getKernelText(kernel);
-    auto [it, isNew] = known.try_emplace(text, firstKernel + jobs.size());
-    if (!isNew)
-      return it->second;
-    auto job = std::make_unique<Job>();
-    // The symbol is part of the code, so it must not depend on the model.
-    job->symbol = "k_" + sha256Hex(text).substr(0, 24);
-    job->key = "cpu-kernel\n" + targetText + text;
-    describeKernel(kernel, job->info);
-    if (!loadFromCache(*job, options.cache)) {
-      if (failed(lowerKernel(kernel, options.target, *job)))
-        return failure();
-      toCompile.push_back(job.get());
-    }
-    job->info.set_symbol(job->symbol);
-    jobs.push_back(std::move(job));
-    return it->second;
+  const CpuTarget &target = options.target;
+  auto lower = [&](KernelOp kernel, StringRef text,
+                   exec::Kernel &info) -> FailureOr<MakeObjectFn> {
+    FailureOr<LoweredModule> lowered = lowerKernel(kernel, text, target);
+    if (failed(lowered))
+      return failure();
+    info.set_schedule(lowered->schedule.str());
+    info.set_work_items(lowered->lowered.workItems);
+    info.set_scratch_bytes(lowered->lowered.scratchBytes);
+    info.set_symbol(lowered->symbol);
+    // Functions that are copied, as std::function is, cannot own the module.
+    auto shared = std::make_shared<LoweredModule>(std::move(*lowered));
+    return MakeObjectFn([shared, &target](exec::Kernel &,
+                                          exec::Object &object) -> llvm::Error {
+      if (failed(lowerToLLVM(*shared->module, shared->lowered, shared->symbol)))
+        return makeError("lowering to LLVM failed");
+      llvm::Expected<std::string> code =
+          emitCode(*shared->module, target, CodeKind::Object);
+      if (!code)
+        return code.takeError();
+      object.set_code(std::move(*code));
+      return llvm::Error::success();
+    });
   };
-  if (failed(buildProgram(entry, executable, resolve)))
+  if (failed(compileKernels(entry, options, "cpu\n" + getTargetText(target),
+                            lower, executable, statistics)))
     return failure();
-
-  std::mutex mutex;
-  unsigned done = 0;
-  {
-    llvm::DefaultThreadPool pool(
-        llvm::hardware_concurrency(std::max(1u, options.threads)));
-    for (Job *job : toCompile)
-      pool.async([&, job] {
-        compileJob(*job, options.target);
-        std::lock_guard<std::mutex> lock(mutex);
-        if (options.progress)
-          options.progress(++done, toCompile.size());
-      });
-    pool.wait();
-  }
-  for (Job *job : toCompile) {
-    if (!job->error.empty())
-      return entry.emitError("kernel '")
-             << job->info.name() << "' could not be compiled: " << job->error;
-    keepInCache(*job, options.cache);
-  }
-  for (auto &job : jobs) {
-    job->info.set_object(executable.objects_size());
-    exec::Object *object = executable.add_objects();
-    object->set_digest(sha256Hex(job->code));
-    object->set_code(std::move(job->code));
-    *executable.add_kernels() = job->info;
-  }
-  executable.set_format_version(kFormatVersion);
-  executable.set_producer("lathe 0.1.0");
   executable.set_target("cpu");
-  executable.set_triple(options.target.triple);
-  executable.set_cpu(options.target.cpu);
+  executable.set_triple(target.triple);
+  executable.set_cpu(target.cpu);
   executable.clear_cpu_features();
-  for (const std::string &feature : options.target.features)
+  for (const std::string &feature : target.features)
     executable.add_cpu_features(feature);
-  if (statistics)
-    *statistics = {numKernels, unsigned(jobs.size()),
-                   unsigned(jobs.size() - toCompile.size())};
   return success();
 }
 
 LogicalResult printKernelCode(ModuleOp module, const BackendOptions &options,
                               StringRef stage, raw_ostream &os) {
-  llvm::StringMap<bool> seen;
-  WalkResult result = module.walk([&](KernelOp kernel) {
-    std::string text = getKernelText(kernel);
-    if (!seen.try_emplace(text, true).second)
-      return WalkResult::advance();
-    Job job;
-    job.symbol = "k_" + sha256Hex(text).substr(0, 24);
-    if (failed(lowerKernel(kernel, options.target, job)))
-      return WalkResult::interrupt();
-    os << (stage == "asm"    ? "# "
-           : stage == "llvm" ? "; "
-                             : "// ")
-       << "kernel " << kernel.getName() << " (" << job.info.schedule() << ", "
-       << job.lowered.workItems << " work items, " << job.lowered.scratchBytes
-       << " bytes of scratch)\n";
-    if (stage == "memref") {
-      job.module->print(os);
-      os << "\n";
-      return WalkResult::advance();
-    }
-    if (failed(lowerToLLVM(*job.module, job.lowered, job.symbol)))
-      return WalkResult::interrupt();
-    llvm::Expected<std::string> code =
-        emitCode(*job.module, options.target,
-                 stage == "asm" ? CodeKind::Assembly : CodeKind::LLVM);
-    if (!code) {
-      kernel.emitError(llvm::toString(code.takeError()));
-      return WalkResult::interrupt();
-    }
-    os << *code << "\n";
-    return WalkResult::advance();
-  });
-  return failure(result.wasInterrupted());
+  return forEachDistinctKernel(
+      module, [&](KernelOp kernel, StringRef text) -> LogicalResult {
+        FailureOr<LoweredModule> lowered =
+            lowerKernel(kernel, text, options.target);
+        if (failed(lowered))
+          return failure();
+        os << (stage == "asm"    ? "# "
+               : stage == "llvm" ? "; "
+                                 : "// ")
+           << "kernel " << kernel.getName() << " (" << lowered->schedule << ", "
+           << lowered->lowered.workItems << " work items, "
+           << lowered->lowered.scratchBytes << " bytes of scratch)\n";
+        if (stage == "memref") {
+          lowered->module->print(os);
+          os << "\n";
+          return success();
+        }
+        if (failed(lowerToLLVM(*lowered->module, lowered->lowered,
+                               lowered->symbol)))
+          return failure();
+        llvm::Expected<std::string> code =
+            emitCode(*lowered->module, options.target,
+                     stage == "asm" ? CodeKind::Assembly : CodeKind::LLVM);
+        if (!code)
+          return kernel.emitError(llvm::toString(code.takeError()));
+        os << *code << "\n";
+        return success();
+      });
 }
 
 } // namespace lathe::cpu

@@ -16,18 +16,14 @@
 #include "Printer.h"
 
 #include "lathe/Conversion/ScalarBody.h"
+#include "lathe/Target/AttentionSizes.h"
 #include "llvm/Support/MathExtras.h"
-
-#include <cmath>
 
 namespace lathe::cuda {
 
 namespace {
-struct Attention {
-  int64_t batch, heads, groups, queries, keys, depth, width;
+struct Attention : AttentionSizes {
   Type elementType;
-  bool causal = false;
-  double scale = 1;
   /// Over {batch and head, row, k} as gemm.cuh has them.
   Access q, k, v;
   /// Over {batch and head, query, key}.
@@ -60,20 +56,9 @@ static std::optional<Access> readOperand(const StridedView &view,
 
 static bool readAttention(const KernelViews &views, Attention &a,
                           std::string &whyNot) {
-  auto op = cast<AttentionOp>(views.anchor);
   ArrayRef<AnchorOperand> operands = views.operands;
-  ArrayRef<int64_t> q = operands[0].view.sizes, v = operands[2].view.sizes;
+  static_cast<AttentionSizes &>(a) = AttentionSizes::get(views);
   a.elementType = operands[0].elementType;
-  a.batch = q[0];
-  a.heads = q[1];
-  a.queries = q[2];
-  a.depth = q[3];
-  a.groups = v[1];
-  a.keys = v[2];
-  a.width = v[3];
-  a.causal = op.getCausal();
-  a.scale = op.getScale() ? op.getScale()->convertToDouble()
-                          : 1 / std::sqrt(double(a.depth));
   if (a.elementType.isF64()) {
     whyNot = "attention in f64 has no skeleton";
     return false;

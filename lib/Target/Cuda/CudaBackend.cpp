@@ -11,15 +11,9 @@
 
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
-#include "lathe/Target/KernelIdentity.h"
-#include "lathe/Target/ProgramBuilder.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/ThreadPool.h"
-
-#include <mutex>
 
 using namespace mlir;
 
@@ -30,16 +24,6 @@ namespace {
 struct NamedSchedule {
   StringRef name;
   ScheduleFn write;
-};
-
-/// One kernel to be compiled.
-struct Job {
-  std::string key;
-  std::string text;
-  exec::Kernel info;
-  std::string code;
-  std::vector<std::string> warnings;
-  std::string error;
 };
 
 } // namespace
@@ -99,11 +83,7 @@ static FailureOr<KernelText> writeText(KernelOp kernel, StringRef symbol,
     }
     reasons += ("\n  " + schedule.name + ": " + whyNot).str();
   }
-  InFlightDiagnostic diagnostic =
-      kernel.emitError("no CUDA schedule takes kernel '")
-      << kernel.getName() << "'";
-  diagnostic.attachNote() << "refused:" << reasons;
-  return diagnostic;
+  return refuseKernel(kernel, "CUDA", reasons);
 }
 
 static void setGrids(const KernelText &text, exec::Kernel &info) {
@@ -138,94 +118,64 @@ static LogicalResult readEdited(KernelOp kernel, StringRef folder,
   return success();
 }
 
-/// A cached kernel is an Executable with one kernel and one object.
-static bool loadFromCache(Job &job, DiskCache *cache) {
-  if (!cache)
-    return false;
-  std::optional<std::string> bytes = cache->get(job.key);
-  exec::Executable entry;
-  if (!bytes || !entry.ParseFromString(*bytes) || entry.kernels_size() != 1 ||
-      entry.objects_size() != 1)
-    return false;
-  exec::Kernel &kept = *entry.mutable_kernels(0);
-  kept.set_name(job.info.name());
-  kept.mutable_ops()->Swap(job.info.mutable_ops());
-  job.info.Swap(&kept);
-  job.code = entry.objects(0).code();
-  job.text = entry.objects(0).source();
-  job.warnings.assign(entry.objects(0).warnings().begin(),
-                      entry.objects(0).warnings().end());
-  return true;
-}
-
-static void keepInCache(const Job &job, DiskCache *cache) {
-  if (!cache)
-    return;
-  exec::Executable entry;
-  *entry.add_kernels() = job.info;
-  entry.add_objects()->set_code(job.code);
-  entry.mutable_objects(0)->set_source(job.text);
-  for (const std::string &warning : job.warnings)
-    entry.mutable_objects(0)->add_warnings(warning);
-  cache->put(job.key, entry.SerializeAsString());
-}
-
-/// Writes the text of `kernel` and what is launched into `job`.
-static LogicalResult prepare(KernelOp kernel, StringRef identity,
-                             const BackendOptions &options, Job &job) {
-  std::string symbol = makeSymbol(kernel, identity);
-  std::string scheduleName;
-  FailureOr<KernelText> text =
-      writeText(kernel, symbol, options.features, scheduleName);
-  if (failed(text) ||
-      failed(readEdited(kernel, options.sourceFolder, symbol, text->text)))
-    return failure();
-  job.info.set_schedule(scheduleName);
-  job.info.set_symbol(symbol);
-  setGrids(*text, job.info);
-  job.text = std::move(text->text);
-  if (!options.simulate)
-    return success();
-  SimWrapper wrapper = makeSimWrapper(kernel, *text);
-  job.info.set_symbol(wrapper.symbol);
-  job.info.set_work_items(wrapper.workItems);
-  job.text += wrapper.text;
-  return success();
-}
-
-static void makeCode(const BackendOptions &options, Job &job) {
+/// Makes the code of `text`, and notes what its grids take.
+static llvm::Error makeObject(const BackendOptions &options, StringRef text,
+                              exec::Kernel &info, exec::Object &object) {
   llvm::Expected<KernelCode> code =
-      options.makeCode(job.info.symbol() + ".cu", job.text);
-  if (!code) {
-    job.error = llvm::toString(code.takeError());
-    return;
-  }
-  job.code = std::move(code->bytes);
-  job.warnings = std::move(code->warnings);
-  for (exec::Grid &grid : *job.info.mutable_grids()) {
+      options.makeCode(info.symbol() + ".cu", text);
+  if (!code)
+    return code.takeError();
+  object.set_code(std::move(code->bytes));
+  object.set_source(text.str());
+  for (const std::string &warning : code->warnings)
+    object.add_warnings(warning);
+  for (exec::Grid &grid : *info.mutable_grids()) {
     KernelCode::Resources taken = code->resources.lookup(grid.symbol());
     grid.set_registers(taken.registers);
     grid.set_static_shared_bytes(taken.sharedBytes);
     grid.set_spill_bytes(taken.spillBytes);
   }
+  return llvm::Error::success();
 }
 
-static void finish(const BackendOptions &options,
-                   ArrayRef<std::unique_ptr<Job>> jobs,
-                   exec::Executable &executable) {
-  for (auto &job : jobs) {
-    job->info.set_object(executable.objects_size());
-    exec::Object *object = executable.add_objects();
-    object->set_digest(sha256Hex(job->code));
-    object->set_code(std::move(job->code));
-    object->set_source(std::move(job->text));
-    for (const std::string &warning : job->warnings)
-      object->add_warnings(warning);
-    *executable.add_kernels() = job->info;
-  }
-  executable.set_format_version(kFormatVersion);
-  executable.set_producer("lathe 0.1.0");
-  executable.set_target(options.simulate ? "cuda-sim" : "cuda");
+LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
+                             exec::Executable &executable,
+                             BackendStatistics *statistics) {
+  std::string target = options.simulate ? "cuda-sim" : "cuda";
+  std::string identity = target + "\n" + options.arch + "\n" +
+                         std::to_string(options.features.architecture) + "\n" +
+                         options.codeIdentity;
+  auto lower = [&](KernelOp kernel, StringRef meaning,
+                   exec::Kernel &info) -> FailureOr<MakeObjectFn> {
+    std::string symbol = makeSymbol(kernel, meaning);
+    std::string scheduleName;
+    FailureOr<KernelText> text =
+        writeText(kernel, symbol, options.features, scheduleName);
+    if (failed(text) ||
+        failed(readEdited(kernel, options.sourceFolder, symbol, text->text)))
+      return failure();
+    info.set_schedule(scheduleName);
+    info.set_symbol(symbol);
+    setGrids(*text, info);
+    if (options.simulate) {
+      SimWrapper wrapper = makeSimWrapper(kernel, *text);
+      info.set_symbol(wrapper.symbol);
+      info.set_work_items(wrapper.workItems);
+      text->text += wrapper.text;
+    }
+    return MakeObjectFn([&options, source = std::move(text->text)](
+                            exec::Kernel &info, exec::Object &object) {
+      return makeObject(options, source, info, object);
+    });
+  };
+  KernelCompileOptions compile = options;
+  // Edited texts must be seen, whatever the cache holds.
+  if (!options.sourceFolder.empty())
+    compile.cache = nullptr;
+  if (failed(compileKernels(entry, compile, identity, lower, executable,
+                            statistics)))
+    return failure();
+  executable.set_target(target);
   executable.set_arch(options.arch);
   // The Runtime may have to compile for another architecture.
   if (!options.simulate && executable.headers().empty())
@@ -234,89 +184,24 @@ static void finish(const BackendOptions &options,
       header->set_name(from.name.str());
       header->set_text(from.text.str());
     }
-}
-
-LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
-                             exec::Executable &executable,
-                             BackendStatistics *statistics) {
-  std::string identity =
-      std::string(options.simulate ? "cuda-sim" : "cuda") + "\n" +
-      options.arch + "\n" + std::to_string(options.features.architecture) +
-      "\n" + options.codeIdentity + "\n" + getCompilerIdentity() + "\n";
-  llvm::StringMap<uint32_t> known;
-  std::vector<std::unique_ptr<Job>> jobs;
-  std::vector<Job *> toCompile;
-  uint32_t firstKernel = executable.kernels_size();
-  unsigned numKernels = 0;
-  // Edited texts must be seen, whatever the cache holds.
-  DiskCache *cache = options.sourceFolder.empty() ? options.cache : nullptr;
-
-  auto resolve = [&](KernelOp kernel) -> FailureOr<uint32_t> {
-    ++numKernels;
-    std::string text = getKernelText(kernel);
-    auto [it, isNew] = known.try_emplace(text, firstKernel + jobs.size());
-    if (!isNew)
-      return it->second;
-    auto job = std::make_unique<Job>();
-    job->key = "cuda-kernel\n" + identity + text;
-    describeKernel(kernel, job->info);
-    if (!loadFromCache(*job, cache)) {
-      if (failed(prepare(kernel, text, options, *job)))
-        return failure();
-      toCompile.push_back(job.get());
-    }
-    jobs.push_back(std::move(job));
-    return it->second;
-  };
-  if (failed(buildProgram(entry, executable, resolve)))
-    return failure();
-
-  std::mutex mutex;
-  unsigned done = 0;
-  {
-    llvm::DefaultThreadPool pool(
-        llvm::hardware_concurrency(std::max(1u, options.threads)));
-    for (Job *job : toCompile)
-      pool.async([&, job] {
-        makeCode(options, *job);
-        std::lock_guard<std::mutex> lock(mutex);
-        if (options.progress)
-          options.progress(++done, toCompile.size());
-      });
-    pool.wait();
-  }
-  for (Job *job : toCompile) {
-    if (!job->error.empty())
-      return entry.emitError("kernel '")
-             << job->info.name() << "' could not be compiled: " << job->error;
-    keepInCache(*job, cache);
-  }
-  if (statistics)
-    *statistics = {numKernels, unsigned(jobs.size()),
-                   unsigned(jobs.size() - toCompile.size())};
-  finish(options, jobs, executable);
   return success();
 }
 
 FailureOr<std::vector<NamedText>> getKernelTexts(ModuleOp module,
                                                  const GpuFeatures &features) {
-  llvm::StringMap<bool> seen;
   std::vector<NamedText> texts;
-  WalkResult result = module.walk([&](KernelOp kernel) {
-    std::string identity = getKernelText(kernel);
-    if (!seen.try_emplace(identity, true).second)
-      return WalkResult::advance();
+  auto add = [&](KernelOp kernel, StringRef meaning) -> LogicalResult {
     NamedText named;
-    named.name = makeSymbol(kernel, identity);
+    named.name = makeSymbol(kernel, meaning);
     FailureOr<KernelText> text =
         writeText(kernel, named.name, features, named.schedule);
     if (failed(text))
-      return WalkResult::interrupt();
+      return failure();
     named.kernel = std::move(*text);
     texts.push_back(std::move(named));
-    return WalkResult::advance();
-  });
-  if (result.wasInterrupted())
+    return success();
+  };
+  if (failed(forEachDistinctKernel(module, add)))
     return failure();
   return texts;
 }

@@ -136,22 +136,6 @@ Tensor iota(int64_t n, float start = 0) {
   return t;
 }
 
-/// Counts an i64 from its input up to `limit`.
-Model counting(int64_t limit) {
-  Model m;
-  uint32_t less = m.kernel("less", 1), increment = m.kernel("increment", 1);
-  uint32_t in = m.input("n", DType::I64, {});
-  uint32_t out = m.output("n", DType::I64, {});
-  uint32_t state = m.arena(8), flag = m.arena(1), bound = m.constant(limit);
-  m.copy(m.steps(), in, state);
-  exec::While *loop = m.steps()->Add()->mutable_while_step();
-  m.launch(loop->mutable_condition_steps(), less, {state, bound}, {flag});
-  m.ref(loop->mutable_condition(), flag);
-  m.launch(loop->mutable_body_steps(), increment, {state}, {state});
-  m.copy(m.steps(), state, out);
-  return m;
-}
-
 /// out[t] = state = state + in[t] for `trips` steps of 2 values.
 Model running(int64_t trips, bool reverse) {
   Model m;

@@ -174,22 +174,6 @@ TEST(Session, NestedLoopsAndNegativeStrides) {
           .ok);
 }
 
-/// Counts an i64 from its input up to `limit`.
-static Model counting(int64_t limit) {
-  Model m;
-  uint32_t less = m.kernel("less", 1), increment = m.kernel("increment", 1);
-  uint32_t in = m.input("n", DType::I64, {});
-  uint32_t out = m.output("n", DType::I64, {});
-  uint32_t state = m.arena(8), flag = m.arena(1), bound = m.constant(limit);
-  m.copy(m.steps(), in, state);
-  exec::While *loop = m.steps()->Add()->mutable_while_step();
-  m.launch(loop->mutable_condition_steps(), less, {state, bound}, {flag});
-  m.ref(loop->mutable_condition(), flag);
-  m.launch(loop->mutable_body_steps(), increment, {state}, {state});
-  m.copy(m.steps(), state, out);
-  return m;
-}
-
 TEST(Session, WhileRunsUntilItsConditionFails) {
   auto session = start(counting(1000));
   auto run = [&](int64_t n) {

@@ -9,31 +9,13 @@
 #ifndef LATHE_TARGET_CPU_CPUBACKEND_H
 #define LATHE_TARGET_CPU_CPUBACKEND_H
 
-#include "lathe/Executable/Executable.h"
+#include "lathe/Target/CompileKernels.h"
 #include "lathe/Target/Cpu/CompileObject.h"
-
-#include <functional>
-
-namespace lathe {
-class DiskCache;
-}
 
 namespace lathe::cpu {
 
-struct BackendOptions {
+struct BackendOptions : KernelCompileOptions {
   CpuTarget target;
-  /// Threads that compile kernels.
-  unsigned threads = 1;
-  /// Where compiled kernels are kept; null keeps nothing.
-  DiskCache *cache = nullptr;
-  /// Called after each kernel, with how many are done of how many.
-  std::function<void(unsigned, unsigned)> progress;
-};
-
-struct BackendStatistics {
-  unsigned kernels = 0;
-  unsigned distinct = 0;
-  unsigned fromCache = 0;
 };
 
 /// Adds one program for `entry` to `executable`: lowers each distinct kernel by

@@ -9,15 +9,11 @@
 #ifndef LATHE_TARGET_CUDA_CUDABACKEND_H
 #define LATHE_TARGET_CUDA_CUDABACKEND_H
 
-#include "lathe/Executable/Executable.h"
+#include "lathe/Target/CompileKernels.h"
 #include "lathe/Target/Cuda/Schedule.h"
 #include "llvm/ADT/StringMap.h"
 
 #include <functional>
-
-namespace lathe {
-class DiskCache;
-}
 
 namespace lathe::cuda {
 
@@ -44,7 +40,7 @@ struct KernelCode {
 using MakeCodeFn =
     std::function<llvm::Expected<KernelCode>(StringRef name, StringRef text)>;
 
-struct BackendOptions {
+struct BackendOptions : KernelCompileOptions {
   /// Target cuda-sim: texts get the wrapper that the simulator calls.
   bool simulate = false;
   GpuFeatures features;
@@ -56,18 +52,6 @@ struct BackendOptions {
   std::string codeIdentity;
   /// A folder with edited texts, NAME.cu, that stand in for generated ones.
   std::string sourceFolder;
-  /// Threads that compile kernels.
-  unsigned threads = 1;
-  /// Where compiled kernels are kept; null keeps nothing.
-  DiskCache *cache = nullptr;
-  /// Called after each kernel, with how many are done of how many.
-  std::function<void(unsigned, unsigned)> progress;
-};
-
-struct BackendStatistics {
-  unsigned kernels = 0;
-  unsigned distinct = 0;
-  unsigned fromCache = 0;
 };
 
 /// Adds one program for `entry` to `executable`, as compileForCpu does. Errors

@@ -58,8 +58,11 @@ LATHE_FN void stageStrip(Sum *strip, const Operand &from, int batch,
                          : Operand::vector < widest    ? Operand::vector
                                                        : widest;
   constexpr int packs = rows * depth / vector;
-#pragma unroll
-  for (int i = 0; i < ceilDivide(packs, threads); ++i) {
+  constexpr int items = ceilDivide(packs, threads);
+  // Unrolled, each copy keeps an address in registers over all steps; next to
+  // the 64 sums of a thread of the largest tiles there is no room for that.
+#pragma unroll(rows < 128 ? items : 1)
+  for (int i = 0; i < items; ++i) {
     const int pack = threadIdx.x + i * threads;
     if (packs % threads != 0 && pack >= packs)
       break;

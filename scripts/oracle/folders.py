@@ -20,6 +20,10 @@ GENERATORS = {
     "bert": ["bert_onnx.py"],
     "bert-4": ["bert_onnx.py", "--layers", "4", "--length", "33"],
     "resnet50": ["resnet50_onnx.py"],
+    # The nine of light_onnx.NAMES.
+    **{f"light-{name}": ["light_onnx.py", name] for name in (
+        "bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50",
+        "shufflenet", "squeezenet", "vgg19", "zfnet512")},
 }
 
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import unittest
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from folders import BUILD, TOP
 
 LATHE = BUILD / "bin" / "lathe"
 MODELS = TOP / "models"
+
+
+def slow(seconds):
+    """Marks a test that takes so long that it runs with LATHE_SLOW_MODELS=1 alone."""
+    return unittest.skipUnless(os.environ.get("LATHE_SLOW_MODELS"), f"takes {seconds} s; LATHE_SLOW_MODELS=1 runs it")
 
 
 def run(model, inputs, weights=None, threads=1, options=()):

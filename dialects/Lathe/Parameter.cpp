@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Inference.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringMap.h"
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Parameter.cpp.inc"
@@ -73,6 +75,10 @@ LogicalResult ParameterOp::verify() {
       return emitOpError("expected a leading dim that '{}' in key '")
              << *key << "' counts, got rank 0";
   }
+  if (Attribute attribute = (*this)->getAttr(mutableAttrName))
+    if (!isa<UnitAttr>(attribute))
+      return emitOpError("expected 'mutable' without a value, got ")
+             << attribute;
   if (InitializerAttr initializer = getInitAttr())
     if (failed(verifyInitializer(*this, initializer)))
       return failure();
@@ -95,16 +101,64 @@ LogicalResult ParameterOp::verify() {
   return success();
 }
 
+/// The parameter that `op` names, which must be of type `type`.
+static FailureOr<ParameterOp> lookUp(Operation *op, FlatSymbolRefAttr name,
+                                     Type type,
+                                     SymbolTableCollection &symbolTable) {
+  auto parameter = symbolTable.lookupNearestSymbolFrom<ParameterOp>(op, name);
+  if (!parameter)
+    return op->emitOpError("expected a parameter named '")
+           << name.getValue() << "'";
+  if (parameter.getType() != type) {
+    InFlightDiagnostic error = op->emitOpError("expected the parameter's type ")
+                               << parameter.getType() << ", got " << type;
+    error.attachNote(parameter.getLoc()) << "parameter declared here";
+    return error;
+  }
+  return parameter;
+}
+
 LogicalResult
 GetParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  auto parameter =
-      symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, getNameAttr());
-  if (!parameter)
-    return emitOpError("expected a parameter named '") << getName() << "'";
-  if (parameter.getType() != getType()) {
-    InFlightDiagnostic error = emitOpError("expected the parameter's type ")
-                               << parameter.getType() << ", got " << getType();
-    error.attachNote(parameter.getLoc()) << "parameter declared here";
+  return lookUp(*this, getNameAttr(), getType(), symbolTable);
+}
+
+LogicalResult
+SetParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  FailureOr<ParameterOp> parameter =
+      lookUp(*this, getNameAttr(), getValue().getType(), symbolTable);
+  if (failed(parameter))
+    return failure();
+  if (!parameter->isMutable()) {
+    InFlightDiagnostic error =
+        emitOpError("expected a mutable parameter, got '")
+        << getName() << "', which is not";
+    error.attachNote(parameter->getLoc()) << "parameter declared here";
+    return error;
+  }
+  return success();
+}
+
+LogicalResult SetParameterOp::verify() {
+  if (!isa<FunctionOpInterface>((*this)->getParentOp()))
+    return emitOpError("expected to stand in the top block of a function, got "
+                       "one in '")
+           << (*this)->getParentOp()->getName() << "'";
+  // The first of a block looks at all that follow.
+  for (Operation *op = (*this)->getPrevNode(); op; op = op->getPrevNode())
+    if (isa<SetParameterOp>(op))
+      return success();
+  llvm::StringMap<SetParameterOp> seen;
+  for (Operation *op = *this; op; op = op->getNextNode()) {
+    auto set = dyn_cast<SetParameterOp>(op);
+    if (!set)
+      continue;
+    auto [it, isNew] = seen.try_emplace(set.getName(), set);
+    if (isNew)
+      continue;
+    InFlightDiagnostic error = set.emitOpError("expected at most one for '")
+                               << set.getName() << "'";
+    error.attachNote(it->second.getLoc()) << "the other one is here";
     return error;
   }
   return success();

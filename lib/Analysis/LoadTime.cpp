@@ -18,6 +18,10 @@
 using namespace lathe;
 
 LoadTime::LoadTime(func::FuncOp function) {
+  if (auto module = function->getParentOfType<ModuleOp>())
+    for (auto parameter : module.getOps<ParameterOp>())
+      if (parameter.isMutable())
+        mutableParameters.insert(parameter.getSymName());
   // Definitions come before uses in a walk, so one pass is enough.
   function->walk<WalkOrder::PreOrder>([&](Operation *op) { visit(op); });
 }
@@ -36,7 +40,10 @@ void LoadTime::visit(Operation *op) {
   if (!isa_and_nonnull<LatheDialect>(op->getDialect()) ||
       !isMemoryEffectFree(op) || op->hasTrait<OpTrait::IsTerminator>())
     return;
-  if (op->hasTrait<OpTrait::ConstantLike>() || isa<GetParameterOp>(op)) {
+  auto parameter = dyn_cast<GetParameterOp>(op);
+  if (parameter && mutableParameters.contains(parameter.getName()))
+    return;
+  if (op->hasTrait<OpTrait::ConstantLike>() || parameter) {
     for (Value result : op->getResults()) {
       known.insert(result);
       free.insert(result);

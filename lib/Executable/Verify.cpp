@@ -10,12 +10,15 @@
 #include "lathe/Support/Error.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace llvm;
 
 namespace lathe {
 
 namespace {
+using WeightList = google::protobuf::RepeatedPtrField<exec::Weight>;
 using StepList = google::protobuf::RepeatedPtrField<exec::Step>;
 // Products of two 64-bit numbers, and sums of a few of them, fit.
 using Wide = __int128;
@@ -39,6 +42,7 @@ private:
   enum class Phase { Load, Run };
   Error signatures();
   Error weights();
+  Error weights(const WeightList &list);
   Error buffers();
   Error step(const exec::Step &step);
   Error steps(const StepList &list);
@@ -80,7 +84,17 @@ Error ProgramVerifier::signatures() {
 }
 
 Error ProgramVerifier::weights() {
-  for (const exec::Weight &weight : program.weights()) {
+  if (Error error = weights(program.weights()))
+    return error;
+  StringSet<> names;
+  for (const exec::Weight &state : program.states())
+    if (!names.insert(state.name()).second)
+      return makeError("two states have the name {0}", quote(state.name()));
+  return weights(program.states());
+}
+
+Error ProgramVerifier::weights(const WeightList &list) {
+  for (const exec::Weight &weight : list) {
     Expected<uint64_t> bytes = typeBytes(weight.type());
     if (!bytes)
       return prefixError("parameter " + quote(weight.name()),
@@ -144,6 +158,11 @@ Error ProgramVerifier::buffers() {
           program.weights_size(),
           [&](uint32_t n) { return program.weights(n).type(); }, "parameter");
       break;
+    case exec::STATE:
+      error = typed(
+          program.states_size(),
+          [&](uint32_t n) { return program.states(n).type(); }, "state");
+      break;
     case exec::CONSTANT:
       error = placed(executable.constants().size(), "constants");
       break;
@@ -178,8 +197,8 @@ Error ProgramVerifier::reference(const exec::BufferRef &ref, bool write,
       (kind == exec::INPUT || kind == exec::WEIGHT || kind == exec::CONSTANT))
     return makeError("the {0} writes to buffer {1}, which is read-only", role,
                      ref.buffer());
-  bool runOnly =
-      kind == exec::INPUT || kind == exec::OUTPUT || kind == exec::ARENA;
+  bool runOnly = kind == exec::INPUT || kind == exec::OUTPUT ||
+                 kind == exec::ARENA || kind == exec::STATE;
   if (phase == Phase::Load ? runOnly : kind == exec::LOAD_ARENA)
     return makeError("the {0} uses buffer {1}, which does not exist {2}", role,
                      ref.buffer(),
@@ -302,6 +321,19 @@ Error ProgramVerifier::verify() {
   return steps(program.steps());
 }
 
+/// What programs share must be the same thing to all of them.
+static Error verifyStates(const exec::Executable &executable) {
+  StringMap<std::string> states;
+  for (const exec::Program &program : executable.programs())
+    for (const exec::Weight &state : program.states()) {
+      std::string what = state.SerializeAsString();
+      if (states.try_emplace(state.name(), what).first->second != what)
+        return makeError("two programs describe the state {0} differently",
+                         quote(state.name()));
+    }
+  return Error::success();
+}
+
 Error verifyExecutable(const exec::Executable &executable) {
   if (executable.format_version() != kFormatVersion)
     return makeError("the compiled model has format version {0}, expected {1}; "
@@ -325,7 +357,7 @@ Error verifyExecutable(const exec::Executable &executable) {
   for (const exec::Program &program : executable.programs())
     if (Error error = ProgramVerifier(executable, program).verify())
       return prefixError("entry " + quote(program.entry()), std::move(error));
-  return Error::success();
+  return verifyStates(executable);
 }
 
 } // namespace lathe

@@ -51,6 +51,7 @@ static void addKernelFormation(OpPassManager &pm,
   kernels.fuse = options.fuse;
   kernels.explain = options.explain;
   pm.addNestedPass<func::FuncOp>(createFormKernels(kernels));
+  pm.addNestedPass<func::FuncOp>(createUpdateInPlace());
 }
 
 void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {

@@ -128,6 +128,9 @@ Error CpuBackend::placeBuffers() {
       base = next;
       next += alignTo(buffer.bytes(), kAlignment);
       break;
+    case exec::STATE:
+      base = reinterpret_cast<char *>(addressOfState(buffer));
+      break;
     default:
       break; // INPUT, OUTPUT and WEIGHT come later
     }

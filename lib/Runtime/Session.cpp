@@ -59,6 +59,56 @@ describe(const google::protobuf::RepeatedPtrField<exec::Signature> &signatures,
   return Error::success();
 }
 
+uint64_t SessionBackend::addressOfState(const exec::Buffer &buffer) const {
+  return states->find(program->states(buffer.index()).name())->address;
+}
+
+/// Finds the parameters, and makes the states that the store has not yet.
+static Error bindParameters(SessionBackend &backend, WeightSource &source,
+                            const SessionOptions &options) {
+  if (!backend.states->isFor(*backend.model))
+    return makeError("the states lie in the memory of another device than the "
+                     "model");
+  std::vector<const exec::Weight *> parameters;
+  for (const exec::Weight &weight : backend.program->weights())
+    parameters.push_back(&weight);
+  size_t numWeights = parameters.size();
+  std::vector<TensorSpec> made;
+  for (const exec::Weight &state : backend.program->states()) {
+    Expected<DType> dtype = fromElementType(state.type().element());
+    if (!dtype)
+      return dtype.takeError();
+    TensorSpec spec{
+        state.name(), *dtype,
+        Shape(state.type().shape().begin(), state.type().shape().end())};
+    const StateStore::State *known = backend.states->find(state.name());
+    if (!known) {
+      parameters.push_back(&state);
+      made.push_back(std::move(spec));
+    } else if (known->spec.dtype != spec.dtype ||
+               known->spec.shape != spec.shape) {
+      return makeError("state {0} is {1} in the store, expected {2}",
+                       quote(state.name()),
+                       formatType(known->spec.dtype, known->spec.shape),
+                       formatType(spec.dtype, spec.shape));
+    }
+  }
+  if (Error error = backend.weights.bind(parameters, source, options))
+    return error;
+  for (size_t i = 0; i < made.size(); ++i) {
+    Expected<char *> value =
+        backend.weights.acquire(numWeights + i, *backend.pool);
+    if (!value)
+      return value.takeError();
+    if (Error error = backend.states->add(made[i], *value))
+      return error;
+    backend.weights.release(numWeights + i);
+  }
+  for (const exec::Weight &state : backend.program->states())
+    backend.memory.states += backend.states->find(state.name())->bytes;
+  return Error::success();
+}
+
 static Error setUp(SessionBackend &backend, unsigned index,
                    WeightSource &source, const SessionOptions &options) {
   const exec::Executable &exe = backend.executable();
@@ -71,11 +121,13 @@ static Error setUp(SessionBackend &backend, unsigned index,
     return error;
   if (Error error = describe(backend.program->outputs(), backend.outputs))
     return error;
-  if (Error error = backend.weights.bind(*backend.program, source, options))
-    return error;
-  backend.notes = backend.weights.notes;
   backend.pool = options.pool ? options.pool
                               : std::make_shared<ThreadPool>(options.threads);
+  backend.states =
+      options.states ? options.states : StateStore::create(backend.model);
+  if (Error error = bindParameters(backend, source, options))
+    return error;
+  backend.notes = backend.weights.notes;
   backend.profiling = options.profile;
   if (options.profile)
     backend.profile.kernels.resize(exe.kernels_size());
@@ -97,6 +149,9 @@ Session::create(std::shared_ptr<LoadedModel> model, unsigned program,
 
 ArrayRef<TensorSpec> Session::inputs() const { return backend->inputs; }
 ArrayRef<TensorSpec> Session::outputs() const { return backend->outputs; }
+const std::shared_ptr<StateStore> &Session::states() const {
+  return backend->states;
+}
 Profile &Session::profile() { return backend->profile; }
 ArrayRef<std::string> Session::notes() const { return backend->notes; }
 Session::Memory Session::memory() const { return backend->memory; }

@@ -11,6 +11,7 @@
 
 #include "WeightBinder.h"
 #include "lathe/Runtime/Session.h"
+#include "lathe/Runtime/StateStore.h"
 
 namespace lathe {
 
@@ -24,12 +25,15 @@ struct SessionBackend {
                           llvm::ArrayRef<TensorView> outputs) = 0;
 
   const exec::Executable &executable() const;
+  /// Where a buffer of the kind STATE lies.
+  uint64_t addressOfState(const exec::Buffer &buffer) const;
 
   std::shared_ptr<LoadedModel> model;
   const exec::Program *program = nullptr;
   std::vector<TensorSpec> inputs, outputs;
   std::shared_ptr<ThreadPool> pool;
   WeightBinder weights;
+  std::shared_ptr<StateStore> states;
   Profile profile;
   bool profiling = false;
   uint64_t maxWhileIterations = 0;
@@ -41,6 +45,10 @@ struct SessionBackend {
 std::unique_ptr<SessionBackend> makeCpuBackend();
 /// On the model's CUDA device.
 std::unique_ptr<SessionBackend> makeCudaBackend();
+
+/// States in the memory of the model's CUDA device.
+std::shared_ptr<StateStore>
+makeDeviceStates(std::shared_ptr<LoadedModel> model);
 
 /// When each weight of a program is read: each is in memory from the first load
 /// step that reads it to the last, so that preparing a model's weights takes

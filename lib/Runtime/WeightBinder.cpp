@@ -65,13 +65,13 @@ std::string WeightBinder::rename(StringRef key) const {
 // Checkpoints of one model often differ by a leading "bert." or "model.". One
 // prefix that makes every missing key fit is taken; two that would are a
 // question for the user, so neither is.
-void WeightBinder::choosePrefix(const exec::Program &program,
+void WeightBinder::choosePrefix(ArrayRef<const exec::Weight *> parameters,
                                 const WeightSource &source) {
   std::vector<std::string> missing;
-  for (const exec::Weight &weight : program.weights()) {
-    if (!weight.file().empty())
+  for (const exec::Weight *weight : parameters) {
+    if (!weight->file().empty())
       continue;
-    for (std::string &key : keysOf(weight))
+    for (std::string &key : keysOf(*weight))
       if (!source.find(key))
         missing.push_back(std::move(key));
   }
@@ -158,13 +158,14 @@ void WeightBinder::bindFromModel(Binding &binding, WeightSource &source,
       {nullptr, *file, weight.file_offset(), weight.file_bytes()});
 }
 
-Error WeightBinder::bind(const exec::Program &program, WeightSource &source,
-                         const SessionOptions &options) {
+Error WeightBinder::bind(ArrayRef<const exec::Weight *> parameters,
+                         WeightSource &source, const SessionOptions &options) {
   seed = options.seed;
-  choosePrefix(program, source);
+  choosePrefix(parameters, source);
   std::vector<std::string> missing, wrong;
   size_t initialized = 0;
-  for (const exec::Weight &weight : program.weights()) {
+  for (const exec::Weight *parameter : parameters) {
+    const exec::Weight &weight = *parameter;
     Binding binding;
     binding.weight = &weight;
     Expected<DType> dtype = fromElementType(weight.type().element());

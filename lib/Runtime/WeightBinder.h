@@ -17,10 +17,11 @@ namespace lathe {
 
 class WeightBinder {
 public:
-  /// Finds every parameter of `program`; the error lists all that are missing
-  /// or do not fit. Reads headers only, no weights.
-  llvm::Error bind(const exec::Program &program, WeightSource &source,
-                   const SessionOptions &options);
+  /// Finds every one of `parameters`, which are counted in this order from here
+  /// on; the error lists all that are missing or do not fit. Reads headers
+  /// only, no weights.
+  llvm::Error bind(llvm::ArrayRef<const exec::Weight *> parameters,
+                   WeightSource &source, const SessionOptions &options);
 
   /// Brings parameter `index` into memory: a pointer into the mapped file, or a
   /// block of its own where it has to be gathered, aligned or made.
@@ -53,7 +54,8 @@ private:
                      std::vector<std::string> &wrong);
   void bindFromModel(Binding &binding, WeightSource &source,
                      std::vector<std::string> &wrong);
-  void choosePrefix(const exec::Program &program, const WeightSource &source);
+  void choosePrefix(llvm::ArrayRef<const exec::Weight *> parameters,
+                    const WeightSource &source);
   std::string rename(llvm::StringRef key) const;
 
   std::vector<Binding> bindings;

@@ -18,6 +18,9 @@ std::string getKernelText(KernelOp kernel) {
   std::string text;
   llvm::raw_string_ostream os(text);
   os << kernel.getSchedule() << '\n';
+  // Code may read an input before it writes over it, and not after.
+  if (Attribute inPlace = kernel->getAttr("lathe.in_place"))
+    os << inPlace << '\n';
   Block &block = kernel.getBody().front();
   for (BlockArgument argument : block.getArguments())
     os << argument.getType() << ' ';

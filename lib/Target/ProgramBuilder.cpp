@@ -61,9 +61,12 @@ FailureOr<exec::TensorType> toExecutableType(RankedTensorType type) {
   return result;
 }
 
-static int64_t getBytes(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
+static int64_t getBytes(RankedTensorType type) {
   return type.getNumElements() * getStorageBytes(type.getElementType());
+}
+
+static int64_t getBytes(Value value) {
+  return getBytes(cast<RankedTensorType>(value.getType()));
 }
 
 static std::string nameOf(DictionaryAttr attributes, StringRef fallback,
@@ -99,6 +102,10 @@ private:
   LogicalResult buildWhile(WhileOp op, StepList &steps);
   LogicalResult buildConstant(ConstantOp op);
   LogicalResult buildWeight(GetParameterOp op);
+  FailureOr<exec::BufferRef> getParameterBuffer(Operation *op,
+                                                FlatSymbolRefAttr name);
+  LogicalResult preferStates(Block &block);
+  LogicalResult writeStates(Block &block, StepList &steps);
   uint64_t digestOf(const exec::Weight &weight);
 
   exec::BufferRef newBuffer(exec::BufferKind kind, uint64_t bytes,
@@ -130,7 +137,8 @@ private:
   DenseMap<Value, exec::BufferRef> preferred;
   llvm::StringMap<exec::BufferRef> weights;
   llvm::StringMap<std::shared_ptr<MappedFile>> weightFiles; // null: not there
-  std::vector<Lifetime> lifetimes;                          // one per buffer
+  StepList inputChecks;            // first of all steps
+  std::vector<Lifetime> lifetimes; // one per buffer
   SmallVector<exec::BufferRef> persistent;
   int64_t now = 0;
   uint32_t nextLoop = 0;
@@ -295,40 +303,83 @@ uint64_t ProgramBuilder::digestOf(const exec::Weight &weight) {
   return it->second->digest(weight.file_offset(), weight.file_bytes());
 }
 
-LogicalResult ProgramBuilder::buildWeight(GetParameterOp op) {
-  auto parameter =
-      SymbolTable::lookupNearestSymbolFrom<ParameterOp>(op, op.getNameAttr());
+/// The buffer of a parameter: one of the program's weights, or of its states.
+FailureOr<exec::BufferRef>
+ProgramBuilder::getParameterBuffer(Operation *op, FlatSymbolRefAttr name) {
+  auto parameter = SymbolTable::lookupNearestSymbolFrom<ParameterOp>(op, name);
   if (!parameter)
-    return op.emitOpError("names no parameter");
-  auto [it, isNew] = weights.try_emplace(op.getName());
-  if (isNew) {
-    exec::Weight *weight = program.add_weights();
-    auto type = toExecutableType(cast<RankedTensorType>(parameter.getType()));
-    if (failed(type))
-      return parameter.emitOpError("has a type that cannot be stored: ")
-             << parameter.getType();
-    weight->set_name(op.getName().str());
-    *weight->mutable_type() = *type;
-    if (auto key = parameter.getKey())
-      weight->set_key(key->str());
-    if (auto init = parameter.getInit()) {
-      weight->mutable_initializer()->set_kind(
-          stringifyInitializerKind(init->getKind()).str());
-      if (FloatAttr a = init->getA())
-        weight->mutable_initializer()->set_a(a.getValueAsDouble());
-      if (FloatAttr b = init->getB())
-        weight->mutable_initializer()->set_b(b.getValueAsDouble());
-    }
-    if (auto file = parameter.getFile()) {
-      weight->set_file(file->str());
-      weight->set_file_offset(parameter.getFileOffset().value_or(0));
-      weight->set_file_bytes(parameter.getFileBytes().value_or(0));
-      weight->set_file_digest(digestOf(*weight));
-    }
-    it->second = newBuffer(exec::WEIGHT, getBytes(op.getResult()),
-                           program.weights_size() - 1);
+    return op->emitOpError("names no parameter");
+  auto [it, isNew] = weights.try_emplace(name.getValue());
+  if (!isNew)
+    return it->second;
+  bool isState = parameter.isMutable();
+  exec::Weight *weight = isState ? program.add_states() : program.add_weights();
+  auto type = toExecutableType(cast<RankedTensorType>(parameter.getType()));
+  if (failed(type))
+    return parameter.emitOpError("has a type that cannot be stored: ")
+           << parameter.getType();
+  weight->set_name(name.getValue().str());
+  *weight->mutable_type() = *type;
+  if (auto key = parameter.getKey())
+    weight->set_key(key->str());
+  if (auto init = parameter.getInit()) {
+    weight->mutable_initializer()->set_kind(
+        stringifyInitializerKind(init->getKind()).str());
+    if (FloatAttr a = init->getA())
+      weight->mutable_initializer()->set_a(a.getValueAsDouble());
+    if (FloatAttr b = init->getB())
+      weight->mutable_initializer()->set_b(b.getValueAsDouble());
   }
-  windows[op.getResult()] = it->second;
+  if (auto file = parameter.getFile()) {
+    weight->set_file(file->str());
+    weight->set_file_offset(parameter.getFileOffset().value_or(0));
+    weight->set_file_bytes(parameter.getFileBytes().value_or(0));
+    weight->set_file_digest(digestOf(*weight));
+  }
+  uint64_t bytes = getBytes(cast<RankedTensorType>(parameter.getType()));
+  it->second = isState
+                   ? newBuffer(exec::STATE, bytes, program.states_size() - 1)
+                   : newBuffer(exec::WEIGHT, bytes, program.weights_size() - 1);
+  return it->second;
+}
+
+LogicalResult ProgramBuilder::buildWeight(GetParameterOp op) {
+  FailureOr<exec::BufferRef> buffer = getParameterBuffer(op, op.getNameAttr());
+  if (failed(buffer))
+    return failure();
+  if (loading && program.buffers(buffer->buffer()).kind() == exec::STATE)
+    return op.emitOpError("reads a mutable parameter while weights are loaded");
+  windows[op.getResult()] = *buffer;
+  return success();
+}
+
+/// Kernels that compute a new value over the old one write to the state.
+LogicalResult ProgramBuilder::preferStates(Block &block) {
+  for (auto set : block.getOps<SetParameterOp>()) {
+    if (!set.getInPlace())
+      continue;
+    FailureOr<exec::BufferRef> state =
+        getParameterBuffer(set, set.getNameAttr());
+    if (failed(state))
+      return failure();
+    prefer(set.getValue(), &block, *state);
+  }
+  return success();
+}
+
+/// The other new values are moved when everything has run, as if at once.
+LogicalResult ProgramBuilder::writeStates(Block &block, StepList &steps) {
+  SmallVector<Value> values;
+  SmallVector<exec::BufferRef> states;
+  for (auto set : block.getOps<SetParameterOp>()) {
+    FailureOr<exec::BufferRef> state =
+        getParameterBuffer(set, set.getNameAttr());
+    if (failed(state))
+      return failure();
+    values.push_back(set.getValue());
+    states.push_back(*state);
+  }
+  assign(values, states, steps);
   return success();
 }
 
@@ -370,14 +421,27 @@ LogicalResult ProgramBuilder::buildKernel(KernelOp op, StepList &steps) {
       continue;
     auto type = cast<RankedTensorType>(data.getType());
     int64_t size = type.getDimSize(axis < 0 ? axis + type.getRank() : axis);
-    exec::Check *check = steps.Add()->mutable_check();
+    exec::BufferRef values = use(op.getInputs()[argument.getArgNumber()]);
+    // Wrong inputs are found before anything else, and so before a state is
+    // written.
+    bool isInput = !loading && values.terms().empty() &&
+                   program.buffers(values.buffer()).kind() == exec::INPUT;
+    exec::Check *check = (isInput ? inputChecks : steps).Add()->mutable_check();
     ++now;
-    *check->mutable_values() = use(op.getInputs()[argument.getArgNumber()]);
+    *check->mutable_values() = values;
     check->set_element(getElementTypeOrSelf(indices).isInteger(32) ? exec::I32
                                                                    : exec::I64);
     check->set_low(-size);
     check->set_high(size - 1);
     check->set_message("index of " + describe(inner));
+  }
+  // Only schedules that make one loop of it read each element before they write
+  // it; the others write to the arena.
+  if (auto pairs = op->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place")) {
+    StringRef schedule = executable.kernels(*kernel).schedule();
+    if (schedule != "rows" && schedule != "pointwise")
+      for (size_t i = 0; i < pairs.size(); i += 2)
+        preferred.erase(op.getResult(pairs[i]));
   }
   ++now;
   exec::Launch *launch = steps.Add()->mutable_launch();
@@ -515,6 +579,7 @@ LogicalResult ProgramBuilder::buildOp(Operation &op, StepList &steps) {
       .Case<WhileOp>([&](auto o) { return buildWhile(o, steps); })
       .Case<ConstantOp>([&](auto o) { return buildConstant(o); })
       .Case<GetParameterOp>([&](auto o) { return buildWeight(o); })
+      .Case<SetParameterOp>([&](auto o) { return success(); }) // at the end
       .Case<ReshapeOp>([&](ReshapeOp o) {
         windows[o.getResult()] = windows.lookup(o.getInput());
         return success();
@@ -634,15 +699,21 @@ LogicalResult ProgramBuilder::build() {
   if (failed(declareSignature()))
     return failure();
   Block &block = entry.getBody().front();
+  if (failed(preferStates(block)))
+    return failure();
   auto ret = cast<func::ReturnOp>(block.getTerminator());
   for (auto [index, value] : llvm::enumerate(ret.getOperands())) {
     Value source = skipAliases(value);
     if (canRedirect(source) && !preferred.count(source))
       prefer(source, &block, newBuffer(exec::OUTPUT, getBytes(value), index));
   }
-  if (failed(buildBlock(block, *program.mutable_steps())) ||
-      failed(finish(ret, *program.mutable_steps())))
+  StepList steps;
+  if (failed(buildBlock(block, steps)) || failed(finish(ret, steps)) ||
+      failed(writeStates(block, steps)))
     return failure();
+  program.mutable_steps()->Swap(&inputChecks);
+  for (exec::Step &step : steps)
+    program.mutable_steps()->Add()->Swap(&step);
   planArenas();
   return success();
 }

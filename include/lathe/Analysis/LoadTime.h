@@ -10,11 +10,13 @@
 
 #include "dialects/Lathe/Lathe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace lathe {
 
-/// Which values of a function depend on parameters and constants alone. Inside
-/// the body of a scan, the slices of such values are known per iteration.
+/// Which values of a function depend on constants and parameters that are not
+/// mutable alone. Inside the body of a scan, the slices of such values are
+/// known per iteration.
 class LoadTime {
 public:
   explicit LoadTime(func::FuncOp function);
@@ -42,6 +44,7 @@ public:
 private:
   void visit(Operation *op);
 
+  llvm::StringSet<> mutableParameters;
   DenseSet<Value> known, free;
   DenseMap<Value, ScanOp> slices;
   DenseMap<Value, int64_t> sources;

@@ -29,7 +29,7 @@ namespace lathe {
 
 /// Goes up when the meaning of a field changes; files of another version are
 /// refused.
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 exec::ElementType toElementType(DType type);
 /// Errors: not a known element type.

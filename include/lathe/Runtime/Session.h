@@ -14,6 +14,7 @@
 #define LATHE_RUNTIME_SESSION_H
 
 #include "lathe/Runtime/Profile.h"
+#include "lathe/Runtime/StateStore.h"
 #include "lathe/Runtime/WeightSource.h"
 #include "lathe/Support/Tensor.h"
 
@@ -76,12 +77,9 @@ struct SessionOptions {
   bool progress = false;
   /// To share between sessions; null makes one of `threads` threads.
   std::shared_ptr<ThreadPool> pool;
-};
-
-struct TensorSpec {
-  std::string name;
-  DType dtype;
-  Shape shape;
+  /// The mutable parameters, to share between sessions; null makes a store that
+  /// is this session's own.
+  std::shared_ptr<StateStore> states;
 };
 
 /// One program of a model with its weights and memory, on the processor or on a
@@ -105,6 +103,9 @@ public:
   llvm::Error run(llvm::ArrayRef<TensorView> inputs,
                   llvm::ArrayRef<TensorView> outputs);
 
+  /// The mutable parameters that the session's runs read and write.
+  const std::shared_ptr<StateStore> &states() const;
+
   /// Empty kernels unless asked for in the options.
   Profile &profile();
   /// What the user may want to know: "all keys carry the prefix 'bert.'".
@@ -115,6 +116,7 @@ public:
     uint64_t persistent = 0; ///< made by the load steps
     uint64_t weights = 0;    ///< read from files while running
     uint64_t scratch = 0;    ///< of all threads
+    uint64_t states = 0;     ///< mutable parameters of this program
   };
   Memory memory() const;
 

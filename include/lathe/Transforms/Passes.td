@@ -408,4 +408,41 @@ def FormKernels : Pass<"lathe-form-kernels", "::mlir::func::FuncOp"> {
   ];
 }
 
+//===----------------------------------------------------------------------===//
+// States
+//===----------------------------------------------------------------------===//
+
+def UpdateInPlace : Pass<"lathe-update-in-place", "::mlir::func::FuncOp"> {
+  let summary = "let kernels write new values of states over the old ones";
+  let description = [{
+    Marks `lathe.set_parameter` with `in_place` where the kernel that computes the
+    value can write it to the state itself: every other reader of the old value
+    has run before, and the kernel, where it reads the old value, is one loop over
+    the elements all of whose reads lead to the new value. The kernel's attribute
+    `lathe.in_place` pairs its results with the inputs they overwrite. All other
+    values are moved at the end of the program.
+
+    Before:
+    ```mlir
+    %w = lathe.get_parameter @w : tensor<8xf32>
+    %0 = lathe.kernel "sub" schedule "rows" (%a = %w, %b = %g) : ... { ... }
+    lathe.set_parameter @w, %0 : tensor<8xf32>
+    ```
+    After:
+    ```mlir
+    %w = lathe.get_parameter @w : tensor<8xf32>
+    %0 = lathe.kernel "sub" schedule "rows" (%a = %w, %b = %g) : ... { ... } {lathe.in_place = array<i64: 0, 0>}
+    lathe.set_parameter @w, %0 in_place : tensor<8xf32>
+    ```
+  }];
+  let options = [
+    Option<"explain", "explain", "bool", "false",
+           "Remark why a value is copied instead">
+  ];
+  let statistics = [
+    Statistic<"numInPlace", "in-place", "states written where they are">,
+    Statistic<"numCopied", "copied", "states copied at the end of the program">
+  ];
+}
+
 #endif // LATHE_TRANSFORMS_PASSES_TD

@@ -206,6 +206,9 @@ Error CudaBackend::placeBuffers() {
       buffers[i] = next;
       next += aligned(buffer.bytes());
       break;
+    case exec::STATE:
+      buffers[i] = addressOfState(buffer);
+      break;
     case exec::INPUT:
       buffers[i] = tensors.address() + inputOffsets[buffer.index()];
       break;

@@ -25,6 +25,10 @@ public:
   const DeviceInfo &device() const { return info; }
   /// Makes the device the present thread's; every entry into a session does.
   llvm::Error enter() const;
+  /// Whether an address of the one means the same to the other.
+  bool sharesMemory(const DeviceModel &other) const {
+    return context == other.context;
+  }
   Function grid(size_t kernel, size_t grid) const {
     return functions[kernel][grid];
   }

@@ -84,18 +84,28 @@ void KernelFile::openGrid(GridLaunch launch, StringRef comment,
                      (minBlocks ? ", " + std::to_string(minBlocks) : "") +
                      ")\n" + launch.symbol + "(";
   std::string separator;
-  auto argument = [&](Type type, bool isInput, const std::string &name) {
+  // An input that is overwritten and the result that does it are one piece of
+  // memory.
+  auto inPlace = kernel->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place");
+  auto isShared = [&](bool isInput, unsigned number) {
+    for (unsigned i = isInput; inPlace && i < inPlace.size(); i += 2)
+      if (inPlace[i] == int64_t(number))
+        return true;
+    return false;
+  };
+  auto argument = [&](Type type, bool isInput, unsigned number,
+                      const std::string &name) {
     Type element =
         getStorageType(cast<RankedTensorType>(type).getElementType());
     head += separator + (isInput ? "const " : "") + typeName(element) +
-            " *__restrict__ " + name;
+            (isShared(isInput, number) ? " *" : " *__restrict__ ") + name;
     separator = ", ";
     (void)writer.unique(name);
   };
   for (auto [i, type] : llvm::enumerate(kernel.getBody().getArgumentTypes()))
-    argument(type, true, input(i));
+    argument(type, true, i, input(i));
   for (auto [i, type] : llvm::enumerate(kernel.getResultTypes()))
-    argument(type, false, output(i));
+    argument(type, false, i, output(i));
   writer.open(head + scratchMark + ")");
   grids.push_back(std::move(launch));
 }

@@ -76,7 +76,8 @@ Expected<Tensor> StateStore::get(StringRef name) const {
   const State *state = find(name);
   if (!state)
     return noSuchState(name);
-  Expected<Tensor> tensor = Tensor::create(state->spec.dtype, state->spec.shape);
+  Expected<Tensor> tensor =
+      Tensor::create(state->spec.dtype, state->spec.shape);
   if (!tensor)
     return prefixError("state " + quote(name), tensor.takeError());
   if (Error error = read(static_cast<char *>(tensor->data()), state->address,
@@ -94,9 +95,9 @@ Error StateStore::set(StringRef name, const TensorView &value) {
     return makeError("state {0} is {1}, expected {2}", quote(name),
                      formatType(value.dtype(), value.shape()),
                      formatType(state->spec.dtype, state->spec.shape));
-  if (Error error = write(state->address,
-                          static_cast<const char *>(value.data()),
-                          state->bytes))
+  if (Error error =
+          write(state->address, static_cast<const char *>(value.data()),
+                state->bytes))
     return prefixError("state " + quote(name), std::move(error));
   return Error::success();
 }

@@ -86,12 +86,16 @@ LogicalResult compileKernels(func::FuncOp entry,
   uint32_t firstKernel = executable.kernels_size();
   unsigned numKernels = 0;
 
-  auto resolve = [&](KernelOp kernel) -> FailureOr<uint32_t> {
+  auto resolve = [&](KernelOp kernel) -> FailureOr<ResolvedKernel> {
     ++numKernels;
     std::string text = getKernelText(kernel);
-    auto [it, isNew] = known.try_emplace(text, firstKernel + jobs.size());
+    auto [it, isNew] = known.try_emplace(text, uint32_t(jobs.size()));
+    auto resolved = [&] {
+      return ResolvedKernel{firstKernel + it->second,
+                            jobs[it->second]->info.schedule()};
+    };
     if (!isNew)
-      return it->second;
+      return resolved();
     auto job = std::make_unique<Job>();
     job->key = prefix + text;
     describeKernel(kernel, job->info);
@@ -103,7 +107,7 @@ LogicalResult compileKernels(func::FuncOp entry,
       toCompile.push_back(job.get());
     }
     jobs.push_back(std::move(job));
-    return it->second;
+    return resolved();
   };
   if (failed(buildProgram(entry, executable, resolve)))
     return failure();
@@ -130,8 +134,7 @@ LogicalResult compileKernels(func::FuncOp entry,
 }
 
 LogicalResult forEachDistinctKernel(
-    ModuleOp module,
-    function_ref<LogicalResult(KernelOp, StringRef text)> fn) {
+    ModuleOp module, function_ref<LogicalResult(KernelOp, StringRef text)> fn) {
   llvm::StringMap<bool> seen;
   WalkResult result = module.walk([&](KernelOp kernel) {
     std::string text = getKernelText(kernel);

@@ -399,7 +399,7 @@ static std::string describe(Operation &op) {
 }
 
 LogicalResult ProgramBuilder::buildKernel(KernelOp op, StepList &steps) {
-  FailureOr<uint32_t> kernel = resolveKernel(op);
+  FailureOr<ResolvedKernel> kernel = resolveKernel(op);
   if (failed(kernel))
     return failure();
   // Indices that come from outside are checked before the kernel, which clamps
@@ -438,14 +438,13 @@ LogicalResult ProgramBuilder::buildKernel(KernelOp op, StepList &steps) {
   // Only schedules that make one loop of it read each element before they write
   // it; the others write to the arena.
   if (auto pairs = op->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place")) {
-    StringRef schedule = executable.kernels(*kernel).schedule();
-    if (schedule != "rows" && schedule != "pointwise")
+    if (kernel->schedule != "rows" && kernel->schedule != "pointwise")
       for (size_t i = 0; i < pairs.size(); i += 2)
         preferred.erase(op.getResult(pairs[i]));
   }
   ++now;
   exec::Launch *launch = steps.Add()->mutable_launch();
-  launch->set_kernel(*kernel);
+  launch->set_kernel(kernel->number);
   for (Value input : op.getInputs())
     *launch->add_inputs() = use(input);
   for (Value result : op.getResults())

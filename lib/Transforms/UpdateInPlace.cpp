@@ -29,8 +29,7 @@ static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
   Block &body = kernel.getBody().front();
   BlockArgument argument = body.getArgument(input);
   auto type = cast<RankedTensorType>(argument.getType());
-  Operation *writer =
-      body.getTerminator()->getOperand(result).getDefiningOp();
+  Operation *writer = body.getTerminator()->getOperand(result).getDefiningOp();
   for (Operation &op : body.without_terminator()) {
     if (op.hasTrait<OpTrait::ConstantLike>())
       continue;
@@ -70,8 +69,7 @@ static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
 }
 
 namespace {
-class UpdateInPlace
-    : public lathe::impl::UpdateInPlaceBase<UpdateInPlace> {
+class UpdateInPlace : public lathe::impl::UpdateInPlaceBase<UpdateInPlace> {
   using UpdateInPlaceBase::UpdateInPlaceBase;
 
   void runOnOperation() override {
@@ -103,8 +101,7 @@ class UpdateInPlace
 
 LogicalResult UpdateInPlace::update(SetParameterOp set,
                                     ArrayRef<GetParameterOp> reads,
-                                    DenseSet<Value> &taken,
-                                    StringRef &whyNot) {
+                                    DenseSet<Value> &taken, StringRef &whyNot) {
   auto kernel = set.getValue().getDefiningOp<KernelOp>();
   Block *block = set->getBlock();
   if (!kernel || kernel->getBlock() != block) {

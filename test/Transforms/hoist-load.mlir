@@ -108,3 +108,17 @@ func.func @main(%x: tensor<4x8xf32>, %z: tensor<3x8xf32>) -> tensor<4x8xf32> {
   }
   return %y : tensor<4x8xf32>
 }
+
+// -----
+
+// Refused: a mutable parameter is known in a run alone.
+// CHECK-NOT: @main_load
+// CHECK-LABEL: func.func @main(
+// CHECK: lathe.pack
+lathe.parameter @w : tensor<16x8xf32> {mutable}
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x16xf32> {
+  %w = lathe.get_parameter @w : tensor<16x8xf32>
+  %p = lathe.pack %w {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+  %0 = lathe.packed_matmul %x, %p {n = 16 : i64} : (tensor<4x8xf32>, tensor<1x8x32xf32>) -> tensor<4x16xf32>
+  return %0 : tensor<4x16xf32>
+}

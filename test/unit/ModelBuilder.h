@@ -60,6 +60,15 @@ struct Model {
     return buffer(exec::WEIGHT, must(checkedBytes(shape, type)),
                   program->weights_size() - 1);
   }
+  uint32_t state(const char *name, DType type, llvm::ArrayRef<int64_t> shape,
+                 const char *init = "zeros") {
+    exec::Weight *entry = program->add_states();
+    entry->set_name(name);
+    entry->mutable_initializer()->set_kind(init);
+    setTensorType(entry->mutable_type(), type, shape);
+    return buffer(exec::STATE, must(checkedBytes(shape, type)),
+                  program->states_size() - 1);
+  }
   uint32_t arena(uint64_t bytes, exec::BufferKind kind = exec::ARENA) {
     uint64_t at = kind == exec::ARENA ? program->arena_bytes()
                                       : program->load_arena_bytes();
@@ -140,6 +149,22 @@ inline Model counting(int64_t limit) {
   m.ref(loop->mutable_condition(), flag);
   m.launch(loop->mutable_body_steps(), increment, {state}, {state});
   m.copy(m.steps(), state, out);
+  return m;
+}
+
+/// Two programs: the first counts a state of its model up and gives the new
+/// value out, the second reads it.
+inline Model countingModel() {
+  Model m;
+  uint32_t increment = m.kernel("increment", 1);
+  uint32_t step = m.state("train.step", DType::I64, {});
+  m.launch(m.steps(), increment, {step}, {step});
+  m.copy(m.steps(), step, m.output("step", DType::I64, {}));
+  m.program = m.exe->add_programs();
+  m.program->set_entry("read");
+  step = m.state("train.step", DType::I64, {});
+  m.copy(m.steps(), step, m.output("step", DType::I64, {}));
+  m.program = m.exe->mutable_programs(0);
   return m;
 }
 

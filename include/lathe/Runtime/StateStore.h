@@ -17,8 +17,8 @@
 //
 // The session that first knows a state fills it, from the weights files or its
 // initializer, as parameters are. A run that fails may have written some states
-// and not others; what indices of its inputs are wrong is found before the first
-// is written.
+// and not others; what indices of its inputs are wrong is found before the
+// first is written.
 //
 //===----------------------------------------------------------------------===//
 #ifndef LATHE_RUNTIME_STATESTORE_H

@@ -1,4 +1,5 @@
-//===- AttentionSizes.h - What schedules read off an attention ---*- C++ -*-===//
+//===- AttentionSizes.h - What schedules read off an attention ---*- C++
+//-*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -14,8 +15,8 @@
 
 namespace lathe {
 
-/// The sizes of q [batch, heads, queries, depth], k [batch, groups, keys, depth]
-/// and v [batch, groups, keys, width]; heads / groups heads share keys.
+/// The sizes of q [batch, heads, queries, depth], k [batch, groups, keys,
+/// depth] and v [batch, groups, keys, width]; heads / groups heads share keys.
 struct AttentionSizes {
   int64_t batch = 0, heads = 0, groups = 0, queries = 0, keys = 0, depth = 0,
           width = 0;

@@ -15,9 +15,16 @@
 
 namespace lathe {
 
-/// Gives the number of a kernel in Executable.kernels, compiling it (or finding
-/// its twin) on the way; failure after a diagnostic.
-using KernelResolver = llvm::function_ref<FailureOr<uint32_t>(KernelOp)>;
+struct ResolvedKernel {
+  uint32_t number = 0; ///< in Executable.kernels
+  /// The schedule that made it. Of results that overwrite inputs
+  /// (`lathe.in_place`), "rows" and "pointwise" read each element before they
+  /// write it.
+  std::string schedule;
+};
+
+/// Compiles a kernel, or finds its twin; failure after a diagnostic.
+using KernelResolver = llvm::function_ref<FailureOr<ResolvedKernel>(KernelOp)>;
 
 /// Adds a program for `entry` (and its load function, if any) to `executable`:
 /// steps, buffers, weights, the arena plan, constants. `entry` has only what

@@ -431,7 +431,7 @@ def UpdateInPlace : Pass<"lathe-update-in-place", "::mlir::func::FuncOp"> {
     After:
     ```mlir
     %w = lathe.get_parameter @w : tensor<8xf32>
-    %0 = lathe.kernel "sub" schedule "rows" (%a = %w, %b = %g) : ... { ... } {lathe.in_place = array<i64: 0, 0>}
+    %0 = lathe.kernel "sub" schedule "rows" (%a = %w, %b = %g) : ... attributes {lathe.in_place = array<i64: 0, 0>} { ... }
     lathe.set_parameter @w, %0 in_place : tensor<8xf32>
     ```
   }];

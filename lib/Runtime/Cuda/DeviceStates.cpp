@@ -36,16 +36,14 @@ protected:
     if (Error error = device().enter())
       return std::move(error);
     DeviceBlock block;
-    if (Error error =
-            block.allocate(driver(), bytes, "state " + quote(name)))
+    if (Error error = block.allocate(driver(), bytes, "state " + quote(name)))
       return std::move(error);
     blocks.push_back(std::move(block));
     return blocks.back().address();
   }
   Error read(char *to, uint64_t address, uint64_t bytes) const override {
     return inChunks(bytes, [&](char *chunk, uint64_t at, uint64_t part) {
-      Result result =
-          driver().memcpyToHost(chunk, address + at, part, stream);
+      Result result = driver().memcpyToHost(chunk, address + at, part, stream);
       if (result == kSuccess)
         result = driver().streamSynchronize(stream);
       if (result == kSuccess)

@@ -279,3 +279,67 @@ TEST(Executable, StepsNestedTooDeepAreRefused) {
   }
   EXPECT_ERROR(verifyExecutable(*m.exe), "nested more than 64 deep");
 }
+
+TEST(Executable, EveryRuleOfStatesIsKept) {
+  struct Case {
+    const char *message;
+    std::function<void(exec::Executable &, exec::Program &)> change;
+  };
+  using E = exec::Executable;
+  using P = exec::Program;
+  auto windowAtLoad = [](P &p, bool write) {
+    exec::Copy *copy = p.add_load_steps()->mutable_copy();
+    for (exec::BufferRef *ref : {copy->mutable_from(), copy->mutable_to()}) {
+      ref->set_buffer(p.buffers_size());
+      ref->set_bytes(8);
+    }
+    (write ? copy->mutable_to() : copy->mutable_from())->set_buffer(0);
+    exec::Buffer *persistent = p.add_buffers();
+    persistent->set_kind(exec::PERSISTENT);
+    persistent->set_bytes(8);
+  };
+  const Case cases[] = {
+      {"names state 1 of 1",
+       [](E &, P &p) { p.mutable_buffers(0)->set_index(1); }},
+      {"names state 4294967295 of 1",
+       [](E &, P &p) { p.mutable_buffers(0)->set_index(UINT32_MAX); }},
+      {"names state 0 of 0", [](E &, P &p) { p.clear_states(); }},
+      {"has 7 bytes, but state 0 has 8",
+       [](E &, P &p) { p.mutable_buffers(0)->set_bytes(7); }},
+      {"has 8 bytes, but state 0 has 80",
+       [](E &, P &p) { p.mutable_states(0)->mutable_type()->add_shape(10); }},
+      {"negative extent",
+       [](E &, P &p) { p.mutable_states(0)->mutable_type()->add_shape(-10); }},
+      {"element type 0 is unknown",
+       [](E &, P &p) { p.mutable_states(0)->mutable_type()->clear_element(); }},
+      {"'train.step' is stacked but has rank 0",
+       [](E &, P &p) { p.mutable_states(0)->set_key("a.{}"); }},
+      {"'train.step' takes 8 bytes, but 5 are in 'f'",
+       [](E &, P &p) {
+         p.mutable_states(0)->set_file("f");
+         p.mutable_states(0)->set_file_bytes(5);
+       }},
+      {"two states have the name 'train.step'",
+       [](E &, P &p) { *p.add_states() = exec::Weight(p.states(0)); }},
+      {"two programs describe the state 'train.step' differently",
+       [](E &e, P &) {
+         e.mutable_programs(1)
+             ->mutable_states(0)
+             ->mutable_initializer()
+             ->set_kind("ones");
+       }},
+      {"does not exist at load", [&](E &, P &p) { windowAtLoad(p, false); }},
+      {"does not exist at load", [&](E &, P &p) { windowAtLoad(p, true); }},
+      {"leaves buffer 0",
+       [](E &, P &p) {
+         p.mutable_steps(0)->mutable_launch()->mutable_outputs(0)->set_offset(
+             1);
+       }},
+  };
+  ASSERT_EQ(message(verifyExecutable(*countingModel().exe)), "");
+  for (const Case &one : cases) {
+    Model m = countingModel();
+    one.change(*m.exe, *m.exe->mutable_programs(0));
+    EXPECT_ERROR(verifyExecutable(*m.exe), one.message);
+  }
+}

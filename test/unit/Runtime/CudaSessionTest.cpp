@@ -564,6 +564,57 @@ TEST_F(CudaSession, OtherArchitecturesAreCompiledAgain) {
   EXPECT_EQ(must(session->run({iota(8), iota(8)}))[0].as<float>()[7], 21);
 }
 
+TEST_F(CudaSession, StatesLiveOnTheDevice) {
+  Model m = onDevice(countingModel());
+  ASSERT_EQ(message(verifyExecutable(*m.exe)), "");
+  auto model = must(LoadedModel::load(m.exe));
+  WeightSource none;
+  SessionOptions options;
+  options.threads = 1;
+  options.states = StateStore::create(model);
+  auto count = must(Session::create(model, 0, none, options));
+  auto read = must(Session::create(model, 1, none, options));
+  auto run = [](Session &session) {
+    return must(session.run({}))[0].as<int64_t>()[0];
+  };
+  EXPECT_EQ(run(*count), 1);
+  EXPECT_EQ(run(*count), 2);
+  EXPECT_EQ(run(*read), 2);
+  EXPECT_EQ(must(options.states->get("train.step")).as<int64_t>()[0], 2);
+  Tensor far = tensor<int64_t>(DType::I64, {}, {1});
+  far.as<int64_t>()[0] = int64_t(1) << 40;
+  EXPECT_EQ(message(options.states->set("train.step", far)), "");
+  EXPECT_EQ(run(*count), (int64_t(1) << 40) + 1);
+  // A store of the host is of no use to a model on the device, and vice versa.
+  auto onHost = must(LoadedModel::load(countingModel().exe));
+  EXPECT_ERROR(Session::create(onHost, 0, none, options),
+               "in the memory of another device");
+  fake->failures["cuMemcpyDtoHAsync_v2"] = 700;
+  EXPECT_ERROR(options.states->get("train.step"), "state 'train.step': cannot");
+  // The store outlives its sessions and keeps the device.
+  count.reset();
+  read.reset();
+  model.reset();
+  EXPECT_EQ(must(options.states->get("train.step")).as<int64_t>()[0],
+            (int64_t(1) << 40) + 1);
+}
+
+TEST_F(CudaSession, LargeStatesAreCopiedPieceByPiece) {
+  Model m;
+  constexpr int64_t count = (20 << 20) / 4 + 3;
+  m.state("w", DType::F32, {count});
+  Model device = onDevice(m);
+  auto session = must(create(device));
+  Tensor value = must(Tensor::create(DType::F32, {count}));
+  for (int64_t i = 0; i < count; ++i)
+    value.as<float>()[i] = float(i);
+  EXPECT_EQ(message(session->states()->set("w", value)), "");
+  Tensor back = must(session->states()->get("w"));
+  EXPECT_TRUE(TensorView(back).rawBytes() == TensorView(value).rawBytes());
+  fake->failures["cuMemAlloc_v2"] = 2;
+  EXPECT_ERROR(create(device), "not enough memory on the device for");
+}
+
 TEST(CudaDevice, CodeRunsWhereItCan) {
   cuda::DeviceInfo device;
   auto runs = [&](int major, int minor, const char *arch) {

@@ -85,3 +85,61 @@ func.func @main() {
   %0 = lathe.get_parameter @p : tensor<3x2xf32>
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected 'mutable' without a value, got false}}
+lathe.parameter @p : tensor<f32> {mutable = false}
+
+// -----
+
+func.func @main(%x: tensor<f32>) {
+  // expected-error @+1 {{'lathe.set_parameter' op expected a parameter named 'nothing'}}
+  lathe.set_parameter @nothing, %x : tensor<f32>
+  return
+}
+
+// -----
+
+// expected-note @+1 {{parameter declared here}}
+lathe.parameter @p : tensor<2x3xf32>
+func.func @main(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{expected a mutable parameter, got 'p', which is not}}
+  lathe.set_parameter @p, %x : tensor<2x3xf32>
+  return
+}
+
+// -----
+
+// expected-note @+1 {{parameter declared here}}
+lathe.parameter @p : tensor<2x3xf32> {mutable}
+func.func @main(%x: tensor<3x2xf32>) {
+  // expected-error @+1 {{expected the parameter's type 'tensor<2x3xf32>', got 'tensor<3x2xf32>'}}
+  lathe.set_parameter @p, %x : tensor<3x2xf32>
+  return
+}
+
+// -----
+
+lathe.parameter @p : tensor<f32> {mutable}
+lathe.parameter @q : tensor<f32> {mutable}
+func.func @main(%x: tensor<f32>) {
+  // expected-note @+1 {{the other one is here}}
+  lathe.set_parameter @p, %x : tensor<f32>
+  lathe.set_parameter @q, %x : tensor<f32>
+  // expected-error @+1 {{expected at most one for 'p'}}
+  lathe.set_parameter @p, %x : tensor<f32>
+  return
+}
+
+// -----
+
+lathe.parameter @p : tensor<f32> {mutable}
+func.func @main(%x: tensor<4xf32>) {
+  lathe.scan inputs(%e = %x) : (tensor<4xf32>) -> () {
+    // expected-error @+1 {{expected to stand in the top block of a function, got one in 'lathe.scan'}}
+    lathe.set_parameter @p, %e : tensor<f32>
+    lathe.yield
+  }
+  return
+}

@@ -16,3 +16,20 @@ func.func @main() -> tensor<6x384x384xf32> {
   %0 = lathe.get_parameter @query : tensor<6x384x384xf32>
   return %0 : tensor<6x384x384xf32>
 }
+
+// CHECK: lathe.parameter @train.step : tensor<i64> {init = #lathe.init<zeros>, mutable}
+lathe.parameter @"train.step" : tensor<i64> {init = #lathe.init<zeros>, mutable}
+// CHECK-LABEL: func.func @count
+func.func @count() {
+  // CHECK: %[[STEP:.*]] = lathe.get_parameter @train.step
+  // CHECK: lathe.set_parameter @train.step, %[[STEP]] : tensor<i64>
+  %0 = lathe.get_parameter @"train.step" : tensor<i64>
+  lathe.set_parameter @"train.step", %0 : tensor<i64>
+  return
+}
+// CHECK-LABEL: func.func @count_in_place
+func.func @count_in_place(%x: tensor<i64>) {
+  // CHECK: lathe.set_parameter @train.step, %{{.*}} in_place : tensor<i64>
+  lathe.set_parameter @"train.step", %x in_place : tensor<i64>
+  return
+}

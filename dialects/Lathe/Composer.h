@@ -21,6 +21,8 @@ class Composer {
 public:
   Composer(OpBuilder &builder, Operation *op)
       : builder(builder), location(op->getLoc()) {}
+  Composer(OpBuilder &builder, Location location)
+      : builder(builder), location(location) {}
 
   template <typename OpTy, typename... Args> Value make(Args &&...args) {
     return builder.create<OpTy>(location, std::forward<Args>(args)...);

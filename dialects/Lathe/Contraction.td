@@ -10,7 +10,7 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def MatmulOp : Lathe_PureOp<"matmul", [Fusible, SameOperandsAndResultElementType]> {
+def MatmulOp : Lathe_PureOp<"matmul", [Fusible, Differentiable, SameOperandsAndResultElementType]> {
   let summary = "batched matrix product";
   let description = [{
     `[..., m, k] x [..., k, n] -> [..., m, n]`; leading dims broadcast as in
@@ -22,7 +22,7 @@ def MatmulOp : Lathe_PureOp<"matmul", [Fusible, SameOperandsAndResultElementType
   let results = (outs Lathe_NumericTensor:$result);
 }
 
-def LinearOp : Lathe_PureOp<"linear", [Fusible, SameOperandsAndResultElementType]> {
+def LinearOp : Lathe_PureOp<"linear", [Fusible, Differentiable, SameOperandsAndResultElementType]> {
   let summary = "x W^T + b, as in a dense layer";
   let description = [{
     `[..., k]`, weight `[n, k]` (the layout of public checkpoints), optional bias

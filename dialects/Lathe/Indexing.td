@@ -10,7 +10,7 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly]> {
+def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly, Differentiable]> {
   let summary = "rows of `input` along `axis`, chosen by `indices` (NumPy's take)";
   let description = [{
     Result shape: input dims before `axis`, all dims of `indices`, input dims after.
@@ -21,25 +21,25 @@ def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
 }
-def GatherElementsOp : Lathe_PureOp<"gather_elements", [FusibleKindOnly]> {
+def GatherElementsOp : Lathe_PureOp<"gather_elements", [FusibleKindOnly, Differentiable]> {
   let summary = "element-by-element gather along an axis (NumPy's take_along_axis)";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
 }
-def GatherNdOp : Lathe_PureOp<"gather_nd", [FusibleKindOnly]> {
+def GatherNdOp : Lathe_PureOp<"gather_nd", [FusibleKindOnly, Differentiable]> {
   let summary = "slices of `input` at index tuples in the last dim of `indices`";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices,
                        DefaultValuedAttr<I64Attr, "0">:$batch_dims);
   let results = (outs Lathe_Tensor:$result);
 }
-def ScatterElementsOp : Lathe_PureOp<"scatter_elements", [FusibleKindOnly]> {
+def ScatterElementsOp : Lathe_PureOp<"scatter_elements", [FusibleKindOnly, Differentiable]> {
   let summary = "`input` with `updates` written at `indices` along an axis, in order";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, Lathe_Tensor:$updates,
                        I64Attr:$axis,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
   let results = (outs Lathe_Tensor:$result);
 }
-def ScatterNdOp : Lathe_PureOp<"scatter_nd", [FusibleKindOnly]> {
+def ScatterNdOp : Lathe_PureOp<"scatter_nd", [FusibleKindOnly, Differentiable]> {
   let summary = "`input` with `updates` written at index tuples, in order";
   let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, Lathe_Tensor:$updates,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);

@@ -150,6 +150,10 @@ class Lathe_PureOp<string mnemonic, list<Trait> traits = []> :
 
 def Fusible : DeclareOpInterfaceMethods<FusibleOpInterface, ["getFusionMaps"]>;
 def FusibleKindOnly : DeclareOpInterfaceMethods<FusibleOpInterface>;
+def Differentiable : DeclareOpInterfaceMethods<DifferentiableOpInterface>;
+// The same for ops with operands of floats that no gradient flows to.
+def PartlyDifferentiable :
+    DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand"]>;
 def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
 def LayoutAgnostic : DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>;
 

@@ -10,7 +10,7 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposable]> {
+def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "-log softmax(logits)[label]";
   let description = [{
     Logits `[..., classes]`, labels `[...]`; the result has the labels' shape with
@@ -33,7 +33,7 @@ def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposabl
   }];
   let hasVerifier = 1;
 }
-def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable]> {
+def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "squared difference";
   let description = "Mean over all elements; `reduce sum` adds them up, `reduce none` keeps the shape.";
   let arguments = (ins Lathe_FloatTensor:$prediction, Lathe_FloatTensor:$target,

@@ -11,7 +11,7 @@
 include "dialects/Lathe/LatheBase.td"
 
 class Lathe_SoftmaxOp<string mnemonic, string what> :
-    Lathe_PureOp<mnemonic, [FusibleKindOnly, Decomposable, SameOperandsAndResultElementType]> {
+    Lathe_PureOp<mnemonic, [FusibleKindOnly, Decomposable, Differentiable, SameOperandsAndResultElementType]> {
   let summary = what;
   let arguments = (ins Lathe_FloatTensor:$input, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let results = (outs Lathe_FloatTensor:$result);
@@ -19,7 +19,7 @@ class Lathe_SoftmaxOp<string mnemonic, string what> :
 def SoftmaxOp : Lathe_SoftmaxOp<"softmax", "exp(x - max) / sum, along an axis">;
 def LogSoftmaxOp : Lathe_SoftmaxOp<"log_softmax", "x - max - log(sum(exp(x - max))), along an axis">;
 
-def LayerNormOp : Lathe_PureOp<"layer_norm", [FusibleKindOnly, Decomposable, AttrSizedOperandSegments]> {
+def LayerNormOp : Lathe_PureOp<"layer_norm", [FusibleKindOnly, Decomposable, Differentiable, AttrSizedOperandSegments]> {
   let summary = "(x - mean) / sqrt(var + epsilon) * scale + bias over the dims from `axis` on";
   let description = "`scale` and `bias` have (or broadcast to) the shape of the normalized dims. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Optional<Lathe_FloatTensor>:$scale,
@@ -32,7 +32,7 @@ def LayerNormOp : Lathe_PureOp<"layer_norm", [FusibleKindOnly, Decomposable, Att
   }];
   let hasVerifier = 1;
 }
-def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable]> {
+def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "x / sqrt(mean(x^2) + epsilon) * scale over the last dim";
   let description = "`scale` broadcasts to the last dim. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Optional<Lathe_FloatTensor>:$scale,
@@ -40,7 +40,7 @@ def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable]> {
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
-def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable]> {
+def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "(x - mean) / sqrt(variance + epsilon) * scale + bias per channel, with given statistics";
   let description = "Scale, bias, mean and variance have rank 1, the size of `axis`. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$scale, Lathe_FloatTensor:$bias,

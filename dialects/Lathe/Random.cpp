@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Composer.h"
+#include "dialects/Lathe/Vjp.h"
 
 namespace lathe {
 
@@ -118,6 +118,14 @@ FailureOr<SmallVector<Value>> DropoutOp::decompose(OpBuilder &builder) {
   Value scaled = c.make<MulOp>(x, c.constant(element, 1.0 / (1.0 - rate)));
   Value result = c.make<SelectOp>(keep, scaled, c.constant(element, 0.0));
   return SmallVector<Value>{c.cast(result, type.getElementType())};
+}
+
+// The same numbers decide which elements stay.
+Gradients DropoutOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
+  VjpBuilder b(builder, *this);
+  return SmallVector<Value>{
+      b.make<DropoutOp>(cotangents[0], getKey(), getRate(), getStream()),
+      Value()};
 }
 
 } // namespace lathe

@@ -11,7 +11,7 @@
 include "dialects/Lathe/LatheBase.td"
 
 class Lathe_ReduceOp<string mnemonic, Type type, string what> :
-    Lathe_PureOp<mnemonic, [Fusible, SameOperandsAndResultElementType]> {
+    Lathe_PureOp<mnemonic, [Fusible, SameOperandsAndResultElementType, Differentiable]> {
   let summary = what;
   let description = [{
     Over `axes` (all axes where empty); with `keepdims` the reduced dims stay as
@@ -45,7 +45,7 @@ class Lathe_ArgReduceOp<string mnemonic, string what> :
 def ArgMaxOp : Lathe_ArgReduceOp<"argmax", "index of the first (or last) maximum along an axis">;
 def ArgMinOp : Lathe_ArgReduceOp<"argmin", "index of the first (or last) minimum along an axis">;
 
-def CumSumOp : Lathe_PureOp<"cumsum", [FusibleKindOnly, SameOperandsAndResultElementType]> {
+def CumSumOp : Lathe_PureOp<"cumsum", [FusibleKindOnly, Differentiable, SameOperandsAndResultElementType]> {
   let summary = "running sum along an axis";
   let description = [{
     Element i sums elements 0 to i, with `exclusive` those before i; `reverse` sums
@@ -56,7 +56,7 @@ def CumSumOp : Lathe_PureOp<"cumsum", [FusibleKindOnly, SameOperandsAndResultEle
   let results = (outs Lathe_NumericTensor:$result);
 }
 
-def TopKOp : Lathe_PureOp<"top_k", [FusibleKindOnly]> {
+def TopKOp : Lathe_PureOp<"top_k", [FusibleKindOnly, Differentiable]> {
   let summary = "the k largest (or smallest) along an axis, and their indices";
   let description = [{
     Sorted, best first; equal values keep the order of their indices. NaN counts

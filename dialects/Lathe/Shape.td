@@ -18,7 +18,7 @@ def ConstantOp : Lathe_Op<"constant", [Pure, ConstantLike, InferTypeOpAdaptor]> 
   let hasFolder = 1;
 }
 
-def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly]> {
+def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly, Differentiable]> {
   let summary = "the same elements in another shape";
   let description = [{
     `shape` gives the new sizes: 0 copies the input's size at that position, one -1
@@ -35,27 +35,27 @@ def DynamicReshapeOp : Lathe_PureOp<"dynamic_reshape", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def SqueezeOp : Lathe_PureOp<"squeeze", [FusibleKindOnly]> {
+def SqueezeOp : Lathe_PureOp<"squeeze", [FusibleKindOnly, Differentiable]> {
   let summary = "drops dims of size 1 (all of them where `axes` is empty)";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
-def UnsqueezeOp : Lathe_PureOp<"unsqueeze", [FusibleKindOnly]> {
+def UnsqueezeOp : Lathe_PureOp<"unsqueeze", [FusibleKindOnly, Differentiable]> {
   let summary = "inserts dims of size 1; `axes` count in the result";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
-def TransposeOp : Lathe_PureOp<"transpose", [Fusible]> {
+def TransposeOp : Lathe_PureOp<"transpose", [Fusible, Differentiable]> {
   let summary = "result dim i is input dim permutation[i]";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$permutation);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
 }
-def BroadcastOp : Lathe_PureOp<"broadcast", [Fusible]> {
+def BroadcastOp : Lathe_PureOp<"broadcast", [Fusible, Differentiable]> {
   let summary = "NumPy broadcast to a shape";
   let description = "`shape` is broadcast against the input's (so 1 keeps the input's size).";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$shape);
@@ -68,7 +68,7 @@ def DynamicBroadcastOp : Lathe_PureOp<"dynamic_broadcast", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def SliceOp : Lathe_PureOp<"slice", [FusibleKindOnly]> {
+def SliceOp : Lathe_PureOp<"slice", [FusibleKindOnly, Differentiable]> {
   let summary = "start:end:step along some axes";
   let description = [{
     NumPy's rules: negative positions count from the end, positions beyond the
@@ -92,13 +92,13 @@ def DynamicSliceOp : Lathe_PureOp<"dynamic_slice", [FusibleKindOnly, AttrSizedOp
   }];
   let hasCanonicalizer = 1;
 }
-def ConcatOp : Lathe_PureOp<"concat", [FusibleKindOnly, SameOperandsAndResultElementType, LayoutAgnostic]> {
+def ConcatOp : Lathe_PureOp<"concat", [FusibleKindOnly, Differentiable, SameOperandsAndResultElementType, LayoutAgnostic]> {
   let summary = "joins tensors along an axis";
   let arguments = (ins Variadic<Lathe_Tensor>:$inputs, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
 }
-def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, LayoutAgnostic]> {
+def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, Differentiable, LayoutAgnostic]> {
   let summary = "grows (or, where negative, crops) every dim at both ends";
   let description = "`value`, a rank-0 tensor, fills in mode `constant`; absent means 0.";
   let arguments = (ins Lathe_Tensor:$input, Optional<Lathe_Tensor>:$value,
@@ -114,7 +114,7 @@ def DynamicPadOp : Lathe_PureOp<"dynamic_pad", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def TileOp : Lathe_PureOp<"tile", [FusibleKindOnly]> {
+def TileOp : Lathe_PureOp<"tile", [FusibleKindOnly, Differentiable]> {
   let summary = "repeats every dim";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$repeats);
   let results = (outs Lathe_Tensor:$result);
@@ -126,7 +126,7 @@ def DynamicTileOp : Lathe_PureOp<"dynamic_tile", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def ReverseOp : Lathe_PureOp<"reverse", [FusibleKindOnly]> {
+def ReverseOp : Lathe_PureOp<"reverse", [FusibleKindOnly, Differentiable]> {
   let summary = "reverses the order along axes";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);

@@ -189,6 +189,22 @@ std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
   return model;
 }
 
+std::unique_ptr<Model> Model::fromModule(OwningOpRef<ModuleOp> module,
+                                         StringRef entry) {
+  auto model = std::make_unique<Model>();
+  model->moduleRef = std::move(module);
+  model->entryFunc = model->module().lookupSymbol<func::FuncOp>(entry);
+  if (!model->entryFunc || model->entryFunc.isExternal()) {
+    model->module().emitError("expected a function '@") << entry << "'";
+    return nullptr;
+  }
+  auto declarations = declareInputs(model->entryFunc);
+  if (failed(declarations))
+    return nullptr;
+  model->declarations = std::move(*declarations);
+  return model;
+}
+
 OwningOpRef<ModuleOp>
 Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
                       const CompileOptions &options) const {

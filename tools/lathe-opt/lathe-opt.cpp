@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Autodiff/Passes.h"
 #include "lathe/Conversion/Passes.h"
 #include "lathe/Pipelines/Compiler.h"
 #include "lathe/Pipelines/Pipelines.h"
@@ -27,6 +28,7 @@ int main(int argc, char **argv) {
   mlir::registerInlinerPass();
   mlir::registerSymbolDCEPass();
   lathe::registerLatheTransformsPasses();
+  lathe::registerLatheAutodiffPasses();
   lathe::registerLatheConversionPasses();
   lathe::registerLathePipelines();
 

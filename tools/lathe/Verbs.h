@@ -24,6 +24,7 @@ void addImportVerb(CLI::App &app, int &exitCode);
 void addConformanceVerb(CLI::App &app, int &exitCode);
 void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
+void addCheckGradVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);
 
 /// Whether there is such a verb; if not, says so and names the nearest.

@@ -38,6 +38,7 @@ int main(int argc, char **argv) {
   lathe::addConformanceVerb(app, exitCode);
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
+  lathe::addCheckGradVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
   if (argc > 1 && argv[1][0] != '-' && !lathe::checkVerb(app, argv[1]))
     return lathe::kUsage;

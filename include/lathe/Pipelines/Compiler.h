@@ -78,6 +78,11 @@ public:
                                      const OnnxImportOptions &onnx = {},
                                      OnnxImportInfo *info = nullptr);
 
+  /// A model that is in memory already, with the entry function `entry`. Null
+  /// after a diagnostic: no such function, or a signature that cannot be run.
+  static std::unique_ptr<Model> fromModule(OwningOpRef<ModuleOp> module,
+                                           StringRef entry);
+
   ModuleOp module() const { return *moduleRef; }
   func::FuncOp entry() const { return entryFunc; }
   const std::vector<InputDeclaration> &inputs() const { return declarations; }

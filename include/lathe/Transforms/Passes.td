@@ -56,6 +56,27 @@ def Specialize : Pass<"lathe-specialize", "::mlir::ModuleOp"> {
   ];
 }
 
+def RetypeFloats : Pass<"lathe-retype-floats", "::mlir::ModuleOp"> {
+  let summary = "give all floats of a model one type";
+  let description = [{
+    Every tensor of floats, parameters, constants and `dtype`s included, gets
+    elements of type `to`: `f64` for numbers to compare with, `f32` for a model
+    written in 16 bits. Casts between floats become casts to the same type,
+    which fold away.
+
+    Before, with `to=f64`:
+    ```mlir
+    %0 = lathe.exp %x : (tensor<4xf32>) -> tensor<4xf32>
+    ```
+    After:
+    ```mlir
+    %0 = lathe.exp %x : (tensor<4xf64>) -> tensor<4xf64>
+    ```
+  }];
+  let options = [Option<"to", "to", "std::string", "\"f64\"",
+                        "The type: f64, f32, f16 or bf16">];
+}
+
 //===----------------------------------------------------------------------===//
 // Simplify
 //===----------------------------------------------------------------------===//

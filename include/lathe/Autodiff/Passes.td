@@ -1,0 +1,67 @@
+//===- Passes.td - Passes of training ---------------------------*- tablegen -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// In the order the pipeline runs them. Pass `FooBar` is `def FooBar` here,
+// `lathe-foo-bar` on the command line, `FooBar.cpp` in lib/Autodiff and
+// `test/Autodiff/foo-bar.mlir`.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_AUTODIFF_PASSES_TD
+#define LATHE_AUTODIFF_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def Autograd : Pass<"lathe-autograd", "::mlir::ModuleOp"> {
+  let summary = "add the function that computes a loss and its gradients";
+  let description = [{
+    Reverse mode over a specialized function whose first result is a rank-0
+    loss. `@loss_grad` takes the arguments of `@loss`; it returns the results of
+    `@loss`, then a gradient per trainable (mutable float) parameter that the
+    loss depends on, marked `lathe.gradient_of = @w`, in the order of the
+    parameters, then one per float argument, marked
+    `lathe.gradient_of_input = i` (zeros where the loss does not depend on it).
+
+    Only ops between those and the loss get a backward part, by the rule of
+    `DifferentiableOpInterface`; a composite without a rule is expanded first.
+    An op without either is an error, if a gradient must pass through it. Loops
+    and branches are differentiated as such: a `scan` stacks what its reverse
+    needs, and a `while` with a known bound becomes a `scan`. Applied to its own
+    output it gives second derivatives; a declared `@loss_grad` is filled in.
+
+    Before:
+    ```mlir
+    func.func @loss(%x: tensor<4xf32>) -> tensor<f32> {
+      %0 = lathe.mul %x, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+      %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<4xf32>) -> tensor<f32>
+      return %1 : tensor<f32>
+    }
+    ```
+    After, with `wrt=inputs`, also:
+    ```mlir
+    func.func @loss_grad(%x: tensor<4xf32>)
+        -> (tensor<f32>, tensor<4xf32> {lathe.gradient_of_input = 0 : i64}) {
+      %0 = lathe.mul %x, %x : ...
+      %1 = lathe.reduce_sum %0 {axes = array<i64>} : ...
+      %one = lathe.constant dense<1.0> : tensor<f32>
+      %2 = lathe.broadcast %one {shape = array<i64: 4>} : ...
+      %3 = lathe.mul %2, %x : ...
+      %4 = lathe.add %3, %3 : ...
+      return %1, %4 : tensor<f32>, tensor<4xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"loss\"",
+           "The function that computes the loss">,
+    Option<"wrt", "wrt", "std::string", "\"parameters\"",
+           "What to differentiate by: parameters, inputs or both">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+
+#endif // LATHE_AUTODIFF_PASSES_TD

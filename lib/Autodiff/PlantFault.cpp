@@ -1,0 +1,132 @@
+//===- PlantFault.cpp - Wrong derivative rules, for tests -----------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Autodiff/PlantFault.h"
+
+#include "dialects/Lathe/Vjp.h"
+
+namespace lathe {
+
+static constexpr std::pair<FaultKind, StringRef> kNames[] = {
+    {FaultKind::Sign, "sign"},
+    {FaultKind::Factor, "factor"},
+    {FaultKind::Transpose, "transpose"},
+    {FaultKind::NoBroadcastSum, "no-broadcast-sum"},
+    {FaultKind::DropTerm, "drop-term"}};
+
+StringRef faultName(FaultKind kind) {
+  for (auto [other, name] : kNames)
+    if (other == kind)
+      return name;
+  return {};
+}
+
+std::optional<FaultKind> faultFromName(StringRef name) {
+  for (auto [kind, other] : kNames)
+    if (other == name)
+      return kind;
+  return std::nullopt;
+}
+
+/// The permutation that swaps the last two dims, where that keeps the type.
+static std::optional<SmallVector<int64_t>> swapOf(Value value) {
+  auto type = tensorType(value);
+  int64_t rank = type.getRank();
+  if (rank < 2 || type.getDimSize(rank - 1) < 2 ||
+      type.getDimSize(rank - 1) != type.getDimSize(rank - 2))
+    return std::nullopt;
+  auto permutation = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  std::swap(permutation[rank - 1], permutation[rank - 2]);
+  return permutation;
+}
+
+/// Everything that reads `old`, gradients included, reads `now`.
+static void substitute(Value old, Value now, MutableArrayRef<Value> gradients) {
+  old.replaceAllUsesExcept(now, now.getDefiningOp());
+  for (Value &gradient : gradients)
+    if (gradient == old)
+      gradient = now;
+}
+
+void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
+                              MutableArrayRef<Value> gradients) {
+  if (kind == FaultKind::Sign || kind == FaultKind::Factor ||
+      kind == FaultKind::Transpose)
+    for (unsigned i = 0; i < gradients.size(); ++i)
+      if (gradients[i] && hasFloatElements(op->getOperand(i)))
+        changeGradient(i, gradients);
+  for (Operation *step : built) {
+    if (planted)
+      return;
+    OpBuilder builder(step->getContext());
+    builder.setInsertionPointAfter(step);
+    VjpBuilder b(builder, step);
+    if (kind == FaultKind::Transpose && isa<MatmulOp>(step)) {
+      for (OpOperand &operand : step->getOpOperands())
+        if (auto swap = swapOf(operand.get()); swap && isHere()) {
+          builder.setInsertionPoint(step);
+          operand.set(b.transpose(operand.get(), *swap));
+          planted = true;
+        }
+    }
+    auto sum = dyn_cast<ReduceSumOp>(step);
+    if (kind == FaultKind::NoBroadcastSum && sum &&
+        tensorType(sum.getInput()).getNumElements() >
+            sum.getType().getNumElements() &&
+        sum.getType().getNumElements() && isHere()) {
+      SmallVector<int64_t> starts, ends, axes = *normalizeAxes(
+          sum.getAxes(), tensorType(sum.getInput()).getRank());
+      starts.assign(axes.size(), 0);
+      ends.assign(axes.size(), 1);
+      Value first = b.make<SliceOp>(sum.getInput(), starts, ends, axes,
+                                    ArrayRef<int64_t>());
+      first = b.reshape(first, sum.getType().getShape());
+      substitute(sum, first, gradients);
+      planted = true;
+    }
+    if (kind == FaultKind::DropTerm && isa<AddOp, SubOp>(step) &&
+        hasFloatElements(step->getResult(0)))
+      for (Value term : step->getOperands())
+        if (isHere()) {
+          Value alone =
+              b.broadcast(term, tensorType(step->getResult(0)).getShape());
+          if (alone == term) // an op to stand for it, so that uses differ
+            alone = b.scale(term, 1.0);
+          substitute(step->getResult(0), alone, gradients);
+          planted = true;
+        }
+  }
+}
+
+void FaultPlanter::changeGradient(unsigned index,
+                                  MutableArrayRef<Value> gradients) {
+  Value gradient = gradients[index];
+  OpBuilder builder(gradient.getContext());
+  builder.setInsertionPointAfterValue(gradient);
+  // The gradient may be the cotangent itself: what is built by then is above
+  // the end of the block.
+  Block *block = gradient.getParentBlock();
+  if (!block->empty() && block->back().hasTrait<OpTrait::IsTerminator>())
+    builder.setInsertionPoint(block->getTerminator());
+  else
+    builder.setInsertionPointToEnd(block);
+  auto b = VjpBuilder(builder, gradient.getLoc());
+  if (kind == FaultKind::Transpose) {
+    auto swap = swapOf(gradient);
+    if (!swap || !isHere())
+      return;
+    gradients[index] = b.transpose(gradient, *swap);
+  } else {
+    if (!isHere())
+      return;
+    gradients[index] = kind == FaultKind::Sign ? b.neg(gradient)
+                                               : b.scale(gradient, 1.001);
+  }
+  planted = true;
+}
+
+} // namespace lathe

@@ -1,0 +1,53 @@
+// RUN: lathe-opt %s --split-input-file --verify-diagnostics --lathe-autograd=wrt=inputs
+
+// expected-error @+1 {{expected a rank-0 float, the loss, as first result of '@loss_grad', got 'tensor<4xf32>'}}
+func.func @loss(%x: tensor<4xf32>) -> tensor<4xf32> {
+  return %x : tensor<4xf32>
+}
+
+// -----
+
+func.func @loss(%x: tensor<?xf32>) -> tensor<f32> {
+  // expected-error @+1 {{expected static shapes where gradients are built, got 'tensor<?xf32>'}}
+  %0 = lathe.exp %x : (tensor<?xf32>) -> tensor<?xf32>
+  %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<?xf32>) -> tensor<f32>
+  return %1 : tensor<f32>
+}
+
+// -----
+
+func.func private @part(%x: tensor<f32>) -> tensor<f32> {
+  return %x : tensor<f32>
+}
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  // expected-error @+1 {{expected calls to be inlined before gradients are built}}
+  %0 = call @part(%x) : (tensor<f32>) -> tensor<f32>
+  return %0 : tensor<f32>
+}
+
+// -----
+
+func.func @loss(%x: tensor<4x3xf32>) -> tensor<f32> {
+  // expected-error @+1 {{'lathe.pack' op has no derivative rule, and the gradient of the loss must pass through it}}
+  %0 = lathe.pack %x {panel = 3 : i64} : (tensor<4x3xf32>) -> tensor<1x4x3xf32>
+  %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<1x4x3xf32>) -> tensor<f32>
+  return %1 : tensor<f32>
+}
+
+// -----
+
+// No gradient passes through the op without a rule: no error.
+func.func @loss(%x: tensor<4x3xf32>, %c: tensor<i1>) -> (tensor<f32>, tensor<1x4x3xf32>) {
+  %0 = lathe.pack %x {panel = 3 : i64} : (tensor<4x3xf32>) -> tensor<1x4x3xf32>
+  %1 = lathe.reduce_sum %x {axes = array<i64>} : (tensor<4x3xf32>) -> tensor<f32>
+  return %1, %0 : tensor<f32>, tensor<1x4x3xf32>
+}
+
+// -----
+
+// expected-error @+1 {{expected a function '@loss' to differentiate}}
+module {
+  func.func @other(%x: tensor<f32>) -> tensor<f32> {
+    return %x : tensor<f32>
+  }
+}

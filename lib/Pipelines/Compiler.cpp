@@ -35,13 +35,21 @@ void registerAllLatheDialects(DialectRegistry &registry) {
   cpu::registerCpuDialects(registry);
 }
 
-func::FuncOp findEntry(ModuleOp module) {
-  if (auto main = module.lookupSymbol<func::FuncOp>("main"))
-    return main;
+func::FuncOp findEntry(ModuleOp module, StringRef name) {
   SmallVector<func::FuncOp> candidates;
   for (auto func : module.getOps<func::FuncOp>())
     if (func.isPublic() && !func.isExternal())
       candidates.push_back(func);
+  for (func::FuncOp func : candidates)
+    if (func.getSymName() == (name.empty() ? "main" : name))
+      return func;
+  if (!name.empty()) {
+    InFlightDiagnostic diagnostic =
+        module.emitError("has no public function called '") << name << "'";
+    for (func::FuncOp func : candidates)
+      diagnostic.attachNote(func.getLoc()) << "@" << func.getSymName();
+    return nullptr;
+  }
   if (candidates.size() == 1)
     return candidates.front();
   if (candidates.empty()) {
@@ -141,7 +149,7 @@ static constexpr unsigned kMaxNesting = 256;
 
 std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
                                    const OnnxImportOptions &onnx,
-                                   OnnxImportInfo *info) {
+                                   OnnxImportInfo *info, StringRef entry) {
   Location loc = FileLineColLoc::get(&context, path, 0, 0);
   auto model = std::make_unique<Model>();
   model->file = path.str();
@@ -179,7 +187,7 @@ std::unique_ptr<Model> Model::load(MLIRContext &context, StringRef path,
   }
   if (!model->moduleRef)
     return nullptr;
-  model->entryFunc = findEntry(model->module());
+  model->entryFunc = findEntry(model->module(), entry);
   if (!model->entryFunc)
     return nullptr;
   auto declarations = declareInputs(model->entryFunc);

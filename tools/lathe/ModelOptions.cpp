@@ -66,6 +66,8 @@ Target parseTarget(llvm::StringRef name) {
 void ModelOptions::add(CLI::App &verb) {
   verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
       ->required();
+  verb.add_option("--entry", entry, "The model's function to run, such as loss")
+      ->default_str("main, or the only one");
   verb.add_option("--weights", weights,
                   "Weights: .safetensors file, index or folder (repeatable)");
   verb.add_option("--input", inputs,
@@ -340,8 +342,9 @@ static std::string identifyFile(StringRef path) {
 static std::string cacheKey(const ModelOptions &options,
                             const std::vector<NamedTensor> &given) {
   std::string key = "executable\n" + identifyFile(options.file) + "\n" +
-                    identifyFile("/proc/self/exe") + "\n" + options.target +
-                    " " + options.arch + " " + options.isa +
+                    identifyFile("/proc/self/exe") + "\n" + options.entry +
+                    " " + options.target + " " + options.arch + " " +
+                    options.isa +
                     (options.noSimChecks ? " no-sim-checks" : "") +
                     (options.noFuse ? " no-fuse" : "") +
                     (options.noOptimize ? " no-optimize" : "") + "\n";
@@ -452,7 +455,7 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
   };
   OnnxImportInfo info;
   std::unique_ptr<Model> model =
-      Model::load(context, options.file, onnx, &info);
+      Model::load(context, options.file, onnx, &info, options.entry);
   if (!model)
     return nullptr;
   prepared.sources = std::move(info.files);
@@ -559,7 +562,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     if (!options.dims.empty())
       return fail("--dim is of no use with '" + options.file +
                   "': the sizes of a compiled model are fixed");
-    options.noteUnused({"--target", "--arch", "--isa", "--no-fuse",
+    options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
                         "--no-optimize", "--no-cache", "--cuda-source-dir",
                         "--no-sim-checks", "--reproducer"},
                        "on a compiled model");

@@ -30,7 +30,7 @@ Target parseTarget(llvm::StringRef name);
 
 /// What the user says of a model and its input.
 struct ModelOptions {
-  std::string file;
+  std::string file, entry;
   std::vector<std::string> weights;
   std::vector<std::string> inputs; ///< "name=file.npy", "name=random", ...
   std::vector<std::string> dims;   ///< "batch=8"

@@ -26,6 +26,7 @@ void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
 void addCheckGradVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);
+void addGenerateVerb(CLI::App &app, int &exitCode);
 
 /// Whether there is such a verb; if not, says so and names the nearest.
 bool checkVerb(const CLI::App &app, llvm::StringRef word);

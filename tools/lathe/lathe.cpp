@@ -40,6 +40,7 @@ int main(int argc, char **argv) {
   lathe::addBenchVerb(app, exitCode);
   lathe::addCheckGradVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
+  lathe::addGenerateVerb(app, exitCode);
   if (argc > 1 && argv[1][0] != '-' && !lathe::checkVerb(app, argv[1]))
     return lathe::kUsage;
   try {

@@ -73,10 +73,12 @@ class Model {
 public:
   /// Reads an ONNX model, which must be called *.onnx, or MLIR text under any
   /// other name. Errors are diagnostics; null then. `onnx` and `info` are for
-  /// ONNX models alone.
+  /// ONNX models alone. `entry` is a public function of the model; "": the only
+  /// one, or @main.
   static std::unique_ptr<Model> load(MLIRContext &context, StringRef path,
                                      const OnnxImportOptions &onnx = {},
-                                     OnnxImportInfo *info = nullptr);
+                                     OnnxImportInfo *info = nullptr,
+                                     StringRef entry = "");
 
   /// A model that is in memory already, with the entry function `entry`. Null
   /// after a diagnostic: no such function, or a signature that cannot be run.
@@ -106,8 +108,9 @@ private:
   std::vector<InputDeclaration> declarations;
 };
 
-/// The one public function, or @main; null after a diagnostic.
-func::FuncOp findEntry(ModuleOp module);
+/// The public function `name`; where that is empty the only one, or @main. Null
+/// after a diagnostic.
+func::FuncOp findEntry(ModuleOp module, StringRef name = "");
 
 } // namespace lathe
 

@@ -7,6 +7,7 @@
 
 #include "lathe/Support/Compare.h"
 
+#include "lathe/Support/Error.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
@@ -31,12 +32,6 @@ static std::string formatIndex(ArrayRef<int64_t> index) {
   for (size_t i = 0; i < index.size(); ++i)
     text += (i ? "," : "") + std::to_string(index[i]);
   return text + "]";
-}
-
-static std::string formatNumber(double value) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.8g", value);
-  return text;
 }
 
 Comparison compareTensors(const TensorView &actual, const TensorView &expected,

@@ -10,6 +10,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <cstdio>
 #include <system_error>
 
 using namespace llvm;
@@ -31,5 +32,11 @@ std::string lathe::quote(StringRef name) {
   if (name.size() > 120)
     os << "...";
   os << '\'';
+  return text;
+}
+
+std::string lathe::formatNumber(double value) {
+  char text[40];
+  std::snprintf(text, sizeof(text), "%.8g", value);
   return text;
 }

@@ -147,7 +147,8 @@ void copyFromFortran(const Tensor &to, const char *from) {
 }
 } // namespace
 
-static Expected<Tensor> parse(StringRef bytes) {
+/// The header, and in `data` what follows it: as many bytes as it declares.
+static Expected<Header> locate(StringRef bytes, StringRef &data) {
   if (!bytes.starts_with(kMagic) || bytes.size() < 10)
     return makeError("it is not an npy file");
   unsigned major = static_cast<uint8_t>(bytes[6]);
@@ -170,12 +171,20 @@ static Expected<Tensor> parse(StringRef bytes) {
   Expected<uint64_t> needed = checkedBytes(header->shape, header->dtype);
   if (!needed)
     return needed.takeError();
-  StringRef data = bytes.drop_front(start + headerSize);
+  data = bytes.drop_front(start + headerSize);
   if (data.size() != *needed)
     return makeError("the header declares {0}, which takes {1} bytes, but the "
                      "file holds {2}",
                      formatType(header->dtype, header->shape), *needed,
                      data.size());
+  return header;
+}
+
+static Expected<Tensor> parse(StringRef bytes) {
+  StringRef data;
+  Expected<Header> header = locate(bytes, data);
+  if (!header)
+    return header.takeError();
   Expected<Tensor> tensor = Tensor::create(header->dtype, header->shape);
   if (!tensor)
     return tensor;
@@ -194,6 +203,20 @@ Expected<Tensor> parseNpy(StringRef bytes, StringRef name) {
   if (!tensor)
     return prefixError("cannot read " + quote(name), tensor.takeError());
   return tensor;
+}
+
+Expected<std::optional<TensorView>> viewNpy(StringRef bytes, StringRef name) {
+  StringRef data;
+  Expected<Header> header = locate(bytes, data);
+  if (!header)
+    return prefixError("cannot read " + quote(name), header.takeError());
+  bool aligned =
+      reinterpret_cast<uintptr_t>(data.data()) % dtypeSize(header->dtype) == 0;
+  if ((header->fortran && header->shape.size() > 1) || !aligned ||
+      header->dtype == DType::I1)
+    return std::nullopt;
+  return TensorView(header->dtype, header->shape,
+                    const_cast<char *>(data.data()));
 }
 
 Expected<Tensor> readNpy(StringRef path) {

@@ -46,6 +46,9 @@ llvm::Error makeErrnoError(const llvm::Twine &what, int errnoValue);
 /// characters, because names come from untrusted files.
 std::string quote(llvm::StringRef name);
 
+/// A number for a message: 10, 0.5, 1e-09, nan.
+std::string formatNumber(double value);
+
 } // namespace lathe
 
 #endif // LATHE_SUPPORT_ERROR_H

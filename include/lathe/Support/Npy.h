@@ -21,6 +21,10 @@ namespace lathe {
 
 /// `name` is what errors call the bytes.
 llvm::Expected<Tensor> parseNpy(llvm::StringRef bytes, llvm::StringRef name);
+/// The array where it lies in `bytes`, which must outlive it; nothing where it
+/// has to be copied to be used (Fortran order, booleans, unaligned).
+llvm::Expected<std::optional<TensorView>> viewNpy(llvm::StringRef bytes,
+                                                  llvm::StringRef name);
 llvm::Expected<Tensor> readNpy(llvm::StringRef path);
 llvm::Error writeNpy(llvm::StringRef path, const TensorView &tensor);
 /// Magic, version and padded header; the tensor's bytes follow.

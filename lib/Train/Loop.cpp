@@ -1,0 +1,375 @@
+//===- Loop.cpp - The training loop
+//---------------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Train/Loop.h"
+
+#include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <atomic>
+#include <cmath>
+#include <csignal>
+
+using namespace llvm;
+
+namespace lathe::train {
+
+Listener::~Listener() = default;
+Error Listener::begin(uint64_t) { return Error::success(); }
+Error Listener::trained(uint64_t, uint64_t, const Scalars &) {
+  return Error::success();
+}
+Error Listener::evaluated(uint64_t, const Report &) { return Error::success(); }
+Error Listener::flush() { return Error::success(); }
+
+static std::atomic<bool> interrupted{false};
+
+void interruptTraining() { interrupted = true; }
+
+namespace {
+/// SIGINT and SIGTERM set `interrupted` while this lives, the first time.
+class SignalGuard {
+public:
+  SignalGuard() {
+    interrupted = false;
+    struct sigaction action = {};
+    action.sa_handler = [](int) { interrupted = true; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, &oldInt);
+    sigaction(SIGTERM, &action, &oldTerm);
+  }
+  ~SignalGuard() {
+    sigaction(SIGINT, &oldInt, nullptr);
+    sigaction(SIGTERM, &oldTerm, nullptr);
+  }
+
+private:
+  struct sigaction oldInt, oldTerm;
+};
+
+class Loop {
+public:
+  Loop(TrainProgram &program, Loader &training, Loader *validation,
+       const MetricOptions &metrics, const LoopOptions &options,
+       ArrayRef<Listener *> listeners,
+       const std::function<void(const std::string &)> &note)
+      : program(program), training(training), validation(validation),
+        metrics(metrics), options(options),
+        listeners(listeners.begin(), listeners.end()), note(note),
+        folder(options.folder) {}
+
+  Expected<LoopResult> run();
+
+private:
+  Error start();
+  Error step();
+  /// True: early stopping.
+  Expected<bool> evaluateNow();
+  Error keepBest(double value);
+  Error save(bool mustSucceed);
+  /// Calls `what` of every listener. One that fails is heard of no more: no log
+  /// is worth the training.
+  void tell(function_ref<Error(Listener &)> what);
+  bool isDue(uint64_t period) const;
+  uint64_t evaluatePeriod() const {
+    return options.evaluateEvery ? options.evaluateEvery
+                                 : training.batchesPerEpoch();
+  }
+
+  TrainProgram &program;
+  Loader &training;
+  Loader *validation;
+  const MetricOptions &metrics;
+  const LoopOptions &options;
+  std::vector<Listener *> listeners;
+  const std::function<void(const std::string &)> &note;
+  CheckpointFolder folder;
+  LoopResult result;
+  TrainingState &state = result.state;
+  uint64_t lastStep = 0; ///< at which training ends
+};
+} // namespace
+
+/// Writes the seed and the step into the input that asks for them.
+static void fillRandomKey(ArrayRef<TensorSpec> inputs, ArrayRef<Tensor> tensors,
+                          uint64_t seed, uint64_t step) {
+  for (auto [spec, tensor] : zip_equal(inputs, tensors))
+    if (spec.name == kRandomKey) {
+      tensor.as<uint64_t>()[0] = seed;
+      tensor.as<uint64_t>()[1] = step;
+    }
+}
+
+static std::vector<TensorView> views(ArrayRef<Tensor> tensors) {
+  return std::vector<TensorView>(tensors.begin(), tensors.end());
+}
+
+static Expected<Report> evaluateAll(TrainProgram &program, Loader &data,
+                                    const MetricOptions &options,
+                                    uint64_t seed) {
+  auto metrics = Metrics::create(options, program.inputs(), program.outputs());
+  if (!metrics)
+    return metrics.takeError();
+  data.seek({});
+  for (int64_t i = 0, e = data.batchesPerEpoch(); i < e && !interrupted; ++i) {
+    auto batch = data.next();
+    if (!batch)
+      return batch.takeError();
+    fillRandomKey(program.inputs(), batch->tensors, seed, i);
+    auto evaluation = program.evaluate(views(batch->tensors));
+    if (!evaluation)
+      return evaluation.takeError();
+    if (Error error = metrics->add(*evaluation, batch->tensors, batch->rows))
+      return error;
+  }
+  return metrics->report();
+}
+
+Expected<Report> evaluate(TrainProgram &program, Loader &data,
+                          const MetricOptions &metrics, uint64_t seed) {
+  interrupted = false;
+  return evaluateAll(program, data, metrics, seed);
+}
+
+uint64_t totalSteps(const LoopOptions &options, const Loader &training) {
+  if (options.steps && !options.epochs)
+    return options.steps;
+  uint64_t epochs = std::max<uint64_t>(options.epochs, 1);
+  uint64_t steps = epochs * training.batchesPerEpoch();
+  return options.steps ? std::min(steps, options.steps) : steps;
+}
+
+bool Loop::isDue(uint64_t period) const {
+  return state.step == lastStep || state.step % period == 0;
+}
+
+Error Loop::start() {
+  for (const TensorSpec &spec : program.inputs())
+    if (spec.name == kRandomKey &&
+        (spec.shape != Shape{2} || dtypeSize(spec.dtype) != 8 ||
+         isFloat(spec.dtype)))
+      return makeError("the input 'random_key' is {0}, expected i64[2]",
+                       formatType(spec.dtype, spec.shape));
+  lastStep = totalSteps(options, training);
+  state.seed = options.seed;
+  state.data = training.dataset().description();
+  if (validation) {
+    auto check = Metrics::create(metrics, program.inputs(), program.outputs());
+    if (!check)
+      return check.takeError();
+  }
+  if (options.folder.empty())
+    return Error::success();
+  if (!options.resume) {
+    if (!folder.steps().empty())
+      return makeError("the folder {0} holds checkpoints of an earlier "
+                       "training: resume it, or choose another folder",
+                       quote(options.folder));
+    return Error::success();
+  }
+  auto loaded = folder.load(program, note);
+  if (!loaded)
+    return loaded.takeError();
+  if (!*loaded) {
+    note("there is no checkpoint in " + quote(options.folder) +
+         " yet: training starts from the beginning");
+    return Error::success();
+  }
+  if ((*loaded)->seed != options.seed)
+    return makeError("the checkpoint was made with the seed {0}, and {1} is "
+                     "given",
+                     (*loaded)->seed, options.seed);
+  if ((*loaded)->data != state.data)
+    return makeError("the checkpoint was made with other data: {0}; now: {1}",
+                     (*loaded)->data, state.data);
+  state = std::move(**loaded);
+  training.seek(state.position);
+  return Error::success();
+}
+
+Error Loop::step() {
+  auto batch = training.next();
+  if (!batch)
+    return batch.takeError();
+  fillRandomKey(program.inputs(), batch->tensors, options.seed, state.step);
+  auto scalars = program.step(views(batch->tensors));
+  if (!scalars)
+    return scalars.takeError();
+  if (scalars->empty())
+    return makeError("the program gives no loss");
+  ++state.step;
+  state.position = training.position();
+  state.scalars = std::move(*scalars);
+  result.loss = state.scalars.front().second;
+  // A program that scales the loss leaves out steps that overflow by itself.
+  bool scales = any_of(state.scalars,
+                       [](const auto &s) { return s.first == "loss_scale"; });
+  for (const auto &[name, value] : state.scalars)
+    if (!std::isfinite(value) &&
+        !(scales && &value != &state.scalars[0].second))
+      return makeError(
+          "the {0} is {1} at step {2} (epoch {3}, the batch of example {4} of "
+          "the data and {5} others); a lower learning rate or gradient "
+          "clipping may help",
+          name, formatNumber(value), state.step, state.position.epoch + 1,
+          training.indices().front(), training.indices().size() - 1);
+  if (isDue(options.logEvery ? options.logEvery : 1))
+    tell([&](Listener &listener) {
+      return listener.trained(state.step, state.position.epoch + 1,
+                              state.scalars);
+    });
+  return Error::success();
+}
+
+Error Loop::keepBest(double value) {
+  state.best = value;
+  state.bestStep = state.step;
+  state.evaluationsSinceBest = 0;
+  if (options.folder.empty())
+    return Error::success();
+  if (std::error_code error = sys::fs::create_directories(options.folder))
+    return makeErrnoError("cannot make the folder " + quote(options.folder),
+                          error.value());
+  SmallString<256> path(options.folder);
+  sys::path::append(path, "best.safetensors");
+  return writeModel(path, program,
+                    {{"step", std::to_string(state.step)},
+                     {options.watch, std::to_string(value)}});
+}
+
+Expected<bool> Loop::evaluateNow() {
+  auto report = evaluateAll(program, *validation, metrics, options.seed);
+  if (!report)
+    return report.takeError();
+  if (interrupted)
+    return false; // not all was seen: it is done again when training goes on
+  state.evaluatedAt = state.step;
+  std::optional<double> value = report->find(options.watch);
+  if (!value) {
+    std::string known;
+    for (const auto &[name, figure] : report->scalars)
+      known += (known.empty() ? "" : ", ") + quote(name);
+    return makeError("there is no figure {0} to watch; there are {1}",
+                     quote(options.watch), known);
+  }
+  double sign = options.moreIsBetter ? 1 : -1;
+  if (!state.bestStep || sign * (*value - state.best) > options.minDelta) {
+    if (Error error = keepBest(*value))
+      note(toString(std::move(error)));
+  } else {
+    ++state.evaluationsSinceBest;
+  }
+  tell([&](Listener &listener) {
+    return listener.evaluated(state.step, *report);
+  });
+  result.report = std::move(*report);
+  return options.patience && state.evaluationsSinceBest >= options.patience;
+}
+
+void Loop::tell(function_ref<Error(Listener &)> what) {
+  erase_if(listeners, [&](Listener *listener) {
+    Error error = what(*listener);
+    if (!error)
+      return false;
+    note(toString(std::move(error)) + "; nothing more goes there");
+    return true;
+  });
+}
+
+Error Loop::save(bool mustSucceed) {
+  tell([](Listener &listener) { return listener.flush(); });
+  if (options.folder.empty())
+    return Error::success();
+  Error error = folder.save(program, state, options.extra);
+  if (!error || mustSucceed)
+    return error;
+  note(toString(std::move(error)) +
+       "; training goes on, and the checkpoint before it is kept");
+  return Error::success();
+}
+
+Expected<LoopResult> Loop::run() {
+  if (Error error = start())
+    return error;
+  tell([&](Listener &listener) { return listener.begin(state.step); });
+  uint64_t firstStep = state.step;
+  std::optional<lathe::Progress> bar;
+  if (options.showProgress && lastStep > firstStep)
+    bar.emplace("train", lastStep - firstStep);
+  auto begin = std::chrono::steady_clock::now();
+
+  bool stop =
+      options.patience && state.evaluationsSinceBest >= options.patience;
+  if (stop)
+    result.ending = Ending::NoBetter;
+  uint64_t saved = state.step;
+  // An evaluation that was cut short is due again.
+  bool evaluationDue = validation && state.step > 0 &&
+                       isDue(evaluatePeriod()) &&
+                       state.evaluatedAt != state.step;
+  while (!stop) {
+    if (!evaluationDue) {
+      if (interrupted || state.step >= lastStep)
+        break;
+      if (Error error = step())
+        return error;
+      std::chrono::duration<double> elapsed =
+          std::chrono::steady_clock::now() - begin;
+      if (bar)
+        bar->update(state.step - firstStep,
+                    formatv("step {0}, {1:f1} steps/s, loss {2:f4}", state.step,
+                            (state.step - firstStep) / elapsed.count(),
+                            result.loss)
+                        .str());
+      evaluationDue = validation && isDue(evaluatePeriod());
+    }
+    bool evaluated = false;
+    if (evaluationDue) {
+      auto enough = evaluateNow();
+      if (!enough)
+        return enough.takeError();
+      evaluationDue = false;
+      evaluated = !interrupted;
+      if (*enough) {
+        result.ending = Ending::NoBetter;
+        stop = true;
+      }
+    }
+    bool due = options.checkpointEvery ? isDue(options.checkpointEvery)
+               : validation            ? evaluated
+                                       : isDue(training.batchesPerEpoch());
+    if (due && !stop && !interrupted && state.step < lastStep) {
+      if (Error error = save(/*mustSucceed=*/false))
+        return error;
+      saved = state.step;
+    }
+  }
+  if (interrupted)
+    result.ending = Ending::Interrupted;
+  if (state.step > firstStep || saved != state.step || result.report)
+    if (Error error = save(/*mustSucceed=*/true))
+      return error;
+  if (state.step == firstStep && !state.scalars.empty())
+    result.loss = state.scalars.front().second;
+  return std::move(result);
+}
+
+Expected<LoopResult>
+runTraining(TrainProgram &program, Loader &training, Loader *validation,
+            const MetricOptions &metrics, const LoopOptions &options,
+            ArrayRef<Listener *> listeners,
+            const std::function<void(const std::string &)> &note) {
+  SignalGuard guard;
+  return Loop(program, training, validation, metrics, options, listeners, note)
+      .run();
+}
+
+} // namespace lathe::train

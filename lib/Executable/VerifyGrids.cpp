@@ -41,6 +41,9 @@ static Error verifyTensorMap(const exec::TensorMap &map) {
   for (uint32_t box : map.box())
     if (box < 1 || box > 256)
       return makeError("it has a box of {0}, expected 1 to 256", box);
+  if (map.offset() % 16)
+    return makeError("it begins at byte {0}, expected a multiple of 16",
+                     map.offset());
   uint64_t row = map.box(0) * size;
   if (row % 16)
     return makeError("its box is {0} bytes wide, expected a multiple of 16",
@@ -128,6 +131,7 @@ Error verifyTensorMaps(const exec::Kernel &kernel, const exec::Launch &launch) {
       // verifyTensorMap holds: no factor is above 2^40, and five sums fit.
       unsigned __int128 bytes =
           map.dims(0) * dtypeSize(cantFail(fromElementType(map.element())));
+      bytes += map.offset();
       for (int i = 1; i < map.dims_size(); ++i)
         bytes += static_cast<unsigned __int128>(map.dims(i) - 1) *
                  map.strides(i - 1);

@@ -63,9 +63,11 @@ class Faults(unittest.TestCase):
         ])
 
     def test_products_by_warp_groups(self):
-        a, b = (GENERATOR.standard_normal(shape, np.float32).astype(np.float16) for shape in ((1024, 328), (328, 2048)))
+        a, b = (GENERATOR.standard_normal(shape, np.float32).astype(np.float16) for shape in ((1024, 324), (324, 2048)))
         self.check(product(a.shape, b.shape, (1024, 2048), "f16"), "gemm_wgmma.cuh", {"x": a, "w": b}, a.astype(np.float64) @ b.astype(np.float64), 6e-3, [
             ("no barrier before a strip is used", RACE, [("the last has been multiplied\n    // by all: its place is free for the strip that is stages - 2 ahead.\n    __syncthreads();", "")]),
+            ("a strip that is not shown to wgmma", "without fence.proxy.async between", [("    showToWarpGroups();\n", "")]),
+            ("sums that are not waited for", "", [("  waitForSums<0>();\n", "")]),
             ("a step of k as long as another type's", "", [("row * 128 + step * 32", "row * 128 + step * 16")]),
         ], "sm_90a")
 

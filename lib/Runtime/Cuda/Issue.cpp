@@ -212,7 +212,8 @@ Error Issuer::launchGrids(const Op &op, const exec::Kernel &kernel) {
     for (DeviceAddress &address : addresses)
       parameters.push_back(&address);
     for (auto [map, encoded] : zip(grid.tensor_maps(), maps)) {
-      Result result = encode(driver, map, addresses[map.argument()], encoded);
+      Result result = encode(driver, map,
+                             addresses[map.argument()] + map.offset(), encoded);
       if (result != kSuccess)
         return driver.check(result,
                             where() + ": the driver refuses its tensor map");

@@ -7,6 +7,7 @@
 
 #include "Checker.h"
 
+#include "Async.h"
 #include "CodeMap.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/ErrorHandling.h"
@@ -217,8 +218,10 @@ void Checker::reportRace(Event earlier, int32_t earlierSite, bool earlierWrote,
   unsigned thread = earlier.thread();
   const uint32_t *grid = launch->grid, *size = launch->block;
   std::string who =
-      "thread " + text({thread % size[0], thread / size[0] % size[1],
-                        thread / (size[0] * size[1])});
+      thread >= worker.threadCount
+          ? "a box"
+          : "thread " + text({thread % size[0], thread / size[0] % size[1],
+                              thread / (size[0] * size[1])});
   bool otherBlock = block != uint64_t(worker.blockNumber);
   if (otherBlock)
     who += " of block " +
@@ -244,12 +247,14 @@ void Checker::reportRace(Event earlier, int32_t earlierSite, bool earlierWrote,
 
 namespace {
 /// Bits [at, at + count) of a bitmap, count up to 16.
-bool allSet(const std::vector<uint64_t> &bits, size_t at, unsigned count) {
-  uint64_t wanted = (uint64_t(1) << count) - 1;
+uint64_t getBits(const std::vector<uint64_t> &bits, size_t at, unsigned count) {
   uint64_t low = bits[at / 64] >> at % 64;
   if (at % 64 + count > 64)
     low |= bits[at / 64 + 1] << (64 - at % 64);
-  return (low & wanted) == wanted;
+  return low & ((uint64_t(1) << count) - 1);
+}
+bool allSet(const std::vector<uint64_t> &bits, size_t at, unsigned count) {
+  return getBits(bits, at, count) == (uint64_t(1) << count) - 1;
 }
 void setAll(std::vector<uint64_t> &bits, size_t at, unsigned count) {
   uint64_t wanted = (uint64_t(1) << count) - 1;
@@ -296,7 +301,11 @@ std::string Checker::nameOfShared(uintptr_t offset, int64_t *inside) const {
 
 void Checker::shared(uintptr_t offset, unsigned bytes, Access kind,
                      void *site) {
-  SharedMemory &memory = Worker::get().shared;
+  Worker &worker = Worker::get();
+  SharedMemory &memory = worker.shared;
+  if (LLVM_UNLIKELY(!worker.boxes.empty()) &&
+      getBits(memory.inFlight, offset, bytes))
+    touchesBox(offset, bytes, kind, site);
   // What was written is valid, too.
   bool isWritten = allSet(memory.written, offset, bytes);
   if (!isWritten && !allSet(memory.valid, offset, bytes)) {

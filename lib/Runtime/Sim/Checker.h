@@ -105,6 +105,14 @@ public:
       misaligned(address, bytes, site);
   }
 
+  // Async.cpp
+  /// By wgmma: what threads wrote must have been fenced.
+  void asyncRead(const void *address, unsigned bytes, void *site);
+  /// A tensor that boxes are copied of must lie within an argument.
+  void tensor(const TensorMap &map, void *site);
+  void setInFlight(const void *to, size_t bytes, bool isInFlight);
+  void noteBox(const void *to, size_t bytes);
+
   /// Blocks done of the present grid; the owner counts.
   int64_t blocksDone = 0;
 
@@ -126,6 +134,7 @@ private:
   };
   void accessShared(uintptr_t address, unsigned bytes, Access kind, void *site);
   void misaligned(const void *address, unsigned bytes, void *site);
+  void touchesBox(uintptr_t offset, unsigned bytes, Access kind, void *site);
   [[noreturn]] void outOfBounds(uintptr_t address, unsigned bytes, Access kind,
                                 void *site);
   void global(Region &region, uintptr_t address, unsigned bytes, Access kind,

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Async.h"
 #include "CodeMap.h"
-#include "Worker.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/bit.h"
@@ -29,13 +29,13 @@ void Worker::orderSome(ArrayRef<Thread *> from, ArrayRef<Thread *> to) {
   hasKnowledge = true;
   uint32_t joined[kMaxWarps] = {};
   for (const Thread *thread : from) {
-    for (unsigned warp = 0; warp < warpCount; ++warp)
+    for (unsigned warp = 0; warp < knownWarps(); ++warp)
       joined[warp] = std::max(joined[warp], known(thread->number, warp));
     joined[thread->warp()] =
         std::max(joined[thread->warp()], thread->arrivedAt);
   }
   for (const Thread *thread : to)
-    for (unsigned warp = 0; warp < warpCount; ++warp)
+    for (unsigned warp = 0; warp < knownWarps(); ++warp)
       known(thread->number, warp) =
           std::max(known(thread->number, warp), joined[warp]);
 }
@@ -45,12 +45,20 @@ void Worker::release(const void *object) {
     return;
   std::vector<uint32_t> &facts = released[object];
   facts.resize(kMaxWarps);
+  releaseTo(facts);
+  letOthersArrive();
+}
+
+void Worker::releaseTo(std::vector<uint32_t> &facts) {
   ++time;
-  for (unsigned warp = 0; warp < warpCount; ++warp)
+  for (unsigned warp = 0; warp < knownWarps(); ++warp)
     facts[warp] = std::max(
         {facts[warp], floor, hasKnowledge ? known(current->number, warp) : 0});
   facts[current->warp()] = time;
-  // As after an arrival at a named barrier, below.
+}
+
+// As after an arrival at a named barrier, below.
+void Worker::letOthersArrive() {
   if (launch->fibers && !current->inCall && !current->muted) {
     wake(*current);
     suspend();
@@ -59,14 +67,17 @@ void Worker::release(const void *object) {
 
 void Worker::acquire(const void *object) {
   auto found = released.find(object);
-  if (!checker || found == released.end())
-    return;
+  if (checker && found != released.end())
+    acquireFrom(found->second);
+}
+
+void Worker::acquireFrom(const std::vector<uint32_t> &facts) {
   if (!hasKnowledge)
     knowledge.assign(kMaxThreads * kMaxWarps, 0);
   hasKnowledge = true;
-  for (unsigned warp = 0; warp < warpCount; ++warp)
+  for (unsigned warp = 0; warp < knownWarps(); ++warp)
     known(current->number, warp) =
-        std::max(known(current->number, warp), found->second[warp]);
+        std::max(known(current->number, warp), facts[warp]);
 }
 
 //===----------------------------------------------------------------------===//
@@ -294,6 +305,66 @@ void Worker::meet(unsigned groupThreads, uint32_t mask, Together kind,
       wake(*thread);
 }
 
+namespace {
+struct DeferLane {
+  const void *mine;
+  size_t size;
+  void (*body)(void **mine);
+};
+} // namespace
+
+void Worker::defer(unsigned groupThreads, void *mine, size_t size,
+                   void (*body)(void **mine), void *site) {
+  if (groupThreads != 128)
+    fail("defers a call for a group of " + std::to_string(groupThreads) +
+             " threads, expected 128",
+         current->here(site));
+  DeferLane lane = {mine, size, body};
+  meet(groupThreads, ~0u, Together::Call, &lane, site,
+       [](Worker &worker, void **all, const Group &group) {
+         auto &first = *static_cast<DeferLane *>(all[0]);
+         DeferredCall &call =
+             worker.deferred[group.firstWarp / 4].open.emplace_back();
+         call.body = first.body;
+         call.site = group.site;
+         call.size = first.size;
+         for (unsigned i = 0; i < group.warps * kLanes; ++i) {
+           auto *bytes = static_cast<const char *>(
+               static_cast<DeferLane *>(all[i])->mine);
+           call.mine.insert(call.mine.end(), bytes, bytes + first.size);
+         }
+       });
+}
+
+void Worker::commitDeferred() {
+  DeferredCalls &calls = deferred[current->warp() / 4];
+  current->closed.push_back(calls.done + calls.open.size());
+}
+
+// The first of a warp group that waits runs the calls of all: reads and sums
+// come late, but the wait of one does not make the others' superfluous.
+void Worker::runDeferred(int groupsLeft) {
+  std::vector<uint64_t> &closed = current->closed;
+  if (groupsLeft < 0 || closed.size() <= size_t(groupsLeft))
+    return;
+  size_t groups = closed.size() - groupsLeft;
+  DeferredCalls &calls = deferred[current->warp() / 4];
+  size_t count = 0;
+  for (; calls.done + count < closed[groups - 1]; ++count) {
+    DeferredCall &call = calls.open[count];
+    void *each[kLanes * 4];
+    for (unsigned i = 0; i < kLanes * 4; ++i)
+      each[i] = call.mine.data() + i * call.size;
+    current->site = call.site;
+    current->inCall = true;
+    call.body(each);
+    current->inCall = false;
+  }
+  calls.open.erase(calls.open.begin(), calls.open.begin() + count);
+  calls.done += count;
+  closed.erase(closed.begin(), closed.begin() + groups);
+}
+
 //===----------------------------------------------------------------------===//
 // Deadlocks
 //===----------------------------------------------------------------------===//
@@ -342,7 +413,17 @@ void Worker::explainDeadlock() {
              std::to_string(wanted) + " threads have come and no others can",
          {}, thread);
   }
+  // Whoever waits for bytes is nearer to the cause than who waits for it.
   const Thread *thread = waits(Wait::Condition);
+  for (const Thread &other : all)
+    if (other.wait == Wait::Condition && other.barrierAt &&
+        barriers.find(other.barrierAt)->second->bytes) {
+      thread = &other;
+      break;
+    }
+  if (thread->barrierAt)
+    fail("waits for " + std::string(thread->what), thread->here(thread->site),
+         explainWait(*thread), {}, thread);
   fail("waits for " + std::string(thread->what), thread->here(thread->site),
        ", and no thread is left that could bring it about", {}, thread);
 }

@@ -7,8 +7,8 @@
 
 #include "Functions.h"
 
+#include "Async.h"
 #include "Checker.h"
-#include "Worker.h"
 
 #include "llvm/ADT/bit.h"
 
@@ -173,6 +173,12 @@ static void groupCall(int threads, void *mine, void (*body)(void **mine)) {
               });
 }
 
+static void groupDefer(int threads, void *mine, int size,
+                       void (*body)(void **mine)) {
+  Worker::get().defer(threads, mine, size, body, SITE);
+}
+static void groupCommit() { Worker::get().commitDeferred(); }
+static void groupWait(int left) { Worker::get().runDeferred(left); }
 static void wait(bool (*ready)(void *), void *state, const char *what) {
   Worker::get().waitFor(ready, state, what, SITE);
 }
@@ -225,6 +231,34 @@ static void copyWait(int groupsLeft) {
     end -= count;
 }
 
+//===----------------------------------------------------------------------===//
+// mbarriers, boxes of tensors, the asynchronous proxy
+//===----------------------------------------------------------------------===//
+
+static void barrierInit(void *at, unsigned count) {
+  Worker::get().initBarrier(at, count, SITE);
+}
+static void barrierArrive(void *at, unsigned count, unsigned bytes) {
+  Worker::get().arrive(at, count, bytes, SITE);
+}
+static void barrierWait(void *at, unsigned parity) {
+  Worker::get().waitForPhase(at, parity, SITE);
+}
+static void barrierFence() { Worker::get().showBarriers(); }
+static void proxyFence() {
+  Worker &worker = Worker::get();
+  worker.showBarriers();
+  current->fencedAt = ++worker.time;
+}
+static void copyBox(void *to, const TensorMap *map, const int *place,
+                    void *barrier) {
+  Worker::get().startBox(to, *map, place, barrier, SITE);
+}
+static void asyncRead(const void *at, int bytes) {
+  if (Checker *checker = Worker::get().checker)
+    checker->asyncRead(at, bytes, current->site);
+}
+
 static void vectorAccess(const void *at, int bytes) {
   if (Checker *checker = Worker::get().checker)
     checker->vector(at, bytes, SITE);
@@ -256,12 +290,22 @@ void lathe::addSimFunctions(AddFunction add) {
   put("lathe_sim_activemask", &activeMask);
   put("lathe_sim_warp_exchange", &warpExchange);
   put("lathe_sim_group_call", &groupCall);
+  put("lathe_sim_group_defer", &groupDefer);
+  put("lathe_sim_group_commit", &groupCommit);
+  put("lathe_sim_group_wait", &groupWait);
   put("lathe_sim_wait", &wait);
   put("lathe_sim_release", &release);
   put("lathe_sim_acquire", &acquire);
   put("lathe_sim_cp_async", &copyAsync);
   put("lathe_sim_cp_async_commit", &copyCommit);
   put("lathe_sim_cp_async_wait", &copyWait);
+  put("lathe_sim_mbarrier_init", &barrierInit);
+  put("lathe_sim_mbarrier_arrive", &barrierArrive);
+  put("lathe_sim_mbarrier_wait", &barrierWait);
+  put("lathe_sim_mbarrier_fence", &barrierFence);
+  put("lathe_sim_proxy_fence", &proxyFence);
+  put("lathe_sim_copy_box", &copyBox);
+  put("lathe_sim_async_read", &asyncRead);
   put("lathe_sim_vector_access", &vectorAccess);
   put("lathe_sim_fail", &failWith);
   put("__emutls_get_address", &sharedVariable);

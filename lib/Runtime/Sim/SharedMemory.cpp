@@ -40,6 +40,7 @@ void SharedMemory::beginLaunch(size_t newDynamicBytes, bool newChecked) {
   if (checked) {
     valid.assign(kArena / 64 + 1, 0);
     written.assign(kArena / 64 + 1, 0);
+    inFlight.assign(kArena / 64 + 1, 0);
   }
   used = kDynamicBegin;
   if (dynamicBytes) {

@@ -7,6 +7,7 @@
 
 #include "Worker.h"
 
+#include "Async.h"
 #include "CodeMap.h"
 
 #include <numeric>
@@ -157,7 +158,7 @@ void Worker::wake(Thread &thread) {
 }
 
 Thread *Worker::nextReady() {
-  if (!queueLength && conditions) {
+  while (!queueLength && conditions) {
     current->muted = true;
     for (unsigned i = 0; i < threadCount; ++i)
       if (threads[i].wait == Wait::Condition &&
@@ -166,6 +167,8 @@ Thread *Worker::nextReady() {
         wake(threads[i]);
       }
     current->muted = false;
+    if (!queueLength && !finishBox())
+      break;
   }
   if (!queueLength)
     return nullptr;
@@ -183,6 +186,9 @@ void Worker::suspend() {
   if (!next) {
     if (exited != threadCount)
       explainDeadlock();
+    if (!boxes.empty())
+      fail("ends, and a box is still on its way that it started",
+           boxes.front().from, "", {}, &threads[boxes.front().thread]);
     toMain();
     __builtin_unreachable();
   }
@@ -218,9 +224,12 @@ void Worker::setThread(Thread &thread, unsigned number) {
   thread.checker = checker;
   thread.wait = Wait::None;
   thread.depth = 0;
+  thread.fencedAt = 0;
+  thread.barrierAt = nullptr;
   thread.inCall = thread.muted = false;
   thread.copies.clear();
   thread.committed.clear();
+  thread.closed.clear();
 }
 
 void Worker::beginBlock(int64_t position, int64_t total, uint64_t seed) {
@@ -239,8 +248,13 @@ void Worker::runFibers() {
   barrierCount = 0;
   for (auto &list : groups)
     list.clear();
+  for (DeferredCalls &calls : deferred)
+    calls = {};
   named.clear();
   released.clear();
+  barriers.clear();
+  boxes.clear();
+  boxChoice = runSeed + static_cast<uint64_t>(blockNumber);
   for (unsigned i = 0; i < threadCount; ++i) {
     Thread &thread = threads[i];
     setThread(thread, i);
@@ -258,6 +272,7 @@ bool Worker::run(const SimLaunch &newLaunch, void (*newKernel)(void **args),
   kernel = newKernel;
   args = newArgs;
   checker = newChecker;
+  runSeed = seed;
   fault.reset();
   threadCount = launch->block[0] * launch->block[1] * launch->block[2];
   warpCount = (threadCount + kLanes - 1) / kLanes;

@@ -32,6 +32,9 @@ namespace lathe::sim {
 constexpr unsigned kLanes = 32;
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxWarps = kMaxThreads / kLanes;
+/// What boxes write counts as written by this thread, which few blocks have.
+constexpr unsigned kAsyncThread = kMaxThreads - 1;
+constexpr unsigned kAsyncWarp = kAsyncThread / kLanes;
 
 struct Dim3 {
   unsigned x, y, z;
@@ -39,6 +42,9 @@ struct Dim3 {
 
 class Checker;
 class Worker;
+struct Box;
+struct Mbarrier;
+struct TensorMap;
 constexpr size_t kStackBytes = 64 << 10;
 
 /// Where in the text something happens: return addresses, the innermost first.
@@ -90,6 +96,8 @@ struct Thread {
   void *mine = nullptr;   ///< what it brings to a collective
   int barrier = 0;        ///< id of a named barrier
   uint32_t arrivedAt = 0; ///< what it did before this time, its partners know
+  uint32_t fencedAt = 0;  ///< ... and the asynchronous proxy
+  const void *barrierAt = nullptr; ///< the mbarrier it waits at
   const char *what = nullptr;
   bool (*ready)(void *state) = nullptr;
   void *state = nullptr;
@@ -100,6 +108,8 @@ struct Thread {
   // cp.async: [0, committed[i]) of `copies` belong to the groups up to i.
   std::vector<Copy> copies;
   std::vector<size_t> committed;
+  // wgmma: numbers of calls of its warp group, one per group that it closed.
+  std::vector<uint64_t> closed;
 
   unsigned warp() const { return number / kLanes; }
   unsigned lane() const { return number % kLanes; }
@@ -115,6 +125,18 @@ struct Group {
   void *site = nullptr;   ///< where the first one waits
   unsigned first = 0;     ///< its number
   unsigned warpsHere = 0; ///< bit i: a lane of warp firstWarp + i has arrived
+};
+
+/// A call that a warp group made, to be run when one of it waits.
+struct DeferredCall {
+  void (*body)(void **mine);
+  void *site;
+  size_t size;
+  std::vector<char> mine; ///< `size` bytes of each thread
+};
+struct DeferredCalls {
+  std::vector<DeferredCall> open;
+  uint64_t done = 0; ///< those before `open`
 };
 
 struct NamedBarrier {
@@ -159,7 +181,7 @@ public:
   std::vector<Range> ranges;
   size_t used = 0;
   // One bit per byte; with checks only.
-  std::vector<uint64_t> valid, written;
+  std::vector<uint64_t> valid, written, inFlight;
 
 private:
   void *place(Control *control);
@@ -193,9 +215,23 @@ public:
   using Complete = void (*)(Worker &, void **mine, const Group &);
   void meet(unsigned groupThreads, uint32_t mask, Together kind, void *mine,
             void *site, Complete complete);
+  void defer(unsigned groupThreads, void *mine, size_t size,
+             void (*body)(void **mine), void *site);
+  void commitDeferred();
+  void runDeferred(int groupsLeft);
   void namedBarrier(int id, int threads, bool wait, void *site);
   void waitFor(bool (*ready)(void *), void *state, const char *what,
                void *site);
+
+  // Async.cpp
+  void initBarrier(void *address, uint32_t count, void *site);
+  /// What this thread initialized is known to the asynchronous proxy.
+  void showBarriers();
+  void arrive(void *address, uint32_t count, uint32_t bytes, void *site);
+  void waitForPhase(void *address, uint32_t parity, void *site);
+  void startBox(void *to, const TensorMap &map, const int32_t *place,
+                void *barrier, void *site);
+
   /// A sentence of two threads: why nothing can go on.
   [[noreturn]] void explainDeadlock();
 
@@ -226,11 +262,17 @@ public:
   uint32_t &known(unsigned thread, unsigned warp) {
     return knowledge[thread * kMaxWarps + warp];
   }
+  /// Those that something may be known of.
+  unsigned knownWarps() const {
+    return barriers.empty() ? warpCount : kMaxWarps;
+  }
   void orderAll() { floor = ++time; }
   /// What `from` did is over for `to`.
   void orderSome(llvm::ArrayRef<Thread *> from, llvm::ArrayRef<Thread *> to);
   void release(const void *object);
   void acquire(const void *object);
+  /// On their way, in the order they were started.
+  std::vector<Box> boxes;
 
 private:
   friend struct Entry;
@@ -245,6 +287,15 @@ private:
   void suspend();
   void wake(Thread &thread);
   Thread *nextReady();
+  void releaseTo(std::vector<uint32_t> &facts);
+  void acquireFrom(const std::vector<uint32_t> &facts);
+  void letOthersArrive();
+  Mbarrier &findBarrier(const void *address, const char *verb, void *site);
+  void completePhase(Mbarrier &barrier);
+  std::string nameOfShared(const void *address) const;
+  std::string explainWait(const Thread &thread) const;
+  /// Lets one box arrive; false where none is on its way.
+  bool finishBox();
   bool samePlace(void *a, void *b);
   /// Runs a function that needs more stack than a fiber has.
   void onMainStack(llvm::function_ref<void()> function);
@@ -262,9 +313,12 @@ private:
   int barrierCount = 0;
   /// By the four warps a warp group has.
   llvm::SmallVector<Group, 8> groups[kMaxWarps / 4];
+  DeferredCalls deferred[kMaxWarps / 4];
   std::vector<NamedBarrier> named;
   std::vector<uint32_t> knowledge;
   llvm::DenseMap<const void *, std::vector<uint32_t>> released;
+  llvm::DenseMap<const void *, std::unique_ptr<Mbarrier>> barriers;
+  uint64_t boxChoice = 0, runSeed = 0;
   llvm::DenseMap<std::pair<void *, void *>, bool> places;
   int64_t loopBegin = 0, loopEnd = 0, loopTotal = 0;
   uint64_t loopSeed = 0;

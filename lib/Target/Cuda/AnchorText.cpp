@@ -97,6 +97,34 @@ int64_t getElementAlignment(KernelOp kernel, unsigned argument) {
 // Operands
 //===----------------------------------------------------------------------===//
 
+/// The operand as a tensor for TMA, or nothing: one digit per coordinate, lines
+/// that begin at multiples of 16 bytes.
+static std::optional<GridTensorMap> getTensor(const Access &access, bool alongK,
+                                              Type elementType, int64_t offset,
+                                              int64_t alignment) {
+  int64_t bytes = getStorageBytes(elementType);
+  ArrayRef<Factor> inner = access[alongK ? 2 : 1],
+                   lines = access[alongK ? 1 : 2], batch = access[0];
+  if (inner.size() != 1 || inner[0].stride != 1 || lines.size() != 1 ||
+      lines[0].stride < inner[0].size || alignment * bytes % 16 ||
+      offset * bytes % 16)
+    return std::nullopt;
+  GridTensorMap map;
+  map.elementType = elementType;
+  map.offset = offset * bytes;
+  map.dims = {inner[0].size, lines[0].size};
+  map.strides = {lines[0].stride * bytes};
+  if (!isFlat(batch)) {
+    if (batch.size() != 1 || batch[0].stride < 0)
+      return std::nullopt;
+    map.dims.push_back(batch[0].size);
+    map.strides.push_back(batch[0].stride * bytes);
+  }
+  if (llvm::any_of(map.strides, [](int64_t stride) { return stride % 16; }))
+    return std::nullopt;
+  return map;
+}
+
 OperandText OperandText::fromAccess(KernelOp kernel, StringRef name,
                                     StringRef rowName,
                                     const AnchorOperand &operand,
@@ -115,6 +143,12 @@ OperandText OperandText::fromAccess(KernelOp kernel, StringRef name,
   text.alongK = isUnit(2);
   text.vector = getVector(access, text.alongK ? 2 : 1, operand.view.offset,
                           alignment, limit);
+  text.tensor = getTensor(access, text.alongK, text.elementType,
+                          operand.view.offset, alignment);
+  if (text.tensor) {
+    text.tensor->argument = text.argument;
+    text.tensor->name = ("tensor" + name).str();
+  }
   text.body.push_back(
       "return base + " +
       offsetText(access, {"batch", text.rowName, "k"}, operand.view.offset) +
@@ -136,6 +170,19 @@ void OperandText::print(CodeWriter &writer) const {
   for (const std::string &line : body)
     writer.line(line);
   writer.close();
+  writer.close(";");
+}
+
+void OperandText::printTensor(CodeWriter &writer) const {
+  writer.line();
+  writer.open("struct " + name);
+  writer.line("using Element = " + typeName(getStorageType(elementType)) + ";");
+  writer.line("static constexpr bool alongK = " +
+              Twine(alongK ? "true" : "false") + ";");
+  writer.line("static constexpr bool hasBatch = " +
+              Twine(tensor->dims.size() > 2 ? "true" : "false") + ";");
+  writer.line("static constexpr int vector = " + Twine(vector) + ";");
+  writer.line("const TensorMap &tensor;");
   writer.close(";");
 }
 

@@ -16,6 +16,7 @@
 #define LATHE_LIB_TARGET_CUDA_ANCHORTEXT_H
 
 #include "CodeWriter.h"
+#include "lathe/Target/Cuda/Schedule.h"
 #include "lathe/Target/KernelViews.h"
 
 namespace lathe::cuda {
@@ -49,12 +50,18 @@ struct OperandText {
   int64_t offset = 0;
   /// The body of at(batch, ROW, k).
   std::vector<std::string> body;
+  /// Where TMA can read the operand: dims {k, ROW, batch}, or {ROW, k, batch}
+  /// where neighbours are not along k, without the batch where it is the same
+  /// for all.
+  std::optional<GridTensorMap> tensor;
 
   /// From digits over {batch, row, k}.
   static OperandText fromAccess(KernelOp kernel, StringRef name,
                                 StringRef rowName, const AnchorOperand &operand,
                                 const Access &access);
   void print(CodeWriter &writer) const;
+  /// The struct of gemm_tma.cuh.
+  void printTensor(CodeWriter &writer) const;
   /// "A{in0}".
   std::string construct() const;
 };

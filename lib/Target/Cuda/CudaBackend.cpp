@@ -99,6 +99,17 @@ static void setGrids(const KernelText &text, exec::Kernel &info) {
     grid->set_block_z(from.block[2]);
     grid->set_dynamic_shared_bytes(from.dynamicSharedBytes);
     grid->set_cluster_x(from.cluster);
+    for (const GridTensorMap &tensor : from.tensorMaps) {
+      exec::TensorMap *map = grid->add_tensor_maps();
+      map->set_argument(tensor.argument);
+      map->set_element(tensor.elementType.isBF16() ? exec::BF16 : exec::F16);
+      map->mutable_dims()->Assign(tensor.dims.begin(), tensor.dims.end());
+      map->mutable_strides()->Assign(tensor.strides.begin(),
+                                     tensor.strides.end());
+      map->mutable_box()->Assign(tensor.box.begin(), tensor.box.end());
+      map->set_swizzle(tensor.swizzle);
+      map->set_offset(tensor.offset);
+    }
   }
 }
 

@@ -106,7 +106,10 @@ void KernelFile::openGrid(GridLaunch launch, StringRef comment,
     argument(type, true, i, input(i));
   for (auto [i, type] : llvm::enumerate(kernel.getResultTypes()))
     argument(type, false, i, output(i));
-  writer.open(head + scratchMark + ")");
+  head += scratchMark;
+  for (const GridTensorMap &map : launch.tensorMaps)
+    head += ", const __grid_constant__ TensorMap " + map.name;
+  writer.open(head + ")");
   grids.push_back(std::move(launch));
 }
 

@@ -28,13 +28,17 @@ struct Candidate {
 /// Multiprocessors to fill; an H100 has 132, an A100 108.
 static constexpr int64_t kMultiprocessors = 132;
 
-static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups) {
+static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups,
+                                            bool boxes) {
   constexpr auto Simt = ProductSkeleton::Simt, Mma = ProductSkeleton::Mma,
-                 Wgmma = ProductSkeleton::Wgmma;
+                 Wgmma = ProductSkeleton::Wgmma, Tma = ProductSkeleton::Tma;
   int64_t bytes = getStorageBytes(elementType);
   bool isHalf = elementType.isF16() || elementType.isBF16();
   SmallVector<Candidate> candidates;
-  if (isHalf && warpGroups)
+  if (isHalf && warpGroups && boxes)
+    candidates = {{{Tma, 256, 128, 64, 128, 128, 4, 384}, 1.7},
+                  {{Tma, 128, 128, 64, 64, 128, 6, 384}, 1.4}};
+  else if (isHalf && warpGroups)
     candidates = {{{Wgmma, 256, 128, 64, 128, 128, 4, 256}, 1.6},
                   {{Wgmma, 128, 128, 64, 64, 128, 4, 256}, 1.3}};
   if (isHalf || elementType.isInteger(8)) {
@@ -56,10 +60,10 @@ static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups) {
 }
 
 ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
-                       bool warpGroups) {
+                       bool warpGroups, bool boxes) {
   ProductTile best;
   double bestCost = 0;
-  for (Candidate &candidate : getCandidates(elementType, warpGroups)) {
+  for (Candidate &candidate : getCandidates(elementType, warpGroups, boxes)) {
     ProductTile &tile = candidate.tile;
     int64_t tiles =
         sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
@@ -96,6 +100,29 @@ static std::string numbers(ArrayRef<int64_t> values) {
   return text;
 }
 
+/// A tensor map with the boxes that make up a strip of `rows` rows.
+static GridTensorMap withBox(const OperandText &operand, int64_t rows,
+                             int64_t depth) {
+  GridTensorMap map = *operand.tensor;
+  map.box = {depth, operand.alongK ? rows : depth};
+  if (map.dims.size() > 2)
+    map.box.push_back(1);
+  return map;
+}
+
+static int64_t getSharedBytes(const ProductTile &tile) {
+  int64_t strips = tile.stages * (tile.m + tile.n) * 128;
+  switch (tile.skeleton) {
+  case ProductSkeleton::Simt:
+    return 0;
+  case ProductSkeleton::Tma:
+    // 16 rows of 68 sums for each of 8 warps, and two mbarriers a stage.
+    return strips + 8 * 16 * 68 * 4 + tile.stages * 16;
+  default:
+    return std::max(strips, tile.m * (tile.n + 4) * 4);
+  }
+}
+
 /// The type `Tile` of a skeleton, and what its numbers are.
 static void writeTile(CodeWriter &writer, const ProductTile &tile) {
   switch (tile.skeleton) {
@@ -118,6 +145,11 @@ static void writeTile(CodeWriter &writer, const ProductTile &tile) {
     writer.line("using Tile = WgmmaTile<" + numbers({tile.m, tile.stages}) +
                 ">;");
     return;
+  case ProductSkeleton::Tma:
+    writer.line("// m of a tile, whose n is 128; stages");
+    writer.line("using Tile = TmaTile<" + numbers({tile.m, tile.stages}) +
+                ">;");
+    return;
   }
 }
 
@@ -137,21 +169,31 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   // Elements that come one by one are no work for few large blocks.
   bool hasVectors = a.vector > 1 && b.vector > 1;
   ProductTile tile =
-      chooseTile(sizes, elementType, features.hasWarpGroupMma && hasVectors);
+      chooseTile(sizes, elementType, features.hasWarpGroupMma && hasVectors,
+                 a.tensor && b.tensor);
+  bool isTma = tile.skeleton == ProductSkeleton::Tma;
   GridLaunch launch;
   launch.isCooperative = true;
   launch.block[0] = tile.threads;
   launch.grid[0] =
       sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
   launch.grid[1] = tile.parts;
-  if (launch.grid[0] > INT32_MAX) {
+  int64_t tiles = launch.grid[0];
+  if (isTma) {
+    launch.grid[0] = std::clamp<int64_t>(kMultiprocessors / tile.parts, 1,
+                                         std::max<int64_t>(1, tiles));
+    launch.tensorMaps = {withBox(a, tile.m, tile.depth),
+                         withBox(b, tile.n, tile.depth)};
+  }
+  if (tiles > INT32_MAX) {
     whyNot = "the product has more tiles than a grid has blocks";
     return failure();
   }
 
   static const StringRef headers[] = {"gemm_simt.cuh", "gemm_mma.cuh",
-                                      "gemm_wgmma.cuh"};
-  static const StringRef functions[] = {"gemmSimt", "gemmMma", "gemmWgmma"};
+                                      "gemm_wgmma.cuh", "gemm_tma.cuh"};
+  static const StringRef functions[] = {"gemmSimt", "gemmMma", "gemmWgmma",
+                                        "gemmTma"};
   StringRef header = headers[unsigned(tile.skeleton)];
   KernelFile file(kernel, symbol, header);
   CodeWriter &writer = file.writer;
@@ -163,11 +205,12 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
                              : "// batch, m, n, k");
   writer.line("using Shape = ProductShape<" + numbers(shape) + ">;");
   writeTile(writer, tile);
-  if (tile.skeleton != ProductSkeleton::Simt)
-    launch.dynamicSharedBytes = std::max(tile.stages * (tile.m + tile.n) * 128,
-                                         tile.m * (tile.n + 4) * 4);
-  a.print(writer);
-  b.print(writer);
+  launch.dynamicSharedBytes = getSharedBytes(tile);
+  for (const OperandText *operand : {&a, &b})
+    if (isTma)
+      operand->printTensor(writer);
+    else
+      operand->print(writer);
   if (failed(epilogue.print(writer, whyNot)))
     return failure();
 
@@ -178,22 +221,26 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   bool isWide =
       tile.skeleton == ProductSkeleton::Wgmma || !hasVectors ||
       (tile.skeleton == ProductSkeleton::Mma && tile.m * tile.n >= 128 * 128);
-  int64_t minBlocks = 65536 / (isWide ? 256 : 128) / tile.threads;
+  int64_t minBlocks = isTma ? 1 : 65536 / (isWide ? 256 : 128) / tile.threads;
   std::string sizesText =
       std::to_string(tile.m) + " x " + std::to_string(tile.n);
   auto call = [&](const std::string &finish) {
-    writer.line(skeleton + "<Shape, Tile>(" + a.construct() + ", " +
-                b.construct() + ", " + finish + ");");
+    auto construct = [&](const OperandText &operand) {
+      return isTma ? operand.name + "{" + operand.tensor->name + "}"
+                   : operand.construct();
+    };
+    writer.line(skeleton + "<Shape, Tile>(" + construct(a) + ", " +
+                construct(b) + ", " + finish + ");");
   };
+  std::string block =
+      isTma ? "blocks that take turns, for each " : "a block per ";
   if (tile.parts == 1) {
-    file.openGrid(launch, "a block per " + sizesText + " of the result",
-                  minBlocks);
+    file.openGrid(launch, block + sizesText + " of the result", minBlocks);
     call(epilogue.construct());
     file.closeGrid();
     return file.take(0);
   }
-  file.openGrid(launch,
-                "a block per " + sizesText + " of the result and part of k",
+  file.openGrid(launch, block + sizesText + " of the result and part of k",
                 minBlocks);
   call("PartialSums<Shape, " + sum + ">{(" + sum + " *)scratch}");
   file.closeGrid();

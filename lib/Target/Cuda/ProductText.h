@@ -19,8 +19,8 @@ struct ProductSizes {
   int64_t batch = 1, m = 1, n = 1, k = 1;
 };
 
-/// gemm_simt.cuh, gemm_mma.cuh, gemm_wgmma.cuh.
-enum class ProductSkeleton { Simt, Mma, Wgmma };
+/// gemm_simt.cuh, gemm_mma.cuh, gemm_wgmma.cuh, gemm_tma.cuh.
+enum class ProductSkeleton { Simt, Mma, Wgmma, Tma };
 
 /// What a block computes, and in how many parts k is cut.
 struct ProductTile {
@@ -34,9 +34,9 @@ struct ProductTile {
 };
 
 /// The tile for which the busiest of a device's multiprocessors has the least
-/// to do. `warpGroups`: wgmma may be used.
+/// to do. `warpGroups`: wgmma may be used; `boxes`: and TMA.
 ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
-                       bool warpGroups);
+                       bool warpGroups, bool boxes);
 
 /// Writes the kernel: one grid, or two where k is cut into parts. `a` and `b`
 /// are called A and B.

@@ -43,6 +43,23 @@ static SmallVector<Argument> getArguments(KernelOp kernel,
   return arguments;
 }
 
+static std::string list(ArrayRef<int64_t> values) {
+  std::string text;
+  for (int64_t value : values)
+    text += (text.empty() ? "" : ", ") + std::to_string(value);
+  return "{" + text + "}";
+}
+
+/// LatheSimTensorMap of sim.cuh.
+static std::string tensorText(const GridTensorMap &map) {
+  return "TensorMap{(const char *)args[" + std::to_string(map.argument) +
+         "] + " + std::to_string(map.offset) + ", " +
+         std::to_string(getStorageBytes(map.elementType)) + ", " +
+         std::to_string(map.dims.size()) + ", " + list(map.dims) + ", " +
+         list(map.strides) + ", " + list(map.box) + ", " +
+         std::to_string(map.swizzle) + "}";
+}
+
 SimWrapper makeSimWrapper(KernelOp kernel, const KernelText &text) {
   SmallVector<Argument> arguments = getArguments(kernel, text);
   CodeWriter writer;
@@ -70,6 +87,8 @@ SimWrapper makeSimWrapper(KernelOp kernel, const KernelText &text) {
               "]";
     if (text.scratchBytes)
       call += ", (u8 *)args[" + std::to_string(arguments.size()) + "]";
+    for (const GridTensorMap &map : grid.tensorMaps)
+      call += ", " + tensorText(map);
     writer.open("static void latheCall" + Twine(i) + "(void **args)");
     writer.line(call + ");");
     writer.close();

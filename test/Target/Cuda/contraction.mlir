@@ -54,10 +54,18 @@
 
 // CHECK: nothing to compute
 
-// Large enough for blocks of 256 x 128 by warp groups, where there are such.
+// Large enough for tiles of 256 x 128 by warp groups, where there are such;
+// lines are multiples of 16 bytes, and so TMA brings them.
 // CHECK: using Shape = ProductShape<1, 4096, 4096, 64>;
-// CHECK: using Tile = WgmmaTile<256, 4>;
-// CHECK: gemmWgmma<Shape, Tile>(A{in0}, B{in1}, Epilogue{out0});
+// CHECK: using Tile = TmaTile<256, 4>;
+// CHECK: struct A {
+// CHECK-NEXT: using Element = f16;
+// CHECK-NEXT: static constexpr bool alongK = true;
+// CHECK-NEXT: static constexpr bool hasBatch = false;
+// CHECK: const TensorMap &tensor;
+// CHECK: __launch_bounds__(384, 1)
+// CHECK: f16 *__restrict__ out0, const __grid_constant__ TensorMap tensorA, const __grid_constant__ TensorMap tensorB)
+// CHECK: gemmTma<Shape, Tile>(A{tensorA}, B{tensorB}, Epilogue{out0});
 // OLDER: using Shape = ProductShape<1, 4096, 4096, 64>;
 // OLDER: using Tile = MmaTile<128, 128, 64, 32, 3>;
 

@@ -115,6 +115,9 @@ TEST(Grids, TensorMaps) {
           "leaves argument 1 of 32 bytes");
   refused([](exec::TensorMap &m) { m.set_strides(0, 32); },
           "leaves argument 1 of 32 bytes");
+  refused([](exec::TensorMap &m) { m.set_offset(16); },
+          "leaves argument 1 of 32 bytes");
+  refused([](exec::TensorMap &m) { m.set_offset(8); }, "begins at byte 8");
   refused([](exec::TensorMap &m) { m.set_dims(1, uint64_t(1) << 32); },
           "leaves argument 1");
   refused([](exec::TensorMap &m) { m.set_argument(3); },

@@ -382,9 +382,10 @@ TEST_F(CudaSession, GridsGetTheirConfiguration) {
   exec::TensorMap *map = grid->add_tensor_maps();
   map->set_argument(0);
   map->set_element(exec::F32);
-  map->add_dims(8);
+  map->add_dims(4);
   map->add_box(4);
   map->set_swizzle(32);
+  map->set_offset(16);
   exec::Grid *none = kernel->add_grids();
   *none = *grid;
   none->set_grid_x(0); // no blocks: not launched
@@ -401,9 +402,9 @@ TEST_F(CudaSession, GridsGetTheirConfiguration) {
     EXPECT_EQ(config.attributes[0].id, cuda::kClusterDimension);
     EXPECT_EQ(config.attributes[0].cluster[0], 2u);
     auto *map = static_cast<cuda::TensorMap *>(parameters[2]);
-    EXPECT_EQ(map->words[0], *static_cast<uint64_t *>(parameters[0]));
+    EXPECT_EQ(map->words[0], *static_cast<uint64_t *>(parameters[0]) + 16);
     EXPECT_EQ(map->words[1], 7u); // float
-    EXPECT_EQ(map->words[3], 8u);
+    EXPECT_EQ(map->words[3], 4u);
     EXPECT_EQ(map->words[5], 1u); // 32 bytes
     return plain(parameters, config);
   };

@@ -30,6 +30,19 @@ struct GpuFeatures {
   static llvm::Expected<GpuFeatures> forArchitecture(StringRef name);
 };
 
+/// A tensor that TMA copies boxes of, the innermost dim first. See TensorMap in
+/// Executable.proto.
+struct GridTensorMap {
+  std::string name; ///< of the parameter: "tensorA"
+  unsigned argument = 0;
+  Type elementType;             ///< f16 or bf16
+  int64_t offset = 0;           ///< bytes
+  SmallVector<int64_t> dims;    ///< elements
+  SmallVector<int64_t> strides; ///< bytes, of dims 1 and up
+  SmallVector<int64_t> box;     ///< elements
+  int64_t swizzle = 128;        ///< bytes
+};
+
 /// One `__global__` function and how it is launched. See Grid in
 /// Executable.proto.
 struct GridLaunch {
@@ -40,11 +53,14 @@ struct GridLaunch {
   int64_t cluster = 1;
   /// Uses barriers or exchanges values between threads.
   bool isCooperative = false;
+  /// Taken by value behind the pointers.
+  std::vector<GridTensorMap> tensorMaps;
 };
 
 /// A kernel as text. Every grid takes
 ///   (const T *__restrict__ in0, ..., T *__restrict__ out0, ..., u8 *scratch)
-/// the last only where `scratchBytes` is not 0; grids run in order.
+/// the last only where `scratchBytes` is not 0, and then its tensor maps; grids
+/// run in order.
 struct KernelText {
   std::string text;
   std::vector<GridLaunch> grids;

@@ -58,11 +58,11 @@ struct TilePlace {
   int batch, m, n;
 };
 template <typename Shape, int tileM, int tileN>
-LATHE_FN TilePlace getTilePlace() {
+LATHE_FN TilePlace getTilePlace(unsigned number) {
   constexpr int rows = ceilDivide(Shape::m, tileM),
                 columns = ceilDivide(Shape::n, tileN), band = 8;
-  const int batch = blockIdx.x / (rows * columns);
-  const int tile = blockIdx.x % (rows * columns);
+  const int batch = number / (rows * columns);
+  const int tile = number % (rows * columns);
   const int first = tile / (band * columns) * band;
   const int height = smaller(band, rows - first);
   const int inBand = tile - first * columns;

@@ -128,7 +128,7 @@ LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
                 "warps load 16 rows and columns at once");
   u8 *const shared = dynamicShared();
 
-  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>();
+  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>(blockIdx.x);
   const int firstK = blockIdx.y * Shape::partDepth;
   const int kEnd = smaller(Shape::k, firstK + Shape::partDepth);
   const int steps = ceilDivide(kEnd - firstK, depth);

@@ -99,7 +99,7 @@ LATHE_FN void gemmSimt(const A &a, const B &b, const Epilogue &epilogue) {
   constexpr int strips = stages * stageSize, pass = passRows * pitchB;
   __shared__ __align__(16) Sum shared[strips > pass ? strips : pass];
 
-  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>();
+  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>(blockIdx.x);
   const int firstK = blockIdx.y * Shape::partDepth;
   const int kEnd = smaller(Shape::k, firstK + Shape::partDepth);
   const int steps = ceilDivide(kEnd - firstK, Tile::depth);

@@ -43,7 +43,7 @@ LATHE_FN void gemmWgmma(const A &a, const B &b, const Epilogue &epilogue) {
   constexpr int blocks = Tile::m / 128; ///< of 64 rows that a group has
   u8 *const shared = dynamicShared();
 
-  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>();
+  const TilePlace place = getTilePlace<Shape, Tile::m, Tile::n>(blockIdx.x);
   const int firstK = blockIdx.y * Shape::partDepth;
   const int kEnd = smaller(Shape::k, firstK + Shape::partDepth);
   const int steps = ceilDivide(kEnd - firstK, depth);

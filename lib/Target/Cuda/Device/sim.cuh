@@ -76,6 +76,17 @@ void lathe_sim_launch(const LatheSimLaunch *launch, void (*kernel)(void **args),
                       long long end);
 }
 
+/// What cuTensorMapEncodeTiled gets: a tensor, the innermost dim first, and a
+/// box of it; the same in Runtime/Sim/Async.h.
+struct LatheSimTensorMap {
+  const void *base;
+  unsigned elementBytes, rank;
+  unsigned long long dims[5];    ///< elements
+  unsigned long long strides[4]; ///< bytes, of dims 1 and up
+  unsigned box[5];               ///< elements
+  unsigned swizzle;              ///< bytes: 0, 32, 64 or 128
+};
+
 //===----------------------------------------------------------------------===//
 // Where a thread is
 //===----------------------------------------------------------------------===//
@@ -242,6 +253,14 @@ LATHE_SIM_TOGETHER void lathe_sim_warp_exchange(void *mine, int size,
 LATHE_SIM_TOGETHER void lathe_sim_group_call(int threads, void *mine,
                                              void (*body)(void **mine));
 
+/// The same later: what each thread brings is kept, and `body` runs when a
+/// thread waits until at most `groupsLeft` groups of such calls are open. A
+/// commit closes a group (wgmma).
+LATHE_SIM_TOGETHER void lathe_sim_group_defer(int threads, void *mine, int size,
+                                              void (*body)(void **mine));
+void lathe_sim_group_commit();
+void lathe_sim_group_wait(int groupsLeft);
+
 /// Sleeps until ready(state); `what` names it in the message about a deadlock.
 LATHE_SIM_TOGETHER void lathe_sim_wait(bool (*ready)(void *state), void *state,
                                        const char *what);
@@ -256,6 +275,23 @@ void lathe_sim_cp_async(void *shared, const void *global, int bytes,
                         int sourceBytes);
 void lathe_sim_cp_async_commit();
 void lathe_sim_cp_async_wait(int groupsLeft);
+
+/// mbarriers: `count` arrivals that expect `bytes` of boxes besides; a wait for
+/// the end of the phase of this parity; what this thread initialized is shown
+/// to copies of boxes (fence.mbarrier_init), and what it wrote to wgmma, too
+/// (fence.proxy.async).
+void lathe_sim_mbarrier_init(void *at, unsigned count);
+LATHE_SIM_TOGETHER void lathe_sim_mbarrier_arrive(void *at, unsigned count,
+                                                  unsigned bytes);
+LATHE_SIM_TOGETHER void lathe_sim_mbarrier_wait(void *at, unsigned parity);
+void lathe_sim_mbarrier_fence();
+void lathe_sim_proxy_fence();
+/// cp.async.bulk.tensor: starts the copy of the box at `place`, a coordinate
+/// per dim, the innermost first. It arrives as late as it may.
+void lathe_sim_copy_box(void *to, const LatheSimTensorMap *map,
+                        const int *place, void *barrier);
+/// A read of shared memory by an instruction of the asynchronous proxy.
+void lathe_sim_async_read(const void *at, int bytes);
 
 /// An access of `bytes` at once: aligned to its size, or an error.
 void lathe_sim_vector_access(const void *at, int bytes);

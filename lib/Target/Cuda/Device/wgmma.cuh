@@ -35,7 +35,9 @@ LATHE_FN u64 describeLines(const void *first, u32 leading, u32 stride) {
 
 /// What was written to shared memory by copies and stores is seen by wgmma.
 LATHE_FN void showToWarpGroups() {
-#if !LATHE_HOST
+#if LATHE_HOST
+  lathe_sim_proxy_fence();
+#else
   asm volatile("fence.proxy.async;" ::: "memory");
 #endif
 }
@@ -47,27 +49,31 @@ LATHE_FN void fenceSums() {
 }
 /// Closes a group of multiplications.
 LATHE_FN void commitSums() {
-#if !LATHE_HOST
+#if LATHE_HOST
+  lathe_sim_group_commit();
+#else
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #endif
 }
 /// Waits until at most `Left` groups are not done.
 template <int Left> LATHE_FN void waitForSums() {
-#if !LATHE_HOST
+#if LATHE_HOST
+  lathe_sim_group_wait(Left);
+#else
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Left) : "memory");
 #endif
 }
 
 #if LATHE_HOST
 
-/// What a thread brings; sums are done at once.
+/// What a thread brings. Operands are read, and sums written, at the wait.
 struct SimWarpGroup {
   u64 a, b;
   float *sums;
 };
 
-/// Where byte 2 * `element` of a matrix stands that a descriptor names: element
-/// (row, k) where lines are rows, else (k, row).
+/// Where element (row, k) of a matrix stands that a descriptor names; lines are
+/// rows or k.
 LATHE_FN const u8 *simFind(u64 descriptor, int row, int k, bool linesAreK) {
   const u32 start = (u32)(descriptor & 0x3fff) << 4;
   const u32 leading = (u32)(descriptor >> 16 & 0x3fff) << 4;
@@ -99,8 +105,22 @@ LATHE_SIM_MODEL void simMultiply(const SimOperands &operands, void **mine) {
   }
 }
 
+/// Reads the matrix in pieces of 16 bytes, which the swizzle keeps together.
+template <typename T, bool linesAreK, int rows>
+LATHE_SIM_MODEL void simLoad(float (&to)[rows][16], u64 descriptor) {
+  for (int i = 0; i < rows * 2; ++i) {
+    const int row = linesAreK ? i % (rows / 8) * 8 : i / 2;
+    const int k = linesAreK ? i / (rows / 8) : i % 2 * 8;
+    const u8 *at = simFind(descriptor, row, k, linesAreK);
+    lathe_sim_async_read(at, 16);
+    for (int j = 0; j < 8; ++j)
+      to[row + (linesAreK ? j : 0)][k + (linesAreK ? 0 : j)] =
+          toFloat(((const T *)at)[j]);
+  }
+}
+
 template <typename T, bool aLinesAreK, bool bLinesAreK>
-static void simWarpGroup(void **mine) {
+LATHE_SIM_MODEL void simWarpGroup(void **mine) {
   const SimWarpGroup &first = *(const SimWarpGroup *)mine[0];
   for (int thread = 0; thread < 128; ++thread) {
     const SimWarpGroup &other = *(const SimWarpGroup *)mine[thread];
@@ -108,14 +128,8 @@ static void simWarpGroup(void **mine) {
       lathe_sim_fail("threads of a warp group bring different descriptors");
   }
   SimOperands operands;
-  for (int k = 0; k < 16; ++k) {
-    for (int row = 0; row < 64; ++row)
-      operands.a[row][k] =
-          toFloat(*(const T *)simFind(first.a, row, k, aLinesAreK));
-    for (int column = 0; column < 128; ++column)
-      operands.b[column][k] =
-          toFloat(*(const T *)simFind(first.b, column, k, bLinesAreK));
-  }
+  simLoad<T, aLinesAreK>(operands.a, first.a);
+  simLoad<T, bLinesAreK>(operands.b, first.b);
   simMultiply(operands, mine);
 }
 
@@ -126,8 +140,8 @@ static void simWarpGroup(void **mine) {
   template <bool aLinesAreK, bool bLinesAreK>                                  \
   LATHE_FN void multiplyWarpGroup(float(&sums)[64], u64 a, u64 b, Element) {   \
     SimWarpGroup mine = {a, b, sums};                                          \
-    lathe_sim_group_call(128, &mine,                                           \
-                         simWarpGroup<Element, aLinesAreK, bLinesAreK>);       \
+    lathe_sim_group_defer(128, &mine, sizeof(mine),                            \
+                          simWarpGroup<Element, aLinesAreK, bLinesAreK>);      \
   }
 #else
 #define LATHE_SUMS8(i)                                                         \

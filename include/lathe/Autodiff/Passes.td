@@ -64,4 +64,44 @@ def Autograd : Pass<"lathe-autograd", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 
+def BuildTrainStep : Pass<"lathe-build-train-step", "::mlir::ModuleOp"> {
+  let summary = "add the program that computes gradients and updates parameters";
+  let description = [{
+    From `@loss_grad`, as `lathe-autograd` makes it, to `@train_step`: gradients,
+    clipping, schedule and optimizer in one function, the new values written by
+    `lathe.set_parameter`. A recipe (lathe/Support/Recipe.h) says which; what it
+    adds as states is called `train.*` and `optimizer.*`. With `accumulate=N` the
+    step takes N times the batch, in a `lathe.scan` over N parts that carries the
+    sums of gradients; with `precision=float16` the loss is scaled by
+    `train.loss_scale`, and a step whose gradients are not finite changes nothing
+    but the scale. Results are rank-0 figures: the loss, those of the model,
+    `gradient_norm` where it is clipped, `learning_rate`, `loss_scale`.
+
+    Before:
+    ```mlir
+    func.func @loss_grad(%x: tensor<4xf32>) -> (tensor<f32>, tensor<4xf32> {lathe.gradient_of = @w})
+    ```
+    After, with `recipe=optimizer=sgd,momentum=0,schedule=constant`, also:
+    ```mlir
+    lathe.parameter @train.step : tensor<i64> {init = #lathe.init<zeros>, mutable}
+    func.func @train_step(%x: tensor<4xf32>) -> (tensor<f32> {lathe.name = "loss"}, ...) {
+      ...
+      %w = lathe.get_parameter @w : tensor<4xf32>
+      %0 = lathe.mul %gradient, %rate : ...
+      %1 = lathe.sub %w, %0 : ...
+      lathe.set_parameter @w, %1 : tensor<4xf32>
+      return %loss, %learning_rate : ...
+    }
+    ```
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"loss_grad\"",
+           "The function that computes loss and gradients">,
+    ListOption<"recipe", "recipe", "std::string",
+               "Fields of the recipe that differ from the defaults, as "
+               "optimizer=sgd,learning_rate=0.1">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+
 #endif // LATHE_AUTODIFF_PASSES_TD

@@ -119,6 +119,15 @@ std::optional<TrainPrecision> precisionFromName(llvm::StringRef name);
 /// Whether `name` matches `pattern` as a whole, "*" standing for any text.
 bool matchesPattern(llvm::StringRef pattern, llvm::StringRef name);
 
+/// Sets a field from text, by the name it has in recipe files ("learning_rate").
+/// Lists have ";" between their entries, weight decay groups are PATTERN:NUMBER.
+/// Errors: no such field, text that is no value of it. Ranges are checkRecipe's.
+llvm::Error setRecipeField(TrainRecipe &recipe, llvm::StringRef name,
+                           llvm::StringRef value);
+/// All fields with their values; each pair reads back through setRecipeField.
+std::vector<std::pair<std::string, std::string>>
+listRecipeFields(const TrainRecipe &recipe);
+
 /// Refuses numbers that mean nothing: the error names the field as recipe files
 /// do ("learning_rate must be above 0, got -1").
 llvm::Error checkRecipe(const TrainRecipe &recipe);

@@ -1,0 +1,48 @@
+//===- TrainStep.h - From gradients to a training program -------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_AUTODIFF_TRAINSTEP_H
+#define LATHE_AUTODIFF_TRAINSTEP_H
+
+#include "lathe/Support/Recipe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace lathe {
+using namespace mlir;
+
+/// Names of the states that training adds to a model's own. Every name that
+/// begins with one of the prefixes belongs to training alone: inference knows
+/// nothing of it.
+inline constexpr llvm::StringLiteral trainPrefix = "train.";
+inline constexpr llvm::StringLiteral optimizerPrefix = "optimizer.";
+/// i64: steps that ran. With float16 `train.updates` counts those of them that
+/// changed the parameters, which schedule and optimizer go by.
+inline constexpr llvm::StringLiteral stepState = "train.step";
+inline constexpr llvm::StringLiteral updatesState = "train.updates";
+inline constexpr llvm::StringLiteral lossScaleState = "train.loss_scale";
+inline constexpr llvm::StringLiteral goodStepsState = "train.good_steps";
+
+/// Marks as mutable what the recipe trains: the float parameters that `loss`
+/// (inlined) reads and does not set itself, and that no pattern freezes.
+/// Errors: nothing is left, or a pattern matches no parameter.
+LogicalResult makeTrainable(func::FuncOp loss, const TrainRecipe &recipe);
+
+/// What of the recipe must be in the loss before it is differentiated: label
+/// smoothing, and for float16 a last argument "loss_scale" that the first result
+/// is multiplied by.
+LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe);
+
+/// Adds `@train_step` behind `gradient`, which must have static shapes and is
+/// inlined; the pass `lathe-build-train-step` says what it does. Errors, as
+/// diagnostics: no gradient, a first result that is no rank-0 float, states
+/// whose names are taken, a recipe that means nothing.
+FailureOr<func::FuncOp> buildTrainStep(func::FuncOp gradient,
+                                       const TrainRecipe &recipe);
+
+} // namespace lathe
+
+#endif // LATHE_AUTODIFF_TRAINSTEP_H

@@ -154,6 +154,7 @@ def Differentiable : DeclareOpInterfaceMethods<DifferentiableOpInterface>;
 // The same for ops with operands of floats that no gradient flows to.
 def PartlyDifferentiable :
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand"]>;
+def TrainingForm : DeclareOpInterfaceMethods<TrainingOpInterface>;
 def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
 def LayoutAgnostic : DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>;
 

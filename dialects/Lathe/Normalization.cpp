@@ -196,16 +196,17 @@ FailureOr<SmallVector<Value>> RmsNormOp::decompose(OpBuilder &builder) {
 // batch_norm
 //===----------------------------------------------------------------------===//
 
-LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
-                                            std::optional<Location> location,
-                                            Adaptor adaptor,
-                                            SmallVectorImpl<Type> &results) {
+/// The shape of a batch norm's input, its channels as precise as the parameters
+/// say, and the axis.
+template <typename OpTy, typename Adaptor>
+static FailureOr<std::pair<SmallVector<int64_t>, int64_t>>
+inferBatchNorm(std::optional<Location> location, Adaptor adaptor) {
   auto input = dyn_cast<RankedTensorType>(adaptor.getInput().getType());
   if (!input)
-    return inferenceError<BatchNormOp>(location, "expected a ranked tensor");
+    return inferenceError<OpTy>(location, "expected a ranked tensor");
   FailureOr<int64_t> axis = normalizeAxis(adaptor.getAxis(), input.getRank());
   if (failed(axis))
-    return axisError<BatchNormOp>(location, input.getRank(), adaptor.getAxis());
+    return axisError<OpTy>(location, input.getRank(), adaptor.getAxis());
   SmallVector<int64_t> shape(input.getShape());
   std::pair<StringRef, Value> parameters[] = {
       {"a scale", adaptor.getScale()},
@@ -216,13 +217,25 @@ LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
     auto type = dyn_cast<RankedTensorType>(parameter.getType());
     if (!type || type.getRank() != 1 ||
         !sizesAgree(type.getDimSize(0), shape[*axis]))
-      return inferenceError<BatchNormOp>(
+      return inferenceError<OpTy>(
           location, "expected " + name + " of shape " +
                         shapeText({shape[*axis]}) + ", got " +
                         (type ? shapeText(type.getShape()) : "no tensor"));
     shape[*axis] = mergeSizes(shape[*axis], type.getDimSize(0));
   }
-  results.push_back(RankedTensorType::get(shape, input.getElementType()));
+  return std::pair(shape, *axis);
+}
+
+LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
+                                            std::optional<Location> location,
+                                            Adaptor adaptor,
+                                            SmallVectorImpl<Type> &results) {
+  auto inferred = inferBatchNorm<BatchNormOp>(location, adaptor);
+  if (failed(inferred))
+    return failure();
+  results.push_back(
+      cast<RankedTensorType>(adaptor.getInput().getType())
+          .clone(inferred->first));
   return success();
 }
 
@@ -256,6 +269,97 @@ FailureOr<SmallVector<Value>> BatchNormOp::decompose(OpBuilder &builder) {
   Value scaled = c.make<MulOp>(x, c.alongAxis(a, axis, type.getRank()));
   Value result = c.make<AddOp>(scaled, c.alongAxis(b, axis, type.getRank()));
   return SmallVector<Value>{c.cast(result, type.getElementType())};
+}
+
+//===----------------------------------------------------------------------===//
+// batch_norm_training
+//===----------------------------------------------------------------------===//
+
+LogicalResult BatchNormTrainingOp::inferReturnTypes(
+    MLIRContext *, std::optional<Location> location, Adaptor adaptor,
+    SmallVectorImpl<Type> &results) {
+  auto inferred = inferBatchNorm<BatchNormTrainingOp>(location, adaptor);
+  if (failed(inferred))
+    return failure();
+  const auto &[shape, axis] = *inferred;
+  auto input = cast<RankedTensorType>(adaptor.getInput().getType());
+  results.push_back(input.clone(shape));
+  for (Value statistics : {adaptor.getMean(), adaptor.getVariance()})
+    results.push_back(
+        cast<RankedTensorType>(statistics.getType())
+            .clone(ArrayRef<int64_t>(shape[axis])));
+  return success();
+}
+
+LogicalResult BatchNormTrainingOp::verify() {
+  Type element = tensorType(getInput()).getElementType();
+  for (Value parameter : getOperands().drop_front()) {
+    Type type = tensorType(parameter).getElementType();
+    if (type != element)
+      return emitOpError("expected parameters of the input's element type ")
+             << element << ", got " << type;
+  }
+  double momentum = getMomentum().convertToDouble();
+  if (!(momentum >= 0 && momentum <= 1))
+    return emitOpError("expected a momentum in [0, 1], got ") << momentum;
+  return verifyEpsilon(*this, getEpsilon());
+}
+
+FusionKind BatchNormTrainingOp::getFusionKind() { return FusionKind::Opaque; }
+
+FailureOr<SmallVector<Value>>
+BatchNormTrainingOp::decompose(OpBuilder &builder) {
+  Composer c(builder, *this);
+  auto type = tensorType(getInput());
+  int64_t axis = *normalizeAxis(getAxis(), type.getRank());
+  SmallVector<int64_t> axes;
+  int64_t count = 1;
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    if (i != axis) {
+      axes.push_back(i);
+      count *= type.getDimSize(i);
+    }
+  // Of rank 1 there is nothing to reduce over.
+  if (!type.hasStaticShape() || axes.empty())
+    return failure();
+  Value x = c.widen(getInput());
+  Type element = tensorType(x).getElementType();
+  auto along = [&](Value value) {
+    return c.alongAxis(value, axis, type.getRank());
+  };
+  auto mean = [&](Value value) {
+    return c.make<ReduceMeanOp>(value, axes, /*keepdims=*/false);
+  };
+  Value average = mean(x);
+  Value centered = c.make<SubOp>(x, along(average));
+  Value variance = mean(c.make<MulOp>(centered, centered));
+  Value deviation = c.make<SqrtOp>(c.make<AddOp>(
+      variance, c.constant(element, getEpsilon().convertToDouble())));
+  Value factor = c.make<DivOp>(c.widen(getScale()), deviation);
+  Value result = c.make<AddOp>(c.make<MulOp>(centered, along(factor)),
+                               along(c.widen(getBias())));
+  double momentum = getMomentum().convertToDouble();
+  auto follow = [&](Value old, Value batch, double share) {
+    return c.cast(
+        c.make<AddOp>(
+            c.make<MulOp>(c.widen(old), c.constant(element, 1 - momentum)),
+            c.make<MulOp>(batch, c.constant(element, share))),
+        type.getElementType());
+  };
+  double correction =
+      getBiased() || count < 2 ? 1.0 : double(count) / double(count - 1);
+  return SmallVector<Value>{c.cast(result, type.getElementType()),
+                            follow(getMean(), average, momentum),
+                            follow(getVariance(), variance,
+                                   momentum * correction)};
+}
+
+SmallVector<Value> BatchNormTrainingOp::buildInference(OpBuilder &builder) {
+  Composer c(builder, *this);
+  Value result = c.make<BatchNormOp>(getInput(), getScale(), getBias(),
+                                     getMean(), getVariance(), getEpsilon(),
+                                     getAxis());
+  return {result, getMean(), getVariance()};
 }
 
 } // namespace lathe

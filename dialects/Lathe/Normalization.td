@@ -50,5 +50,34 @@ def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable, Dif
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
+def BatchNormTrainingOp : Lathe_PureOp<"batch_norm_training", [FusibleKindOnly, Decomposable, TrainingForm]> {
+  let summary = "batch norm with the batch's own statistics, and running ones for inference";
+  let description = [{
+    `(x - mean) / sqrt(variance + epsilon) * scale + bias` per channel of `axis`,
+    where mean and variance are those of `input` over all other dims. The other
+    two results are the statistics that inference uses: `(1 - momentum) * old +
+    momentum * new`, the new variance times n / (n - 1) for n elements per channel
+    unless `biased` (PyTorch's BatchNorm; ONNX counts its momentum from the other
+    end and is `biased`). Scale, bias and statistics have rank 1, the size of
+    `axis`. 16-bit floats compute in f32. `lathe-inference-mode` makes a
+    `batch_norm` with the old statistics of it.
+
+    ```mlir
+    %y, %m, %v = lathe.batch_norm_training %x, %scale, %bias, %mean, %var {momentum = 0.1}
+        : (tensor<8x16x4x4xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>)
+        -> (tensor<8x16x4x4xf32>, tensor<16xf32>, tensor<16xf32>)
+    lathe.set_parameter @mean, %m : tensor<16xf32>
+    lathe.set_parameter @var, %v : tensor<16xf32>
+    ```
+  }];
+  let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$scale, Lathe_FloatTensor:$bias,
+                       Lathe_FloatTensor:$mean, Lathe_FloatTensor:$variance,
+                       DefaultValuedAttr<F64Attr, "0.1">:$momentum,
+                       DefaultValuedAttr<F64Attr, "1.0e-5">:$epsilon,
+                       DefaultValuedAttr<I64Attr, "1">:$axis, UnitAttr:$biased);
+  let results = (outs Lathe_FloatTensor:$result, Lathe_FloatTensor:$new_mean,
+                      Lathe_FloatTensor:$new_variance);
+  let hasVerifier = 1;
+}
 
 #endif // LATHE_NORMALIZATION_TD

@@ -100,6 +100,10 @@ LogicalResult DropoutOp::verify() {
 
 FusionKind DropoutOp::getFusionKind() { return FusionKind::Opaque; }
 
+SmallVector<Value> DropoutOp::buildInference(OpBuilder &) {
+  return {getInput()};
+}
+
 FailureOr<SmallVector<Value>> DropoutOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
   auto type = tensorType(getInput());

@@ -35,7 +35,7 @@ def RandomNormalOp : Lathe_PureOp<"random_normal", [FusibleKindOnly]> {
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
-def DropoutOp : Lathe_PureOp<"dropout", [FusibleKindOnly, Decomposable, Differentiable]> {
+def DropoutOp : Lathe_PureOp<"dropout", [TrainingForm, FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate)";
   let description = "Keeps where `random_uniform` of the same key and stream is at least `rate`.";
   let arguments = (ins Lathe_FloatTensor:$input, RankedTensorOf<[I64]>:$key,

@@ -90,14 +90,16 @@ void GradientBuilder::collectSources() {
     function.walk([&](GetParameterOp op) {
       reads[op.getNameAttr().getAttr()].push_back(op);
     });
-    OpBuilder builder = OpBuilder::atBlockBegin(&block);
+    OpBuilder builder(function.getContext());
     for (auto parameter : module.getOps<ParameterOp>()) {
       auto type = cast<RankedTensorType>(parameter.getType());
       auto found = reads.find(parameter.getSymNameAttr());
       if (!parameter->hasAttr("mutable") || found == reads.end() ||
           !isa<FloatType>(type.getElementType()))
         continue;
-      // One value in front of all loops, which stands for the parameter.
+      // One value in front of all loops, which stands for the parameter. The
+      // first op may be one of those that are erased.
+      builder.setInsertionPointToStart(&block);
       Value value = builder.create<GetParameterOp>(
           found->second.front().getLoc(), type, parameter.getSymName());
       for (GetParameterOp read : found->second) {

@@ -16,6 +16,7 @@
 #include "lathe/Target/Cpu/CpuBackend.h"
 #include "lathe/Target/Cuda/CudaBackend.h"
 #include "lathe/Target/ProgramBuilder.h"
+#include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -221,6 +222,9 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
       copy->lookupSymbol<func::FuncOp>(entry().getSymName());
   if (failed(specialize(specialized, shapes)))
     return nullptr;
+  // What can be trained says so with a loss; all else of it is for inference.
+  bool isInference =
+      entry().getSymName() == "main" && copy->lookupSymbol("loss");
   GraphPipelineOptions graph;
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
@@ -232,6 +236,8 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
     pm.enableCrashReproducerGeneration(options.reproducer,
                                        /*genLocalReproducer=*/true);
   }
+  if (isInference)
+    pm.addNestedPass<func::FuncOp>(createInferenceMode());
   if (options.target == Target::Cpu)
     addCpuGraphPasses(pm, graph);
   else

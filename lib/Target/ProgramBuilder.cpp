@@ -77,6 +77,9 @@ static std::string nameOf(DictionaryAttr attributes, StringRef fallback,
   return (fallback + Twine(index)).str();
 }
 
+/// Bytes of a splat constant that stand in the executable at most.
+static constexpr uint64_t kSplatPiece = 1 << 16;
+
 namespace {
 
 using StepList = google::protobuf::RepeatedPtrField<exec::Step>;
@@ -100,7 +103,8 @@ private:
   LogicalResult buildScan(ScanOp op, StepList &steps);
   LogicalResult buildIf(IfOp op, StepList &steps);
   LogicalResult buildWhile(WhileOp op, StepList &steps);
-  LogicalResult buildConstant(ConstantOp op);
+  LogicalResult buildConstant(ConstantOp op, StepList &steps);
+  void buildSplat(ConstantOp op, StepList &steps);
   LogicalResult buildWeight(GetParameterOp op);
   FailureOr<exec::BufferRef> getParameterBuffer(Operation *op,
                                                 FlatSymbolRefAttr name);
@@ -241,9 +245,39 @@ void ProgramBuilder::endLoop(int64_t begin) {
       lifetime.last = std::max(lifetime.last, now);
 }
 
-LogicalResult ProgramBuilder::buildConstant(ConstantOp op) {
+/// A large splat is written when the program runs: a piece of it, over and over.
+/// In the executable it would take as many bytes as in memory.
+void ProgramBuilder::buildSplat(ConstantOp op, StepList &steps) {
+  uint64_t bytes = getBytes(op.getResult());
+  exec::BufferRef piece = windows.lookup(op.getResult());
+  exec::BufferRef whole = newArena(bytes);
+  ++now;
+  touch(whole);
+  exec::Loop *loop = steps.Add()->mutable_loop();
+  loop->set_id(nextLoop++);
+  loop->set_trip_count(bytes / kSplatPiece);
+  exec::Copy *repeated = loop->add_body_steps()->mutable_copy();
+  *repeated->mutable_from() = piece;
+  *repeated->mutable_to() = whole;
+  repeated->mutable_to()->set_bytes(kSplatPiece);
+  exec::LoopTerm *term = repeated->mutable_to()->add_terms();
+  term->set_loop(loop->id());
+  term->set_stride(kSplatPiece);
+  if (uint64_t rest = bytes % kSplatPiece) {
+    exec::Copy *last = steps.Add()->mutable_copy();
+    *last->mutable_from() = piece;
+    last->mutable_from()->set_bytes(rest);
+    *last->mutable_to() = whole;
+    last->mutable_to()->set_offset(bytes - rest);
+    last->mutable_to()->set_bytes(rest);
+  }
+  windows[op.getResult()] = whole;
+}
+
+LogicalResult ProgramBuilder::buildConstant(ConstantOp op, StepList &steps) {
   auto attr = dyn_cast<DenseElementsAttr>(op.getValue());
   std::string bytes;
+  bool isLargeSplat = false;
   auto type = cast<RankedTensorType>(op.getType());
   int64_t elementBytes = getStorageBytes(type.getElementType());
   // Constants stand in the executable, whose format ends at 2 GiB. A splat of
@@ -268,7 +302,11 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op) {
       bytes.push_back(value ? 1 : 0);
   } else if (attr && attr.isSplat()) {
     ArrayRef<char> one = attr.getRawData();
-    for (int64_t i = 0, e = type.getNumElements(); i < e; ++i)
+    isLargeSplat =
+        uint64_t(type.getNumElements()) * elementBytes > kSplatPiece;
+    int64_t count =
+        isLargeSplat ? kSplatPiece / elementBytes : type.getNumElements();
+    for (int64_t i = 0; i < count; ++i)
       bytes.append(one.begin(), one.begin() + elementBytes);
   } else if (attr) {
     ArrayRef<char> data = attr.getRawData();
@@ -282,6 +320,8 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op) {
   program.mutable_buffers(ref.buffer())->set_offset(constants.size());
   constants += bytes;
   windows[op.getResult()] = ref;
+  if (isLargeSplat)
+    buildSplat(op, steps);
   return success();
 }
 
@@ -576,7 +616,7 @@ LogicalResult ProgramBuilder::buildOp(Operation &op, StepList &steps) {
       .Case<ScanOp>([&](auto o) { return buildScan(o, steps); })
       .Case<IfOp>([&](auto o) { return buildIf(o, steps); })
       .Case<WhileOp>([&](auto o) { return buildWhile(o, steps); })
-      .Case<ConstantOp>([&](auto o) { return buildConstant(o); })
+      .Case<ConstantOp>([&](auto o) { return buildConstant(o, steps); })
       .Case<GetParameterOp>([&](auto o) { return buildWeight(o); })
       .Case<SetParameterOp>([&](auto o) { return success(); }) // at the end
       .Case<ReshapeOp>([&](ReshapeOp o) {

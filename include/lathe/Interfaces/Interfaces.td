@@ -133,4 +133,19 @@ def DecomposableOpInterface : OpInterface<"DecomposableOpInterface"> {
   ];
 }
 
+def TrainingOpInterface : OpInterface<"TrainingOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = [{
+    An op that does in training what it does not outside of it.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        Builds what stands for the op outside of training, and returns one value
+        per result, of exactly the result types.
+      }],
+      "::llvm::SmallVector<::mlir::Value>", "buildInference",
+      (ins "::mlir::OpBuilder &":$builder)>,
+  ];
+}
+
 #endif // LATHE_INTERFACES_TD

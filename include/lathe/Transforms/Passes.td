@@ -77,6 +77,62 @@ def RetypeFloats : Pass<"lathe-retype-floats", "::mlir::ModuleOp"> {
                         "The type: f64, f32, f16 or bf16">];
 }
 
+def Autocast : Pass<"lathe-autocast", "::mlir::func::FuncOp"> {
+  let summary = "let products of f32 compute on 16-bit floats";
+  let description = [{
+    Matrix products and convolutions (`FusionKind::Contraction`) take their
+    operands rounded to `type`, sum up in f32 as they do, and give a result
+    rounded to `type`, which is f32 again for what follows: normalizations, losses
+    and parameters stay as they were. What PyTorch's autocast does.
+
+    Before, with `type=bf16`:
+    ```mlir
+    %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    ```
+    After:
+    ```mlir
+    %a = lathe.cast %x to bf16 : (tensor<4x8xf32>) -> tensor<4x8xbf16>
+    %b = lathe.cast %w to bf16 : (tensor<16x8xf32>) -> tensor<16x8xbf16>
+    %c = lathe.linear %a, %b : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xbf16>
+    %0 = lathe.cast %c to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
+    ```
+  }];
+  let options = [
+    Option<"type", "type", "std::string", "\"bf16\"", "bf16 or f16">
+  ];
+  let statistics = [
+    Statistic<"numConverted", "converted", "products that compute in 16 bits">
+  ];
+}
+
+def InferenceMode : Pass<"lathe-inference-mode", "::mlir::func::FuncOp"> {
+  let summary = "make a model what it is outside of training";
+  let description = [{
+    Authors write the form for training once. Ops that do something else outside
+    of it say what (`TrainingOpInterface`): dropout is its input, batch norm uses
+    the running statistics. A `lathe.set_parameter` of what is there already is
+    dropped; with `freeze`, as for evaluation, every one.
+
+    Before:
+    ```mlir
+    %0 = lathe.dropout %x, %key {rate = 0.1 : f64, stream = 0 : i64} : (tensor<4x8xf32>, tensor<2xi64>) -> tensor<4x8xf32>
+    %y, %m, %v = lathe.batch_norm_training %0, %scale, %bias, %mean, %var : ...
+    lathe.set_parameter @mean, %m : tensor<8xf32>
+    ```
+    After:
+    ```mlir
+    %y = lathe.batch_norm %x, %scale, %bias, %mean, %var : ...
+    ```
+  }];
+  let options = [
+    Option<"freeze", "freeze", "bool", "false",
+           "Drop everything that writes a state">
+  ];
+  let statistics = [
+    Statistic<"numReplaced", "replaced", "training forms replaced">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // Simplify
 //===----------------------------------------------------------------------===//

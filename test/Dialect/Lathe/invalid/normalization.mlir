@@ -136,3 +136,28 @@ func.func @batch_norm_epsilon(%x: tensor<2x3xf32>, %c: tensor<3xf32>) {
   %0 = lathe.batch_norm %x, %c, %c, %c, %c {epsilon = 0x7FF0000000000000 : f64} : (tensor<2x3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>) -> tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @batch_norm_training_shape(%x: tensor<2x3xf32>, %p: tensor<4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.batch_norm_training' op expected a scale of shape [3], got [4]}}
+  %0:3 = lathe.batch_norm_training %x, %p, %p, %p, %p : (tensor<2x3xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> (tensor<2x3xf32>, tensor<4xf32>, tensor<4xf32>)
+  return
+}
+
+// -----
+
+func.func @batch_norm_training_momentum(%x: tensor<2x3xf32>, %p: tensor<3xf32>) {
+  // expected-error @+1 {{expected a momentum in [0, 1], got 1.500000e+00}}
+  %0:3 = lathe.batch_norm_training %x, %p, %p, %p, %p {momentum = 1.5} : (tensor<2x3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>) -> (tensor<2x3xf32>, tensor<3xf32>, tensor<3xf32>)
+  return
+}
+
+// -----
+
+func.func @batch_norm_training_element_types(%x: tensor<2x3xf32>, %p: tensor<3xf64>) {
+  // expected-error @+1 {{expected parameters of the input's element type 'f32', got 'f64'}}
+  %0:3 = lathe.batch_norm_training %x, %p, %p, %p, %p : (tensor<2x3xf32>, tensor<3xf64>, tensor<3xf64>, tensor<3xf64>, tensor<3xf64>) -> (tensor<2x3xf32>, tensor<3xf64>, tensor<3xf64>)
+  return
+}

@@ -32,3 +32,10 @@ func.func @norms(%x: tensor<2x3x4xf32>, %s: tensor<4xf32>, %p: tensor<3x4xf32>, 
   %7 = lathe.batch_norm %x, %s, %s, %s, %s {axis = -1 : i64} : (tensor<2x3x4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<2x3x4xf32>
   return
 }
+
+// CHECK-LABEL: func.func @batch_norm_training
+func.func @batch_norm_training(%x: tensor<?x3x4xf32>, %p: tensor<3xf32>) -> (tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>) {
+  // CHECK: lathe.batch_norm_training %{{.*}} {biased, momentum = 2.000000e-01 : f64} : (tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>) -> (tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>)
+  %0, %m, %v = lathe.batch_norm_training %x, %p, %p, %p, %p {momentum = 0.2, biased} : (tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>) -> (tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>)
+  return %0, %m, %v : tensor<?x3x4xf32>, tensor<3xf32>, tensor<3xf32>
+}

@@ -35,8 +35,7 @@ Gradients MatmulOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value dRhs;
   Sizes left = tensorType(lhs).getShape(), right = tensorType(rhs).getShape();
   bool oneMatrix = productOf(right.drop_back(2)) == 1 &&
-                   left.drop_back(2) ==
-                       tensorType(g).getShape().drop_back(2);
+                   left.drop_back(2) == tensorType(g).getShape().drop_back(2);
   if (oneMatrix && !tl) {
     // One product over all rows, instead of a batch of them that is summed.
     Value rows = flattenRows(b, lhs), gRows = flattenRows(b, g);

@@ -51,8 +51,7 @@ SmallVector<Value, 3> gelu(B &b, const Row &r) {
     inner = b.make<ErfOp>(b.scale(x, 0.7071067811865476));
     slope = b.scale(b.make<ExpOp>(b.scale(square, -0.5)), 0.7978845608028654);
   }
-  Value whole =
-      b.mul(half, b.add(b.add(one, inner), b.mul(x, slope)));
+  Value whole = b.mul(half, b.add(b.add(one, inner), b.mul(x, slope)));
   return {b.mul(r.g, whole)};
 }
 
@@ -85,87 +84,100 @@ llvm::DenseMap<TypeID, Rule> makeTable() {
   row<ExpOp>(t, RULE { return {b.mul(r.g, r.y)}; });
   row<LogOp>(t, RULE { return {b.div(r.g, r.x[0])}; });
   row<SqrtOp>(t, RULE { return {b.div(b.scale(r.g, 0.5), r.y)}; });
-  row<RsqrtOp>(t, RULE {
-    Value cube = b.mul(r.y, b.mul(r.y, r.y));
-    return {b.scale(b.mul(r.g, cube), -0.5)};
-  });
+  row<RsqrtOp>(
+      t, RULE {
+        Value cube = b.mul(r.y, b.mul(r.y, r.y));
+        return {b.scale(b.mul(r.g, cube), -0.5)};
+      });
   row<ReciprocalOp>(t, RULE { return {b.neg(b.mul(r.g, b.mul(r.y, r.y)))}; });
   row<SinOp>(t, RULE { return {b.mul(r.g, b.make<CosOp>(r.x[0]))}; });
   row<CosOp>(t, RULE { return {b.neg(b.mul(r.g, b.make<SinOp>(r.x[0])))}; });
-  row<TanOp>(t, RULE {
-    return {b.mul(r.g, b.add(b.number(1, r.y), b.mul(r.y, r.y)))};
-  });
-  row<AsinOp>(t, RULE {
-    Value rest = b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0]));
-    return {b.mul(r.g, b.make<RsqrtOp>(rest))};
-  });
-  row<AcosOp>(t, RULE {
-    Value rest = b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0]));
-    return {b.neg(b.mul(r.g, b.make<RsqrtOp>(rest)))};
-  });
-  row<AtanOp>(t, RULE {
-    return {b.div(r.g, b.add(b.number(1, r.y), b.mul(r.x[0], r.x[0])))};
-  });
+  row<TanOp>(
+      t,
+      RULE { return {b.mul(r.g, b.add(b.number(1, r.y), b.mul(r.y, r.y)))}; });
+  row<AsinOp>(
+      t, RULE {
+        Value rest = b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0]));
+        return {b.mul(r.g, b.make<RsqrtOp>(rest))};
+      });
+  row<AcosOp>(
+      t, RULE {
+        Value rest = b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0]));
+        return {b.neg(b.mul(r.g, b.make<RsqrtOp>(rest)))};
+      });
+  row<AtanOp>(
+      t, RULE {
+        return {b.div(r.g, b.add(b.number(1, r.y), b.mul(r.x[0], r.x[0])))};
+      });
   row<SinhOp>(t, RULE { return {b.mul(r.g, b.make<CoshOp>(r.x[0]))}; });
   row<CoshOp>(t, RULE { return {b.mul(r.g, b.make<SinhOp>(r.x[0]))}; });
-  row<AsinhOp>(t, RULE {
-    Value more = b.add(b.mul(r.x[0], r.x[0]), b.number(1, r.y));
-    return {b.mul(r.g, b.make<RsqrtOp>(more))};
-  });
-  row<AcoshOp>(t, RULE {
-    Value less = b.sub(b.mul(r.x[0], r.x[0]), b.number(1, r.y));
-    return {b.mul(r.g, b.make<RsqrtOp>(less))};
-  });
-  row<AtanhOp>(t, RULE {
-    return {b.div(r.g, b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0])))};
-  });
-  row<TanhOp>(t, RULE {
-    return {b.mul(r.g, b.sub(b.number(1, r.y), b.mul(r.y, r.y)))};
-  });
-  row<ErfOp>(t, RULE {
-    Value bell = b.make<ExpOp>(b.neg(b.mul(r.x[0], r.x[0])));
-    return {b.mul(r.g, b.scale(bell, 1.1283791670955126))}; // 2 / sqrt(pi)
-  });
-  row<SigmoidOp>(t, RULE {
-    return {b.mul(r.g, b.mul(r.y, b.sub(b.number(1, r.y), r.y)))};
-  });
-  row<SiluOp>(t, RULE {
-    Value s = b.make<SigmoidOp>(r.x[0]);
-    Value rest = b.mul(r.y, b.sub(b.number(1, s), s));
-    return {b.mul(r.g, b.add(s, rest))};
-  });
-  row<SoftplusOp>(t,
-                  RULE { return {b.mul(r.g, b.make<SigmoidOp>(r.x[0]))}; });
-  row<ReluOp>(t, RULE {
-    Value zero = b.number(0, r.g);
-    return {b.select(b.compare(P::gt, r.x[0], zero), r.g, zero)};
-  });
+  row<AsinhOp>(
+      t, RULE {
+        Value more = b.add(b.mul(r.x[0], r.x[0]), b.number(1, r.y));
+        return {b.mul(r.g, b.make<RsqrtOp>(more))};
+      });
+  row<AcoshOp>(
+      t, RULE {
+        Value less = b.sub(b.mul(r.x[0], r.x[0]), b.number(1, r.y));
+        return {b.mul(r.g, b.make<RsqrtOp>(less))};
+      });
+  row<AtanhOp>(
+      t, RULE {
+        return {b.div(r.g, b.sub(b.number(1, r.y), b.mul(r.x[0], r.x[0])))};
+      });
+  row<TanhOp>(
+      t,
+      RULE { return {b.mul(r.g, b.sub(b.number(1, r.y), b.mul(r.y, r.y)))}; });
+  row<ErfOp>(
+      t, RULE {
+        Value bell = b.make<ExpOp>(b.neg(b.mul(r.x[0], r.x[0])));
+        return {b.mul(r.g, b.scale(bell, 1.1283791670955126))}; // 2 / sqrt(pi)
+      });
+  row<SigmoidOp>(
+      t,
+      RULE { return {b.mul(r.g, b.mul(r.y, b.sub(b.number(1, r.y), r.y)))}; });
+  row<SiluOp>(
+      t, RULE {
+        Value s = b.make<SigmoidOp>(r.x[0]);
+        Value rest = b.mul(r.y, b.sub(b.number(1, s), s));
+        return {b.mul(r.g, b.add(s, rest))};
+      });
+  row<SoftplusOp>(t, RULE { return {b.mul(r.g, b.make<SigmoidOp>(r.x[0]))}; });
+  row<ReluOp>(
+      t, RULE {
+        Value zero = b.number(0, r.g);
+        return {b.select(b.compare(P::gt, r.x[0], zero), r.g, zero)};
+      });
   row<NegOp>(t, RULE { return {b.neg(r.g)}; });
   row<AbsOp>(t, RULE { return {b.mul(r.g, b.make<SignOp>(r.x[0]))}; });
   row<GeluOp>(t, gelu);
   row<AddOp>(t, RULE { return {r.g, r.g}; });
   row<SubOp>(t, RULE { return {r.g, b.neg(r.g)}; });
   row<MulOp>(t, RULE { return {b.mul(r.g, r.x[1]), b.mul(r.g, r.x[0])}; });
-  row<DivOp>(t, RULE {
-    Value dx = b.div(r.g, r.x[1]);
-    return {dx, b.neg(b.mul(dx, r.y))};
-  });
+  row<DivOp>(
+      t, RULE {
+        Value dx = b.div(r.g, r.x[1]);
+        return {dx, b.neg(b.mul(dx, r.y))};
+      });
   row<PowOp>(t, pow);
-  row<MaxOp>(t, RULE {
-    return {shareOf(b, r, P::gt, r.x[0], r.x[1]),
-            shareOf(b, r, P::gt, r.x[1], r.x[0])};
-  });
-  row<MinOp>(t, RULE {
-    return {shareOf(b, r, P::lt, r.x[0], r.x[1]),
-            shareOf(b, r, P::lt, r.x[1], r.x[0])};
-  });
+  row<MaxOp>(
+      t, RULE {
+        return {shareOf(b, r, P::gt, r.x[0], r.x[1]),
+                shareOf(b, r, P::gt, r.x[1], r.x[0])};
+      });
+  row<MinOp>(
+      t, RULE {
+        return {shareOf(b, r, P::lt, r.x[0], r.x[1]),
+                shareOf(b, r, P::lt, r.x[1], r.x[0])};
+      });
   row<RemOp>(t, remainder);
   row<ModOp>(t, remainder);
-  row<SelectOp>(t, RULE {
-    Value zero = b.number(0, r.g);
-    return {Value(), b.select(r.x[0], r.g, zero),
-            b.select(r.x[0], zero, r.g)};
-  });
+  row<SelectOp>(
+      t, RULE {
+        Value zero = b.number(0, r.g);
+        return {Value(), b.select(r.x[0], r.g, zero),
+                b.select(r.x[0], zero, r.g)};
+      });
   // Operands and results differ in type: the conversion back is what
   // gradientOf does.
   row<CastOp>(t, RULE { return {r.g}; });

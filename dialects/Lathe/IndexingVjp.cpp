@@ -42,8 +42,8 @@ Value findWinners(GatherScatter &at, Value input, Value updates) {
   Value order = b.reshape(
       b.make<IotaOp>(ArrayRef(type.getNumElements()), /*axis=*/0, i64),
       type.getShape());
-  Value none = b.broadcast(b.constant(i64, int64_t(-1)),
-                           tensorType(input).getShape());
+  Value none =
+      b.broadcast(b.constant(i64, int64_t(-1)), tensorType(input).getShape());
   Value last = at.scatter(none, order, ScatterMode::assign);
   return b.compare(ComparePredicate::eq, at.gather(last), order);
 }
@@ -56,19 +56,19 @@ std::pair<Value, Value> differentiateProduct(GatherScatter &at, Value input,
   Value zero = b.number(0, input), one = b.number(1, input);
   Value isZero = b.compare(ComparePredicate::eq, updates, zero);
   Value nonzero = b.select(isZero, one, updates);
-  Value zeros = at.scatter(
-      b.zerosLike(input), b.cast(isZero, tensorType(input).getElementType()),
-      ScatterMode::add);
+  Value zeros = at.scatter(b.zerosLike(input),
+                           b.cast(isZero, tensorType(input).getElementType()),
+                           ScatterMode::add);
   Value ones = b.splat(tensorType(input).getElementType(),
                        tensorType(input).getShape(), 1.0);
   Value factor = at.scatter(ones, updates, ScatterMode::mul);
-  Value product = at.gather(
-      b.mul(g, at.scatter(input, nonzero, ScatterMode::mul)));
+  Value product =
+      at.gather(b.mul(g, at.scatter(input, nonzero, ScatterMode::mul)));
   Value count = at.gather(zeros);
   Value others = b.select(b.compare(ComparePredicate::eq, count, zero),
                           b.div(product, nonzero), zero);
-  Value atZero = b.select(b.compare(ComparePredicate::eq, count, one), product,
-                          zero);
+  Value atZero =
+      b.select(b.compare(ComparePredicate::eq, count, one), product, zero);
   return {b.mul(g, factor), b.select(isZero, atZero, others)};
 }
 
@@ -136,8 +136,7 @@ Gradients GatherOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value updates = b.transpose(cotangents[0], front);
   Value tuples = b.make<UnsqueezeOp>(getIndices(), ArrayRef(count));
   Value table = b.splat(type.getElementType(), rows, 0.0);
-  Value sums =
-      b.make<ScatterNdOp>(table, tuples, updates, ScatterMode::add);
+  Value sums = b.make<ScatterNdOp>(table, tuples, updates, ScatterMode::add);
   return SmallVector<Value>{b.moveAxis(sums, 0, axis), Value()};
 }
 

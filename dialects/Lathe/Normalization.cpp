@@ -233,9 +233,8 @@ LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
   auto inferred = inferBatchNorm<BatchNormOp>(location, adaptor);
   if (failed(inferred))
     return failure();
-  results.push_back(
-      cast<RankedTensorType>(adaptor.getInput().getType())
-          .clone(inferred->first));
+  results.push_back(cast<RankedTensorType>(adaptor.getInput().getType())
+                        .clone(inferred->first));
   return success();
 }
 
@@ -285,9 +284,8 @@ LogicalResult BatchNormTrainingOp::inferReturnTypes(
   auto input = cast<RankedTensorType>(adaptor.getInput().getType());
   results.push_back(input.clone(shape));
   for (Value statistics : {adaptor.getMean(), adaptor.getVariance()})
-    results.push_back(
-        cast<RankedTensorType>(statistics.getType())
-            .clone(ArrayRef<int64_t>(shape[axis])));
+    results.push_back(cast<RankedTensorType>(statistics.getType())
+                          .clone(ArrayRef<int64_t>(shape[axis])));
   return success();
 }
 
@@ -348,17 +346,17 @@ BatchNormTrainingOp::decompose(OpBuilder &builder) {
   };
   double correction =
       getBiased() || count < 2 ? 1.0 : double(count) / double(count - 1);
-  return SmallVector<Value>{c.cast(result, type.getElementType()),
-                            follow(getMean(), average, momentum),
-                            follow(getVariance(), variance,
-                                   momentum * correction)};
+  return SmallVector<Value>{
+      c.cast(result, type.getElementType()),
+      follow(getMean(), average, momentum),
+      follow(getVariance(), variance, momentum * correction)};
 }
 
 SmallVector<Value> BatchNormTrainingOp::buildInference(OpBuilder &builder) {
   Composer c(builder, *this);
-  Value result = c.make<BatchNormOp>(getInput(), getScale(), getBias(),
-                                     getMean(), getVariance(), getEpsilon(),
-                                     getAxis());
+  Value result =
+      c.make<BatchNormOp>(getInput(), getScale(), getBias(), getMean(),
+                          getVariance(), getEpsilon(), getAxis());
   return {result, getMean(), getVariance()};
 }
 

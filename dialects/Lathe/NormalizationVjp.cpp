@@ -29,15 +29,12 @@ Gradients LogSoftmaxOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 /// The gradients of unit(x) * scale + bias, where unit divides `centred` by
 /// its root mean square over `axes`. With `isCentred`, centred is x - mean(x),
 /// else x itself. scale and bias may be null, and have no gradient then.
-static SmallVector<Value> differentiateNorm(VjpBuilder &b, Value input,
-                                            Value centred,
-                                            ArrayRef<int64_t> axes,
-                                            const APFloat &epsilon,
-                                            Value scale, Value bias,
-                                            bool isCentred, Value g) {
+static SmallVector<Value>
+differentiateNorm(VjpBuilder &b, Value input, Value centred,
+                  ArrayRef<int64_t> axes, const APFloat &epsilon, Value scale,
+                  Value bias, bool isCentred, Value g) {
   Value variance = b.mean(b.mul(centred, centred), axes);
-  Value shifted =
-      b.add(variance, b.number(epsilon.convertToDouble(), centred));
+  Value shifted = b.add(variance, b.number(epsilon.convertToDouble(), centred));
   Value inverse = b.make<RsqrtOp>(shifted);
   Value unit = b.mul(centred, inverse);
   SmallVector<Value> gradients;

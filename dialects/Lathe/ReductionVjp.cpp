@@ -78,8 +78,7 @@ Gradients ReduceProdOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value isZero = b.compare(ComparePredicate::eq, r.x, zero);
   Value nonzero = b.select(isZero, one, r.x);
   Value product = b.make<ReduceProdOp>(nonzero, r.axes, /*keepdims=*/true);
-  Value zeros =
-      b.sum(b.cast(isZero, tensorType(r.x).getElementType()), r.axes);
+  Value zeros = b.sum(b.cast(isZero, tensorType(r.x).getElementType()), r.axes);
   Value none = b.compare(ComparePredicate::eq, zeros, zero);
   Value single = b.compare(ComparePredicate::eq, zeros, one);
   Value others = b.select(none, b.div(product, nonzero), zero);

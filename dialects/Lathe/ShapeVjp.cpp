@@ -20,8 +20,7 @@ using Sizes = ArrayRef<int64_t>;
 template <typename OpTy>
 static Gradients differentiateView(OpTy op, OpBuilder &builder, Value g) {
   VjpBuilder b(builder, op);
-  return SmallVector<Value>{
-      b.reshape(g, tensorType(op.getInput()).getShape())};
+  return SmallVector<Value>{b.reshape(g, tensorType(op.getInput()).getShape())};
 }
 Gradients ReshapeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   return differentiateView(*this, builder, cotangents[0]);
@@ -98,9 +97,9 @@ Gradients SliceOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   auto type = tensorType(getInput());
   Value g = cotangents[0];
   for (auto [i, start, end] : llvm::enumerate(getStarts(), getEnds())) {
-    int64_t dim = getAxes().empty() ? int64_t(i)
-                                    : *normalizeAxis(getAxes()[i],
-                                                     type.getRank());
+    int64_t dim = getAxes().empty()
+                      ? int64_t(i)
+                      : *normalizeAxis(getAxes()[i], type.getRank());
     int64_t step = getSteps().empty() ? 1 : getSteps()[i];
     int64_t size = type.getDimSize(dim);
     g = unsliceDim(b, g, dim, normalizeSlice(start, end, step, size), size);
@@ -143,13 +142,14 @@ static Value foldPadding(VjpBuilder &b, Value g, int64_t dim, int64_t size,
     else if (mode == PadMode::reflect)
       part = b.make<ReverseOp>(part, Sizes(dim));
     int64_t width = mode == PadMode::edge ? 1 : count;
-    result = b.add(result,
-                   padDim(b, part, dim, place, inner - place - width));
+    result = b.add(result, padDim(b, part, dim, place, inner - place - width));
   };
   bool reflects = mode == PadMode::reflect, wraps = mode == PadMode::wrap;
   addPart(0, before, reflects ? 1 : wraps ? inner - before : 0);
   addPart(before + inner, after,
-          reflects ? inner - 1 - after : wraps ? 0 : inner - 1);
+          reflects ? inner - 1 - after
+          : wraps  ? 0
+                   : inner - 1);
   return padDim(b, result, dim, -std::min<int64_t>(low, 0),
                 -std::min<int64_t>(high, 0));
 }

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Used by the family files and lib/Autodiff. Rules are written on static shapes: gradients
-// are built after specialization. docs/autograd.md shows how to add one.
+// Used by the family files and lib/Autodiff. Rules are written on static
+// shapes: gradients are built after specialization. docs/autograd.md shows how
+// to add one.
 //
 //===----------------------------------------------------------------------===//
 

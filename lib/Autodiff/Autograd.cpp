@@ -27,7 +27,7 @@ namespace {
 /// What a gradient is asked of: a parameter's or an argument's value.
 struct Source {
   Value value;
-  ParameterOp parameter;  ///< null for arguments
+  ParameterOp parameter; ///< null for arguments
   unsigned argument = 0;
 };
 
@@ -160,13 +160,12 @@ void GradientBuilder::addResult(Source source, Value gradient) {
         "lathe.gradient_of",
         FlatSymbolRefAttr::get(function.getContext(), symbol)));
   } else {
-    auto given = function.getArgAttrOfType<StringAttr>(source.argument,
-                                                       "lathe.name");
+    auto given =
+        function.getArgAttrOfType<StringAttr>(source.argument, "lathe.name");
     name = "gradient_of_input." +
            (given ? given.str() : std::to_string(source.argument));
-    attributes.push_back(
-        builder.getNamedAttr("lathe.gradient_of_input",
-                             builder.getI64IntegerAttr(source.argument)));
+    attributes.push_back(builder.getNamedAttr(
+        "lathe.gradient_of_input", builder.getI64IntegerAttr(source.argument)));
   }
   // A gradient of a gradient, where the name is taken.
   for (unsigned i = 0; i < function.getNumResults(); ++i)
@@ -189,7 +188,8 @@ LogicalResult GradientBuilder::run() {
   // The results of a loss that is a gradient itself carry the old marks.
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     for (StringRef mark : {"lathe.gradient_of", "lathe.gradient_of_input"})
-      function.removeResultAttr(i, StringAttr::get(function.getContext(), mark));
+      function.removeResultAttr(i,
+                                StringAttr::get(function.getContext(), mark));
   collectSources();
   if (failed(expandComposites()))
     return failure();
@@ -266,8 +266,8 @@ FailureOr<func::FuncOp> buildGradient(func::FuncOp loss,
   if (declared) {
     if (declared.getFunctionType() != gradient.getFunctionType()) {
       declared.emitError("expected '@")
-          << name << "' declared as " << gradient.getFunctionType()
-          << ", got " << declared.getFunctionType();
+          << name << "' declared as " << gradient.getFunctionType() << ", got "
+          << declared.getFunctionType();
       gradient.erase();
       return failure();
     }

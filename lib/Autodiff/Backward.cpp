@@ -92,8 +92,8 @@ LogicalResult Backward::differentiate(Operation *op, Cotangents &cotangents,
       continue;
     if (gradient.getType() != value.getType())
       return op->emitOpError("expected a rule with a gradient of type ")
-             << value.getType() << " for operand "
-             << operand.getOperandNumber() << ", got " << gradient.getType();
+             << value.getType() << " for operand " << operand.getOperandNumber()
+             << ", got " << gradient.getType();
     cotangents.add(builder, value, gradient);
   }
   return success();

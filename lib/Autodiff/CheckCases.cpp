@@ -61,8 +61,7 @@ static CheckCase extractOp(Operation *op) {
   for (Value value : reads)
     (value.getDefiningOp<ConstantOp>() ? constants : arguments)
         .push_back(value);
-  func::FuncOp forward =
-      makeForward(check, TypeRange(ValueRange(arguments)));
+  func::FuncOp forward = makeForward(check, TypeRange(ValueRange(arguments)));
   IRMapping mapping;
   mapping.map(arguments, forward.getArguments());
   OpBuilder builder = OpBuilder::atBlockEnd(&forward.getBody().front());
@@ -73,8 +72,7 @@ static CheckCase extractOp(Operation *op) {
   copy->walk([&](GetParameterOp read) {
     forward.insertArgument(forward.getNumArguments(), read.getType(), {},
                            read.getLoc());
-    read.replaceAllUsesWith(
-        forward.getArgument(forward.getNumArguments() - 1));
+    read.replaceAllUsesWith(forward.getArgument(forward.getNumArguments() - 1));
     read.erase();
   });
   finishForward(forward, builder, copy->getResults());
@@ -156,8 +154,8 @@ LogicalResult addVjp(CheckCase &check, const GradientOptions &options) {
     Value result = end->getOperand(i);
     unsigned index = vjp.getNumArguments();
     vjp.insertArgument(index, result.getType(), {}, check.location);
-    Value product = builder.create<MulOp>(check.location, result,
-                                          vjp.getArgument(index));
+    Value product =
+        builder.create<MulOp>(check.location, result, vjp.getArgument(index));
     Value part = builder.create<ReduceSumOp>(check.location, product,
                                              ArrayRef<int64_t>());
     for (Value added : {product, part})
@@ -227,8 +225,7 @@ int64_t indexBound(func::FuncOp function, unsigned index) {
         continue;
       }
       if (auto scan = dyn_cast<ScanOp>(user))
-        worklist.push_back(
-            scan.getBody().getArgument(use.getOperandNumber()));
+        worklist.push_back(scan.getBody().getArgument(use.getOperandNumber()));
       auto fusible = dyn_cast<FusibleOpInterface>(user);
       if (isa<CastOp, SliceOp, ConcatOp>(user) ||
           (fusible && fusible.getFusionKind() == FusionKind::View))

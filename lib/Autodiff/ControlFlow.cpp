@@ -169,9 +169,9 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
     for (Value value : saved)
       types.push_back(stackedType(value, trips));
     OpBuilder before(op);
-    auto longer = before.create<ScanOp>(
-        loc, types, op.getInits(), op.getInputs(), op.getTripCountAttr(),
-        op.getReverseAttr());
+    auto longer =
+        before.create<ScanOp>(loc, types, op.getInits(), op.getInputs(),
+                              op.getTripCountAttr(), op.getReverseAttr());
     longer.getBody().takeBody(forward);
     yield->insertOperands(yield->getNumOperands(), saved);
     for (auto [input, index] : slots)
@@ -257,17 +257,17 @@ LogicalResult Backward::differentiate(IfOp op, Cotangents &cotangents,
         OpBuilder end(forward[side]->front().getTerminator());
         auto type = cast<RankedTensorType>(value.getType());
         more[side].push_back(
-            side == from ? value
-                         : end.create<BroadcastOp>(
-                                  loc,
-                                  end.create<ConstantOp>(
-                                      loc, DenseElementsAttr::get(
-                                               RankedTensorType::get(
-                                                   {}, type.getElementType()),
-                                               end.getZeroAttr(
-                                                   type.getElementType()))),
-                                  type.getShape())
-                               .getResult());
+            side == from
+                ? value
+                : end.create<BroadcastOp>(
+                         loc,
+                         end.create<ConstantOp>(
+                             loc, DenseElementsAttr::get(
+                                      RankedTensorType::get(
+                                          {}, type.getElementType()),
+                                      end.getZeroAttr(type.getElementType()))),
+                         type.getShape())
+                      .getResult());
       }
     }
     OpBuilder before(op);

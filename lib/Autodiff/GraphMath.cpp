@@ -21,8 +21,7 @@ static Value reduceFrom(GraphMath &math, Value value, int64_t from) {
   if (axes.empty())
     return value;
   auto reduce = [&](Value input, ArrayRef<int64_t> over) {
-    return math.make<ReduceOp>(input,
-                               math.builder.getDenseI64ArrayAttr(over),
+    return math.make<ReduceOp>(input, math.builder.getDenseI64ArrayAttr(over),
                                math.builder.getBoolAttr(keepDims));
   };
   if (axes.size() == 1)

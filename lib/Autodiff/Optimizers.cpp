@@ -125,8 +125,8 @@ private:
   Value decayed() {
     if (update.weightDecay == 0)
       return w;
-    return math.mul(w, math.rsub(1, math.mul(learningRate,
-                                             update.weightDecay)));
+    return math.mul(w,
+                    math.rsub(1, math.mul(learningRate, update.weightDecay)));
   }
   Value withDecay(Value gradient) {
     if (update.weightDecay == 0)
@@ -140,10 +140,10 @@ private:
       OptimizerState &momentum = update.states[0];
       momentum.after =
           math.add(math.mul(momentum.before, recipe.momentum), gradient);
-      gradient = recipe.nesterov
-                     ? math.add(gradient,
-                                math.mul(momentum.after, recipe.momentum))
-                     : momentum.after;
+      gradient =
+          recipe.nesterov
+              ? math.add(gradient, math.mul(momentum.after, recipe.momentum))
+              : momentum.after;
     }
     update.after = math.sub(w, math.mul(gradient, learningRate));
   }
@@ -152,9 +152,9 @@ private:
   Value denominator(Value gradient, double smallest) {
     average(update.states[0], recipe.beta1, gradient);
     average(update.states[1], recipe.beta2, math.square(gradient));
-    return math.add(math.div(math.sqrt(update.states[1].after),
-                             math.sqrt(correction2)),
-                    smallest);
+    return math.add(
+        math.div(math.sqrt(update.states[1].after), math.sqrt(correction2)),
+        smallest);
   }
 
   void adam() {
@@ -168,7 +168,8 @@ private:
 
   void lamb() {
     Value below = denominator(g, epsilon(1e-6));
-    Value ratio = math.div(math.div(update.states[0].after, correction1), below);
+    Value ratio =
+        math.div(math.div(update.states[0].after, correction1), below);
     Value direction = withDecay(ratio);
     Value size = math.norm(w, update.stacked);
     Value length = math.norm(direction, update.stacked);
@@ -189,23 +190,23 @@ private:
     int64_t count = 1;
     for (int64_t size : shape.drop_front(update.stacked))
       count *= size;
-    return math.div(math.norm(value, update.stacked),
-                    std::sqrt(double(count)));
+    return math.div(math.norm(value, update.stacked), std::sqrt(double(count)));
   }
 
   void adafactor() {
     const llvm::fltSemantics &semantics =
         cast<FloatType>(type).getFloatSemantics();
-    double step = std::ldexp(1.0, 1 - int(APFloat::semanticsPrecision(semantics)));
+    double step =
+        std::ldexp(1.0, 1 - int(APFloat::semanticsPrecision(semantics)));
     double smallest = epsilon(step);
-    Value rate = math.mul(math.max(rootMeanSquare(w), recipe.leastScale),
-                          relativeRate);
+    Value rate =
+        math.mul(math.max(rootMeanSquare(w), recipe.leastScale), relativeRate);
     Value start = decayed();
     // old + (new - old) * t^beta2Decay
     auto follow = [&](OptimizerState &state, Value value) {
       return state.after =
-                 math.add(state.before, math.mul(math.sub(value, state.before),
-                                                 correction2));
+                 math.add(state.before,
+                          math.mul(math.sub(value, state.before), correction2));
     };
     auto mean = [&](Value value, int64_t axis) {
       return math.make<ReduceMeanOp>(value,
@@ -222,12 +223,11 @@ private:
     } else {
       estimate = follow(update.states[0], square);
     }
-    Value direction = math.div(
-        g, math.sqrt(math.max(estimate, smallest * smallest)));
+    Value direction =
+        math.div(g, math.sqrt(math.max(estimate, smallest * smallest)));
     Value length = math.max(
         math.div(rootMeanSquare(direction), recipe.updateThreshold), 1.0);
-    update.after =
-        math.sub(start, math.mul(math.div(rate, length), direction));
+    update.after = math.sub(start, math.mul(math.div(rate, length), direction));
   }
 
   GraphMath &math;

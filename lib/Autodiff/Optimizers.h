@@ -13,8 +13,8 @@
 
 namespace lathe {
 
-/// What all parameters of a step share. Rank 0, f64: PyTorch keeps these numbers
-/// in Python's floats, and rounding 1 - beta^t to f32 would show.
+/// What all parameters of a step share. Rank 0, f64: PyTorch keeps these
+/// numbers in Python's floats, and rounding 1 - beta^t to f32 would show.
 struct StepValues {
   /// 1 in the first update.
   Value update;
@@ -55,8 +55,8 @@ SmallVector<OptimizerState, 2> declareStates(const TrainRecipe &recipe,
                                              RankedTensorType type,
                                              int64_t stacked);
 
-/// Fills `after` of the parameter and of its states. All values of `update` have
-/// one float element type, in which it computes.
+/// Fills `after` of the parameter and of its states. All values of `update`
+/// have one float element type, in which it computes.
 void buildUpdate(GraphMath &math, const TrainRecipe &recipe,
                  const StepValues &step, ParameterUpdate &update);
 

@@ -78,8 +78,9 @@ void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
         tensorType(sum.getInput()).getNumElements() >
             sum.getType().getNumElements() &&
         sum.getType().getNumElements() && isHere()) {
-      SmallVector<int64_t> starts, ends, axes = *normalizeAxes(
-          sum.getAxes(), tensorType(sum.getInput()).getRank());
+      SmallVector<int64_t> starts, ends,
+          axes = *normalizeAxes(sum.getAxes(),
+                                tensorType(sum.getInput()).getRank());
       starts.assign(axes.size(), 0);
       ends.assign(axes.size(), 1);
       Value first = b.make<SliceOp>(sum.getInput(), starts, ends, axes,
@@ -123,8 +124,8 @@ void FaultPlanter::changeGradient(unsigned index,
   } else {
     if (!isHere())
       return;
-    gradients[index] = kind == FaultKind::Sign ? b.neg(gradient)
-                                               : b.scale(gradient, 1.001);
+    gradients[index] =
+        kind == FaultKind::Sign ? b.neg(gradient) : b.scale(gradient, 1.001);
   }
   planted = true;
 }

@@ -61,8 +61,8 @@ LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe) {
                       builder.getDictionaryAttr(builder.getNamedAttr(
                           "lathe.name", builder.getStringAttr("loss_scale"))),
                       loss.getLoc());
-  end->setOperand(0, builder.create<MulOp>(loss.getLoc(), value,
-                                           loss.getArgument(index)));
+  end->setOperand(
+      0, builder.create<MulOp>(loss.getLoc(), value, loss.getArgument(index)));
   return success();
 }
 

@@ -47,8 +47,7 @@ static Value buildDecay(GraphMath &math, const TrainRecipe &recipe,
     return math.sqrt(math.div(math.like(warmup, done),
                               math.max(math.add(done, 1.0), warmup)));
   case LearningRateSchedule::Step: {
-    Value count = math.make<FloorOp>(
-        math.div(done, double(recipe.stepEvery)));
+    Value count = math.make<FloorOp>(math.div(done, double(recipe.stepEvery)));
     return math.pow(math.like(recipe.stepFactor, done), count);
   }
   }

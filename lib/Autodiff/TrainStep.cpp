@@ -126,8 +126,8 @@ LogicalResult TrainStepBuilder::collect() {
   gradient.walk([&](SetParameterOp set) { written.insert(set.getName()); });
   for (unsigned i = 1; i < gradient.getNumResults(); ++i) {
     auto type = cast<RankedTensorType>(gradient.getResultTypes()[i]);
-    auto of = gradient.getResultAttrOfType<FlatSymbolRefAttr>(
-        i, "lathe.gradient_of");
+    auto of =
+        gradient.getResultAttrOfType<FlatSymbolRefAttr>(i, "lathe.gradient_of");
     if (!of) {
       if (type.getRank() == 0 &&
           !gradient.getResultAttr(i, "lathe.gradient_of_input"))
@@ -196,10 +196,10 @@ Value TrainStepBuilder::readState(StringRef name, RankedTensorType type,
     state.addAttribute("type", TypeAttr::get(type));
     FloatAttr value =
         init == "constant" ? builder.getF64FloatAttr(number) : FloatAttr();
-    state.addAttribute(
-        "init", InitializerAttr::get(builder.getContext(),
-                                     *symbolizeInitializerKind(init), value,
-                                     FloatAttr()));
+    state.addAttribute("init",
+                       InitializerAttr::get(builder.getContext(),
+                                            *symbolizeInitializerKind(init),
+                                            value, FloatAttr()));
     parameter = cast<ParameterOp>(top.create(state));
     symbols.insert(parameter, gradient->getIterator());
   }
@@ -251,17 +251,16 @@ void TrainStepBuilder::runInParts() {
     summed.push_back(one.result);
   for (unsigned index : summed) {
     auto type = cast<RankedTensorType>(gradient.getResultTypes()[index]);
-    inits.push_back(
-        builder.create<ConstantOp>(loc, cast<ElementsAttr>(
-                                            builder.getZeroAttr(type))));
+    inits.push_back(builder.create<ConstantOp>(
+        loc, cast<ElementsAttr>(builder.getZeroAttr(type))));
   }
   // The model's own states pass from part to part.
   SmallVector<SetParameterOp> sets(body.getOps<SetParameterOp>());
   llvm::StringMap<unsigned> carriedStates;
   for (SetParameterOp set : sets) {
     carriedStates[set.getName()] = inits.size();
-    inits.push_back(math.make<GetParameterOp>(set.getValue().getType(),
-                                              set.getName()));
+    inits.push_back(
+        math.make<GetParameterOp>(set.getValue().getType(), set.getName()));
   }
   // Keys are (seed, step); part i of step n gets the key of step n * parts + i.
   std::optional<unsigned> keyIndex;
@@ -328,9 +327,8 @@ void TrainStepBuilder::runInParts() {
       value = mapping.lookupOrDefault(value);
   Operation *end = body.getTerminator();
   for (auto [position, index] : llvm::enumerate(summed))
-    next[position] =
-        math.add(block.getArgument(position),
-                 mapping.lookupOrDefault(end->getOperand(index)));
+    next[position] = math.add(block.getArgument(position),
+                              mapping.lookupOrDefault(end->getOperand(index)));
   if (keyIndex)
     next.back() = math.add(block.getArgument(inits.size() - 1), pair(0, 1));
   builder.create<YieldOp>(loc, next);
@@ -356,9 +354,9 @@ void TrainStepBuilder::unscale() {
   loss = math.mul(loss, math.to(factor, GraphMath::elementOf(loss)));
   for (Trained &one : trained) {
     Value value = one.gradient;
-    Value isFinite = math.compare(
-        ComparePredicate::lt, math.largest(value),
-        math.like(std::numeric_limits<double>::infinity(), value));
+    Value isFinite =
+        math.compare(ComparePredicate::lt, math.largest(value),
+                     math.like(std::numeric_limits<double>::infinity(), value));
     allFinite = allFinite ? math.make<AndOp>(allFinite, isFinite) : isFinite;
     one.gradient =
         math.mul(value, math.to(factor, GraphMath::elementOf(value)));
@@ -368,8 +366,8 @@ void TrainStepBuilder::unscale() {
 void TrainStepBuilder::clip() {
   if (recipe.clipValue > 0)
     for (Trained &one : trained)
-      one.gradient = math.min(math.max(one.gradient, -recipe.clipValue),
-                              recipe.clipValue);
+      one.gradient =
+          math.min(math.max(one.gradient, -recipe.clipValue), recipe.clipValue);
   if (recipe.clipNorm <= 0)
     return;
   bool anyF64 = llvm::any_of(trained, [](const Trained &one) {
@@ -391,28 +389,26 @@ void TrainStepBuilder::clip() {
   figures.push_back({"gradient_norm", norm});
 }
 
-/// torch.amp.GradScaler.update: half after an overflow, double after a number of
-/// updates in a row, where that is finite.
+/// torch.amp.GradScaler.update: half after an overflow, double after a number
+/// of updates in a row, where that is finite.
 void TrainStepBuilder::updateScale() {
-  Value count = readState(goodStepsState,
-                          RankedTensorType::get({}, builder.getI64Type()),
-                          "zeros");
+  Value count = readState(
+      goodStepsState, RankedTensorType::get({}, builder.getI64Type()), "zeros");
   if (!count)
     return;
   Value zero = math.like(0, count);
   Value good = math.add(count, 1.0);
-  Value isDue = math.compare(
-      ComparePredicate::eq, good,
-      math.like(double(recipe.scaleGrowthInterval), count));
+  Value isDue =
+      math.compare(ComparePredicate::eq, good,
+                   math.like(double(recipe.scaleGrowthInterval), count));
   Value larger = math.mul(scale, recipe.scaleGrowth);
-  Value fits = math.compare(
-      ComparePredicate::lt, larger,
-      math.like(std::numeric_limits<double>::infinity(), larger));
+  Value fits =
+      math.compare(ComparePredicate::lt, larger,
+                   math.like(std::numeric_limits<double>::infinity(), larger));
   Value grown = math.select(math.make<AndOp>(isDue, fits), larger, scale);
-  Value next = math.select(allFinite, grown,
-                           math.mul(scale, recipe.scaleBackoff));
-  Value counted =
-      math.select(allFinite, math.select(isDue, zero, good), zero);
+  Value next =
+      math.select(allFinite, grown, math.mul(scale, recipe.scaleBackoff));
+  Value counted = math.select(allFinite, math.select(isDue, zero, good), zero);
   write(lossScaleState, next);
   write(goodStepsState, counted);
   figures.push_back({"loss_scale", scale});
@@ -446,8 +442,7 @@ LogicalResult TrainStepBuilder::update(Trained &one) {
   update.gradient = math.to(one.gradient, computed);
   update.stacked = isStacked(one.parameter);
   update.weightDecay = weightDecayOf(recipe, one.parameter);
-  update.states = declareStates(
-      recipe, type.clone(computed), update.stacked);
+  update.states = declareStates(recipe, type.clone(computed), update.stacked);
   for (OptimizerState &state : update.states) {
     state.name = (optimizerPrefix + state.name + "." + name).str();
     state.before = readState(state.name, state.type, "zeros");

@@ -33,8 +33,7 @@ static OwningOpRef<ModuleOp> prepare(const Model &model,
     return nullptr;
   OwningOpRef<ModuleOp> copy(cast<ModuleOp>(model.module()->clone()));
   auto loss = copy->lookupSymbol<func::FuncOp>("loss");
-  for (auto function :
-       llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
+  for (auto function : llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
     if (function != loss && function.isPublic())
       function.erase();
   if (failed(specialize(loss, shapes)) || failed(makeTrainable(loss, recipe)))
@@ -95,8 +94,7 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
 }
 
 OwningOpRef<ModuleOp>
-buildEvaluationModule(const Model &model,
-                      ArrayRef<SmallVector<int64_t>> shapes,
+buildEvaluationModule(const Model &model, ArrayRef<SmallVector<int64_t>> shapes,
                       const TrainRecipe &recipe) {
   OwningOpRef<ModuleOp> module = prepare(model, shapes, recipe);
   if (!module)
@@ -132,13 +130,11 @@ static LogicalResult compileEntry(OwningOpRef<ModuleOp> module, StringRef entry,
   return success();
 }
 
-LogicalResult compileTraining(const Model &model,
-                              ArrayRef<SmallVector<int64_t>> stepShapes,
-                              ArrayRef<SmallVector<int64_t>> evalShapes,
-                              const TrainRecipe &recipe,
-                              const CompileOptions &options,
-                              exec::Executable &executable,
-                              CompileStatistics *statistics) {
+LogicalResult
+compileTraining(const Model &model, ArrayRef<SmallVector<int64_t>> stepShapes,
+                ArrayRef<SmallVector<int64_t>> evalShapes,
+                const TrainRecipe &recipe, const CompileOptions &options,
+                exec::Executable &executable, CompileStatistics *statistics) {
   CompileStatistics sum;
   if (failed(compileEntry(buildTrainingModule(model, stepShapes, recipe),
                           "train_step", options, executable, sum)))

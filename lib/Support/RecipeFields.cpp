@@ -81,8 +81,7 @@ bool read(StringRef text, std::optional<double> &value) {
   }
   return read(text, value.emplace());
 }
-template <typename T>
-bool readNamed(std::optional<T> found, T &value) {
+template <typename T> bool readNamed(std::optional<T> found, T &value) {
   if (found)
     value = *found;
   return found.has_value();
@@ -195,9 +194,9 @@ std::vector<std::pair<std::string, std::string>>
 listRecipeFields(const TrainRecipe &recipe) {
   std::vector<std::pair<std::string, std::string>> list;
   for (const Field &field : fields)
-    list.push_back({field.name.str(),
-                    std::visit([&](auto m) { return print(recipe.*m); },
-                               field.member)});
+    list.push_back(
+        {field.name.str(),
+         std::visit([&](auto m) { return print(recipe.*m); }, field.member)});
   return list;
 }
 

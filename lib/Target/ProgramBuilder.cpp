@@ -245,8 +245,8 @@ void ProgramBuilder::endLoop(int64_t begin) {
       lifetime.last = std::max(lifetime.last, now);
 }
 
-/// A large splat is written when the program runs: a piece of it, over and over.
-/// In the executable it would take as many bytes as in memory.
+/// A large splat is written when the program runs: a piece of it, over and
+/// over. In the executable it would take as many bytes as in memory.
 void ProgramBuilder::buildSplat(ConstantOp op, StepList &steps) {
   uint64_t bytes = getBytes(op.getResult());
   exec::BufferRef piece = windows.lookup(op.getResult());
@@ -302,8 +302,7 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op, StepList &steps) {
       bytes.push_back(value ? 1 : 0);
   } else if (attr && attr.isSplat()) {
     ArrayRef<char> one = attr.getRawData();
-    isLargeSplat =
-        uint64_t(type.getNumElements()) * elementBytes > kSplatPiece;
+    isLargeSplat = uint64_t(type.getNumElements()) * elementBytes > kSplatPiece;
     int64_t count =
         isLargeSplat ? kSplatPiece / elementBytes : type.getNumElements();
     for (int64_t i = 0; i < count; ++i)

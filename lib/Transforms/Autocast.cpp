@@ -57,8 +57,8 @@ class Autocast : public lathe::impl::AutocastBase<Autocast> {
       Value result = op->getResult(0);
       result.setType(cast<RankedTensorType>(result.getType()).clone(element));
       builder.setInsertionPointAfter(op);
-      auto wide = builder.create<CastOp>(op->getLoc(), result,
-                                         builder.getF32Type());
+      auto wide =
+          builder.create<CastOp>(op->getLoc(), result, builder.getF32Type());
       result.replaceAllUsesExcept(wide, wide);
       ++numConverted;
     }

@@ -34,8 +34,8 @@ LogicalResult retypeFloats(ModuleOp module, FloatType to) {
   replacer.addReplacement([&](DenseFPElementsAttr elements) -> Result {
     auto type = cast<ShapedType>(elements.getType()).clone(to);
     if (elements.isSplat())
-      return {{DenseElementsAttr::get(
-                   type, round(elements.getSplatValue<APFloat>())),
+      return {{DenseElementsAttr::get(type,
+                                      round(elements.getSplatValue<APFloat>())),
                WalkResult::skip()}};
     SmallVector<APFloat> numbers;
     for (APFloat number : elements.getValues<APFloat>())

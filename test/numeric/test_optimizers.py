@@ -205,9 +205,9 @@ class Optimizers(unittest.TestCase):
         self.check(0.5, {"weight_decay": 0}, optimizer="adafactor", weight_decay=0)
 
     def test_a_wrong_number_is_found(self):
-        with self.assertRaises(AssertionError):
+        with self.assertRaisesRegex(AssertionError, "relative error"):
             self.check(0.01, {"beta2": 0.9990001})
-        with self.assertRaises(AssertionError):
+        with self.assertRaisesRegex(AssertionError, "relative error"):
             self.check(0.01, {"epsilon": 1.1e-8})
 
     def test_weight_decay_groups(self):

@@ -75,8 +75,7 @@ func::FuncOp CheckGrad::load() {
   auto chosen = Model::fromModule(std::move(copy), name);
   if (!chosen)
     return {};
-  auto shapes =
-      resolveShapes(chosen->inputs(), options, given, prepared.notes);
+  auto shapes = resolveShapes(chosen->inputs(), options, given, prepared.notes);
   if (!shapes) {
     fail(shapes.takeError());
     return {};
@@ -103,9 +102,8 @@ void CheckGrad::checkCase(CheckCase &check, bool isModel) {
     entry["failed"] = message;
     cases.push_back(entry);
     if (!message.empty())
-      emitError(check.location)
-          << "the gradient of '" << check.name
-          << "' cannot be checked: " << message;
+      emitError(check.location) << "the gradient of '" << check.name
+                                << "' cannot be checked: " << message;
   };
   auto checker = GradientChecker::create(check, checkOptions);
   if (!checker)
@@ -193,10 +191,9 @@ int CheckGrad::finish() {
     return caught == planted && failures == 0 ? kDone : kFailed;
   }
   for (const auto &[name, line] : lines)
-    llvm::outs() << llvm::formatv("{0,-28} {1,4} {2}  worst {3:e1}\n", name,
-                                  line.cases,
-                                  line.cases == 1 ? "case " : "cases",
-                                  line.worst);
+    llvm::outs() << llvm::formatv(
+        "{0,-28} {1,4} {2}  worst {3:e1}\n", name, line.cases,
+        line.cases == 1 ? "case " : "cases", line.worst);
   llvm::outs() << llvm::formatv(
       "check-grad: {0} ops, worst relative error {1:e1} ({2})\n", ops, worst,
       worstName);

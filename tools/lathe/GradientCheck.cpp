@@ -130,8 +130,9 @@ llvm::Error GradientChecker::drawPoint(unsigned attempt) {
     bool isVector = tensorType.getRank() < 2;
     double spread = isVector ? 0.1 : 0.5;
     if (!isVector && tensorType.getDimSize(tensorType.getRank() - 1) > 4)
-      spread = 1.0 / std::sqrt(double(
-                         tensorType.getDimSize(tensorType.getRank() - 1)));
+      spread =
+          1.0 /
+          std::sqrt(double(tensorType.getDimSize(tensorType.getRank() - 1)));
     for (int64_t k = 0, e = tensor->numElements(); k < e;
          ++k, out += dtypeSize(dtype)) {
       double value;
@@ -286,9 +287,8 @@ static double dot(const Numbers &a, const Numbers &b) {
   return sum;
 }
 
-std::optional<double>
-GradientChecker::extrapolate(const Direction &direction,
-                             const Numbers &cotangent) {
+std::optional<double> GradientChecker::extrapolate(const Direction &direction,
+                                                   const Numbers &cotangent) {
   // Row k: the differences at h, h/2, ..., h/2^k with the error's powers of
   // h^2 taken out one after the other.
   Numbers last;
@@ -372,12 +372,11 @@ GradientChecker::run(const GradientOptions &autograd) {
         place -= sizes[argument++];
       auto name = function.getArgAttrOfType<StringAttr>(arguments[argument],
                                                         "lathe.name");
-      result.worst =
-          llvm::formatv("{0} element {1}, cotangent {2}: gradient {3:e}, "
-                        "difference {4:e}",
-                        name ? name.str()
-                             : "operand " + std::to_string(arguments[argument]),
-                        place, row, found, right);
+      result.worst = llvm::formatv(
+          "{0} element {1}, cotangent {2}: gradient {3:e}, "
+          "difference {4:e}",
+          name ? name.str() : "operand " + std::to_string(arguments[argument]),
+          place, row, found, right);
     }
   }
   return result;

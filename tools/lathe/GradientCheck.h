@@ -35,7 +35,7 @@ constexpr double kGradientTolerance = 1e-6;
 
 struct GradientCheckResult {
   double error = 0;
-  std::string worst;         ///< where it is: an argument and what it should be
+  std::string worst; ///< where it is: an argument and what it should be
   bool isWholeJacobian = true;
   int64_t inputs = 0, outputs = 0;
 };
@@ -59,7 +59,7 @@ public:
 private:
   using Point = std::vector<Tensor>;
   struct Direction {
-    Numbers step;                          ///< over all float arguments
+    Numbers step; ///< over all float arguments
     std::vector<std::pair<double, Numbers>> slopes; ///< step size, differences
   };
 

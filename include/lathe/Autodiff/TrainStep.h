@@ -32,8 +32,8 @@ inline constexpr llvm::StringLiteral goodStepsState = "train.good_steps";
 LogicalResult makeTrainable(func::FuncOp loss, const TrainRecipe &recipe);
 
 /// What of the recipe must be in the loss before it is differentiated: label
-/// smoothing, and for float16 a last argument "loss_scale" that the first result
-/// is multiplied by.
+/// smoothing, and for float16 a last argument "loss_scale" that the first
+/// result is multiplied by.
 LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe);
 
 /// Adds `@train_step` behind `gradient`, which must have static shapes and is

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A model that can be trained has a function `@loss` beside `@main`: its
-// arguments are the batch, its first result is the loss, of rank 0, further ones
-// are for metrics. An argument called "random_key" is (seed, step).
+// arguments are the batch, its first result is the loss, of rank 0, further
+// ones are for metrics. An argument called "random_key" is (seed, step).
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,23 +22,22 @@ namespace lathe {
 /// The model's `@loss`; null after a diagnostic where there is none.
 func::FuncOp findLoss(const Model &model);
 
-/// `@train_step` and nothing else, for a batch of these shapes (one per argument
-/// of `@loss`, in order): gradients, optimizer and the rest of the recipe, before
-/// the graph passes. Null after a diagnostic.
+/// `@train_step` and nothing else, for a batch of these shapes (one per
+/// argument of `@loss`, in order): gradients, optimizer and the rest of the
+/// recipe, before the graph passes. Null after a diagnostic.
 OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
                                           ArrayRef<SmallVector<int64_t>> shapes,
                                           const TrainRecipe &recipe);
 
 /// `@eval` and nothing else: `@loss` in inference mode, which writes no state.
 OwningOpRef<ModuleOp>
-buildEvaluationModule(const Model &model,
-                      ArrayRef<SmallVector<int64_t>> shapes,
+buildEvaluationModule(const Model &model, ArrayRef<SmallVector<int64_t>> shapes,
                       const TrainRecipe &recipe);
 
-/// Adds the programs "train_step" and, where `evalShapes` is not empty, "eval" to
-/// `executable`; they share their states. The step's inputs are those of `@loss`
-/// with the whole batch (`recipe.accumulate` parts of it); its outputs are rank-0
-/// figures, the loss first.
+/// Adds the programs "train_step" and, where `evalShapes` is not empty, "eval"
+/// to `executable`; they share their states. The step's inputs are those of
+/// `@loss` with the whole batch (`recipe.accumulate` parts of it); its outputs
+/// are rank-0 figures, the loss first.
 LogicalResult compileTraining(const Model &model,
                               ArrayRef<SmallVector<int64_t>> stepShapes,
                               ArrayRef<SmallVector<int64_t>> evalShapes,

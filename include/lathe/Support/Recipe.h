@@ -73,8 +73,8 @@ struct TrainRecipe {
   /// beside the update (AdamW, Adafactor, Lamb).
   double weightDecay = 0.01;
   std::vector<WeightDecayGroup> weightDecayGroups;
-  /// Whether tensors of rank 0 and 1 (biases, scales of norms) decay, too. Other
-  /// than in PyTorch, they do not by default.
+  /// Whether tensors of rank 0 and 1 (biases, scales of norms) decay, too.
+  /// Other than in PyTorch, they do not by default.
   bool decayVectors = false;
 
   /// Gradients are scaled so that the norm of all together is at most this; 0
@@ -119,9 +119,10 @@ std::optional<TrainPrecision> precisionFromName(llvm::StringRef name);
 /// Whether `name` matches `pattern` as a whole, "*" standing for any text.
 bool matchesPattern(llvm::StringRef pattern, llvm::StringRef name);
 
-/// Sets a field from text, by the name it has in recipe files ("learning_rate").
-/// Lists have ";" between their entries, weight decay groups are PATTERN:NUMBER.
-/// Errors: no such field, text that is no value of it. Ranges are checkRecipe's.
+/// Sets a field from text, by the name it has in recipe files
+/// ("learning_rate"). Lists have ";" between their entries, weight decay groups
+/// are PATTERN:NUMBER. Errors: no such field, text that is no value of it.
+/// Ranges are checkRecipe's.
 llvm::Error setRecipeField(TrainRecipe &recipe, llvm::StringRef name,
                            llvm::StringRef value);
 /// All fields with their values; each pair reads back through setRecipeField.

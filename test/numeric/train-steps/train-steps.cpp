@@ -82,8 +82,7 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
     else if (key.consume_front("state."))
       error = tensor(arguments.states);
     else if (key == "target")
-      arguments.compile.target =
-          value == "cpu" ? Target::Cpu : Target::CudaSim;
+      arguments.compile.target = value == "cpu" ? Target::Cpu : Target::CudaSim;
     else if (key == "threads")
       error = value.getAsInteger(10, arguments.session.threads)
                   ? makeError("threads must be a number")

@@ -30,9 +30,9 @@ TEST(State, IsKeptBetweenRunsAndSharedByPrograms) {
   EXPECT_EQ(states.states()[0].spec.name, "train.step");
   EXPECT_EQ(states.totalBytes(), 8u);
   EXPECT_EQ(must(states.get("train.step")).as<int64_t>()[0], 2);
-  EXPECT_EQ(message(states.set("train.step",
-                               tensor<int64_t>(DType::I64, {}, {40}))),
-            "");
+  EXPECT_EQ(
+      message(states.set("train.step", tensor<int64_t>(DType::I64, {}, {40}))),
+      "");
   EXPECT_EQ(run(*count), 41);
   EXPECT_EQ(run(*read), 41);
 
@@ -62,9 +62,9 @@ TEST(State, RefusesWhatDoesNotFit) {
   // A model with another idea of the state.
   Model other;
   other.state("train.step", DType::F32, {2});
-  EXPECT_ERROR(Session::create(must(LoadedModel::load(other.exe)), 0, none,
-                               options),
-               "state 'train.step' is i64[] in the store, expected f32[2]");
+  EXPECT_ERROR(
+      Session::create(must(LoadedModel::load(other.exe)), 0, none, options),
+      "state 'train.step' is i64[] in the store, expected f32[2]");
 }
 
 TEST(State, IsFilledAsParametersAre) {
@@ -83,10 +83,10 @@ TEST(State, IsFilledAsParametersAre) {
   // What is in the store needs no file.
   options.states = StateStore::create(model);
   Tensor given = tensor<int>(DType::F32, {2}, {5, 6});
-  ASSERT_EQ(message(options.states->add(
-                {"v", DType::F32, {2}},
-                static_cast<const char *>(given.data()))),
-            "");
+  ASSERT_EQ(
+      message(options.states->add({"v", DType::F32, {2}},
+                                  static_cast<const char *>(given.data()))),
+      "");
   auto session = must(Session::create(model, 0, none, options));
   auto out = must(session->run({}));
   EXPECT_EQ(out[0].as<float>()[1], 1);

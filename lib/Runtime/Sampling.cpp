@@ -46,9 +46,8 @@ llvm::Expected<int64_t> sampleToken(llvm::ArrayRef<float> logits,
 
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  size_t kept = options.topK > 0
-                    ? std::min<size_t>(options.topK, order.size())
-                    : order.size();
+  size_t kept = options.topK > 0 ? std::min<size_t>(options.topK, order.size())
+                                 : order.size();
   std::partial_sort(order.begin(), order.begin() + kept, order.end(),
                     [&](size_t a, size_t b) {
                       return logits[a] != logits[b] ? logits[a] > logits[b]

@@ -1,4 +1,5 @@
-//===- Logs.cpp - Figures over time ---------------------------------------------===//
+//===- Logs.cpp - Figures over time
+//---------------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -44,7 +45,8 @@ uint32_t crc32c(StringRef bytes) {
   return ~crc;
 }
 
-/// TFRecord's, so that the checksum of bytes with their checksum is no constant.
+/// TFRecord's, so that the checksum of bytes with their checksum is no
+/// constant.
 static uint32_t masked(uint32_t crc) {
   return (crc >> 15 | crc << 17) + 0xA282EAD8;
 }

@@ -1,4 +1,5 @@
-//===- Sequences.cpp - Examples of their own length -----------------------------===//
+//===- Sequences.cpp - Examples of their own length
+//-----------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -36,15 +37,17 @@ Expected<Sequences> findSequences(std::shared_ptr<const DataFile> file,
                      formatType(array.tensor.dtype(), array.tensor.shape()));
   if (file->tokens) {
     if (array.tensor.dtype() != DType::U8)
-      return makeError("{0} does not say where its sequences end, which padding "
-                       "needs: a .txt file (lines) or an array with offsets",
-                       where);
+      return makeError(
+          "{0} does not say where its sequences end, which padding "
+          "needs: a .txt file (lines) or an array with offsets",
+          where);
     result.offsets = lineOffsets(array.tensor);
     return result;
   }
   std::string name = array.name + ".offsets";
-  auto offsets = std::find_if(file->arrays.begin(), file->arrays.end(),
-                              [&](const NamedView &a) { return a.name == name; });
+  auto offsets =
+      std::find_if(file->arrays.begin(), file->arrays.end(),
+                   [&](const NamedView &a) { return a.name == name; });
   if (offsets == file->arrays.end() || isFloat(offsets->tensor.dtype()) ||
       offsets->tensor.shape().size() != 1 || !offsets->tensor.numElements())
     return makeError("{0} has no integer array {1} of rank 1 that says where "
@@ -53,9 +56,9 @@ Expected<Sequences> findSequences(std::shared_ptr<const DataFile> file,
   const TensorView &view = offsets->tensor;
   int64_t end = array.tensor.numElements();
   for (int64_t i = 0; i < view.numElements(); ++i) {
-    double value = loadAsDouble(view.dtype(),
-                                static_cast<const char *>(view.data()) +
-                                    i * dtypeSize(view.dtype()));
+    double value =
+        loadAsDouble(view.dtype(), static_cast<const char *>(view.data()) +
+                                       i * dtypeSize(view.dtype()));
     int64_t before = result.offsets.empty() ? 0 : result.offsets.back();
     if (!(value >= before && value <= end))
       return makeError("{0} has the offset {1} at {2} of {3}, where {4} to {5} "
@@ -80,8 +83,8 @@ public:
 
   Error copy(int64_t index, int64_t, char *out) const override {
     int64_t begin = sequences->offsets[index],
-            length = std::min(sequences->offsets[index + 1] - begin,
-                              spec.shape[1]);
+            length =
+                std::min(sequences->offsets[index + 1] - begin, spec.shape[1]);
     DType from = sequences->values.dtype();
     const char *in = static_cast<const char *>(sequences->values.data()) +
                      begin * dtypeSize(from);
@@ -90,22 +93,23 @@ public:
       double value = options.padding;
       if (i < length) {
         value = loadAsDouble(from, in + i * dtypeSize(from));
-        bool bad = isFloat(spec.dtype)
-                       ? !std::isfinite(value)
-                       : options.limit &&
-                             !(value >= 0 && value < *options.limit);
+        bool bad =
+            isFloat(spec.dtype)
+                ? !std::isfinite(value)
+                : options.limit && !(value >= 0 && value < *options.limit);
         if (bad)
           return makeError("the data holds {0} in {1} in sequence {2}, "
                            "position {3}, for the input {4}{5}",
                            formatNumber(value), quote(sequences->file->path),
                            index, i, quote(spec.name),
-                           options.limit ? ", where 0 to " +
-                                               std::to_string(*options.limit - 1) +
-                                               " are allowed"
-                                         : "");
+                           options.limit
+                               ? ", where 0 to " +
+                                     std::to_string(*options.limit - 1) +
+                                     " are allowed"
+                               : "");
         if (options.normalize)
-          value = (value - options.normalize->mean) /
-                  options.normalize->deviation;
+          value =
+              (value - options.normalize->mean) / options.normalize->deviation;
       }
       storeFromDouble(spec.dtype, out, value);
     }
@@ -153,7 +157,8 @@ makePadded(const TensorSpec &spec, std::shared_ptr<const Sequences> sequences,
                        " does not fit the input " + quote(spec.name) +
                        " of type " + formatType(spec.dtype, spec.shape) + ": ";
   if (spec.shape.size() != 2)
-    return makeError(prefix + "padded sequences need the shape [batch, length]");
+    return makeError(prefix +
+                     "padded sequences need the shape [batch, length]");
   if (isFloat(sequences->values.dtype()) && !isFloat(spec.dtype))
     return makeError(prefix + "floats do not become integers");
   if (sequences->size() == 0)

@@ -1,4 +1,5 @@
-//===- Vocabulary.cpp - Characters as tokens ------------------------------------===//
+//===- Vocabulary.cpp - Characters as tokens
+//------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -101,15 +102,16 @@ Error Vocabulary::write(StringRef path) const {
 Expected<std::vector<uint32_t>> Vocabulary::encode(StringRef text) const {
   std::vector<uint32_t> result;
   result.reserve(text.size());
-  if (Error error = decodeUtf8(text, [&](uint32_t point, size_t offset) -> Error {
-        auto token = tokens.find(point);
-        if (token == tokens.end())
-          return makeError("the character {0} at byte {1} is not in the "
-                           "vocabulary",
-                           "'" + toUtf8(point) + "'", offset);
-        result.push_back(token->second);
-        return Error::success();
-      }))
+  if (Error error =
+          decodeUtf8(text, [&](uint32_t point, size_t offset) -> Error {
+            auto token = tokens.find(point);
+            if (token == tokens.end())
+              return makeError("the character {0} at byte {1} is not in the "
+                               "vocabulary",
+                               "'" + toUtf8(point) + "'", offset);
+            result.push_back(token->second);
+            return Error::success();
+          }))
     return error;
   return result;
 }
@@ -117,8 +119,8 @@ Expected<std::vector<uint32_t>> Vocabulary::encode(StringRef text) const {
 std::string Vocabulary::decode(ArrayRef<uint32_t> list) const {
   std::string text;
   for (uint32_t token : list)
-    text += token < codePoints.size() ? toUtf8(codePoints[token])
-                                      : "\xEF\xBF\xBD";
+    text +=
+        token < codePoints.size() ? toUtf8(codePoints[token]) : "\xEF\xBF\xBD";
   return text;
 }
 

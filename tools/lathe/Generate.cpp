@@ -168,8 +168,8 @@ static int generate(GenerateOptions options) {
   if (!isCompiled)
     return fail(isCompiled.takeError());
   if (!*isCompiled)
-    if (int code = fixSizes(options, std::max(options.prompt.size(),
-                                              options.tokens.size())))
+    if (int code = fixSizes(
+            options, std::max(options.prompt.size(), options.tokens.size())))
       return code;
   PreparedModel prepared;
   if (int code = prepareModel(options, prepared))

@@ -114,8 +114,10 @@ TEST(Sampling, WhatCannotBeIsNeverDrawn) {
 
 TEST(Sampling, Refuses) {
   EXPECT_EQ(errorOf({}), "there are no tokens to choose from");
-  EXPECT_EQ(errorOf({0, NAN}), "the logit of token 1 at position 3 is not a number");
-  EXPECT_EQ(errorOf({0, 1, kInf}), "the logit of token 2 at position 3 is infinite");
+  EXPECT_EQ(errorOf({0, NAN}),
+            "the logit of token 1 at position 3 is not a number");
+  EXPECT_EQ(errorOf({0, 1, kInf}),
+            "the logit of token 2 at position 3 is infinite");
   EXPECT_EQ(errorOf({-kInf, -kInf}),
             "every logit at position 3 is minus infinity");
 }

@@ -25,8 +25,8 @@ Report measure(MetricOptions options, llvm::ArrayRef<int64_t> logitShape,
       {{"logits", DType::F64, Shape(logitShape.begin(), logitShape.end())}}));
   for (size_t i = 0; i < logits.size(); ++i) {
     std::vector<Tensor> inputs;
-    inputs.push_back(must(
-        Tensor::from<double>(DType::I64, labelShape, labels[i])));
+    inputs.push_back(
+        must(Tensor::from<double>(DType::I64, labelShape, labels[i])));
     TrainProgram::Evaluation evaluation;
     evaluation.loss = losses[i];
     evaluation.outputs.push_back(
@@ -117,8 +117,8 @@ TEST(Metrics, TwoClassesFromOneLogit) {
   MetricOptions options;
   options.rocAuc = true;
   // Above 0 means class 1: answers 1 0 1 1, labels 1 0 0 1.
-  Report report = measure(options, {4}, {{2, -1, 1, 3}}, {{1, 0, 0, 1}}, {4},
-                          {0.5});
+  Report report =
+      measure(options, {4}, {{2, -1, 1, 3}}, {{1, 0, 0, 1}}, {4}, {0.5});
   EXPECT_DOUBLE_EQ(*report.find("accuracy"), 0.75);
   EXPECT_DOUBLE_EQ(*report.find("precision"), 2.0 / 3);
   EXPECT_DOUBLE_EQ(*report.find("recall"), 1);
@@ -219,12 +219,11 @@ TEST(Logs, ResumingTakesOutWhatIsDoneAgain) {
   std::istringstream lines(text);
   while (std::getline(lines, line))
     heads.push_back(line.substr(0, line.find(",\"time\"")));
-  EXPECT_EQ(heads,
-            (std::vector<std::string>{
-                R"({"step":1,"epoch":1,"loss":0.5)",
-                R"({"step":2,"epoch":1,"loss":1.0)",
-                R"({"step":3,"epoch":1,"loss":1.5)",
-                R"({"step":3,"validation":{"loss":null})"}));
+  EXPECT_EQ(heads, (std::vector<std::string>{
+                       R"({"step":1,"epoch":1,"loss":0.5)",
+                       R"({"step":2,"epoch":1,"loss":1.0)",
+                       R"({"step":3,"epoch":1,"loss":1.5)",
+                       R"({"step":3,"validation":{"loss":null})"}));
 }
 
 TEST(Logs, ALogThatFailsDoesNotEndTheTraining) {

@@ -65,16 +65,16 @@ class Program:
         types = ", ".join(type for _, type in self.results)
         return f"func.func @main({arguments}) -> ({results}) {{\n{body}  return {values} : {types}\n}}\n"
 
-    def check(self, skeletons="gemm", arch="sm_90a"):
+    def check(self, skeletons="gemm", arch="sm_90a", options=()):
         """Runs it, and sees to it that each product has its skeleton; returns the
         texts."""
         with tempfile.TemporaryDirectory() as folder:
             model = pathlib.Path(folder) / "products.mlir"
             model.write_text(self.text())
             outputs, _ = lathe.run(
-                model, {name: value for name, value, _ in self.arguments}, options=["--target", "cuda-sim", "--arch", arch])
+                model, {name: value for name, value, _ in self.arguments}, options=["--target", "cuda-sim", "--arch", arch, *options])
             texts = subprocess.run(
-                [lathe.LATHE, "compile", model, "--emit", "cuda", "--arch", arch], capture_output=True, text=True, timeout=300, check=True).stdout
+                [lathe.LATHE, "compile", model, "--emit", "cuda", "--arch", arch, *options], capture_output=True, text=True, timeout=300, check=True).stdout
         assert len(outputs) == len(self.expected)
         for text in re.split(r"\n(?=// \w+_[0-9a-f]{6}\n)", texts):
             if re.search(r"//   lathe\.(?:matmul|linear|conv|attention) ", text) and not re.search(r"// out0: (?:\d+x)*0x", text):
@@ -171,37 +171,35 @@ def add_linear(program, rng, element):
     program.output(value, shape, element, expected)
 
 
+def random_products(add, count, seeds):
+    """Gives a class a test per element type: for each of its seeds, a program of
+    `count` products that `add` makes."""
+    def test(element):
+        def run(self):
+            for seed in seeds[element]:
+                rng = np.random.default_rng([SEED, seed])
+                program = Program(rng)
+                for _ in range(count):
+                    add(program, rng, element)
+                with np.errstate(over="ignore"):
+                    program.check()
+        return run
+
+    def decorate(tests):
+        for element in seeds:
+            setattr(tests, f"test_{element}", test(element))
+        return tests
+
+    return decorate
+
+
+def add_product(program, rng, element):
+    (add_linear if rng.integers(3) == 0 else add_matmul)(program, rng, element)
+
+
+@random_products(add_product, 24, {
+    "f32": [0, 1, 2], "f64": [10], "f16": [20], "bf16": [30], "i32": [40], "i64": [50], "i8": [60]})
 class Contractions(unittest.TestCase):
-    def check_random(self, element, seed, count=24):
-        rng = np.random.default_rng([SEED, seed])
-        program = Program(rng)
-        for _ in range(count):
-            (add_linear if rng.integers(3) == 0 else add_matmul)(program, rng, element)
-        with np.errstate(over="ignore"):
-            program.check()
-
-    def test_f32(self):
-        for seed in range(3):
-            self.check_random("f32", seed)
-
-    def test_f64(self):
-        self.check_random("f64", 10)
-
-    def test_f16(self):
-        self.check_random("f16", 20)
-
-    def test_bf16(self):
-        self.check_random("bf16", 30)
-
-    def test_i32(self):
-        self.check_random("i32", 40)
-
-    def test_i64(self):
-        self.check_random("i64", 50)
-
-    def test_i8(self):
-        self.check_random("i8", 60)
-
     def test_warp_groups(self):
         """Shapes that are large enough for wgmma, with operands in both orders,
         whose lines are no multiples of 16 bytes, which TMA could read."""

@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 
-from test_cuda_contraction import SEED, Program, epilogue, tensor, wide
+from test_cuda_contraction import epilogue, random_products, tensor, wide
 
 
 def convolve(x, w, strides, dilations, low, high, groups):
@@ -59,29 +59,9 @@ def add_convolution(program, rng, element):
     program.output(value, result, element, expected)
 
 
+@random_products(add_convolution, 16, {"f32": [1000, 1001, 1002], "f64": [1010], "bf16": [1020], "f16": [1030], "i32": [1040]})
 class Convolutions(unittest.TestCase):
-    def check_random(self, element, seed, count=16):
-        rng = np.random.default_rng([SEED, 1000 + seed])
-        program = Program(rng)
-        for _ in range(count):
-            add_convolution(program, rng, element)
-        program.check()
-
-    def test_f32(self):
-        for seed in range(3):
-            self.check_random("f32", seed)
-
-    def test_f64(self):
-        self.check_random("f64", 10)
-
-    def test_bf16(self):
-        self.check_random("bf16", 20)
-
-    def test_f16(self):
-        self.check_random("f16", 30)
-
-    def test_i32(self):
-        self.check_random("i32", 40)
+    pass
 
 
 if __name__ == "__main__":

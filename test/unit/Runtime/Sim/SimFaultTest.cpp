@@ -317,31 +317,14 @@ __global__ void k(int *out) {
 
 // The producer overwrites the box before the consumer has read it.
 TEST_F(Faults, MissingNamedBarrier) {
-  std::vector<int> got(32 * 4);
-  std::string text = R"(#include "lathe/sim.cuh"
-__global__ void k(int *out) {
-  __shared__ int box[32];
-  int lane = threadIdx.x % 32;
-  for (int i = 0; i < 4; ++i)
-    if (threadIdx.x < 32) {
-      if (i)
-        lathe_sim_named_barrier(2, 64, 1);
-      box[lane] = i * 100 + lane;
-      lathe_sim_named_barrier(1, 64, 0);
-    } else {
-      lathe_sim_named_barrier(1, 64, 1);
-      out[i * 32 + lane] = box[31 - lane];
-      if (i < 3)
-        lathe_sim_named_barrier(2, 64, 0);
-    }
-})";
-  SimKernel kernel(text);
+  std::vector<int> got(32 * 8);
+  SimKernel kernel(kHandOver);
   kernel.output(got).launch(1, 64);
   EXPECT_EQ(kernel.run(), "");
-  kernel.text = edit(text,
+  kernel.text = edit(kHandOver,
                      "      out[i * 32 + lane] = box[31 - lane];\n      if (i "
-                     "< 3)\n        lathe_sim_named_barrier(2, 64, 0);",
-                     "      if (i < 3)\n        lathe_sim_named_barrier(2, 64, "
+                     "< 7)\n        lathe_sim_named_barrier(2, 64, 0);",
+                     "      if (i < 7)\n        lathe_sim_named_barrier(2, 64, "
                      "0);\n      out[i * 32 + lane] = box[31 - lane];");
   expectPart(kernel.run(), "of shared 'box' at t.cu:");
 }

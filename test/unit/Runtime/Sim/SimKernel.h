@@ -192,6 +192,26 @@ private:
   std::vector<SimHeader> list;
 };
 
+/// A producer warp and a consumer warp hand over a box through named barriers,
+/// eight times.
+inline constexpr char kHandOver[] = R"(#include "lathe/sim.cuh"
+__global__ void k(int *out) {
+  __shared__ int box[32];
+  int lane = threadIdx.x % 32;
+  for (int i = 0; i < 8; ++i)
+    if (threadIdx.x < 32) {
+      if (i)
+        lathe_sim_named_barrier(2, 64, 1);
+      box[lane] = i * 100 + lane;
+      lathe_sim_named_barrier(1, 64, 0);
+    } else {
+      lathe_sim_named_barrier(1, 64, 1);
+      out[i * 32 + lane] = box[31 - lane];
+      if (i < 7)
+        lathe_sim_named_barrier(2, 64, 0);
+    }
+})";
+
 /// Fails unless `text` contains `part`.
 inline void expectPart(const std::string &text, const std::string &part) {
   EXPECT_NE(text.find(part), std::string::npos)

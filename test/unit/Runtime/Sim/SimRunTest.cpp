@@ -236,26 +236,9 @@ __global__ void k(int *out) {
   }
 }
 
-// A producer warp and a consumer warp hand over through named barriers.
 TEST_F(SimTest, NamedBarriers) {
   std::vector<int> out(32 * 8);
-  SimKernel kernel(R"(#include "lathe/sim.cuh"
-__global__ void k(int *out) {
-  __shared__ int box[32];
-  int lane = threadIdx.x % 32;
-  for (int i = 0; i < 8; ++i)
-    if (threadIdx.x < 32) {
-      if (i)
-        lathe_sim_named_barrier(2, 64, 1);
-      box[lane] = i * 100 + lane;
-      lathe_sim_named_barrier(1, 64, 0);
-    } else {
-      lathe_sim_named_barrier(1, 64, 1);
-      out[i * 32 + lane] = box[31 - lane];
-      if (i < 7)
-        lathe_sim_named_barrier(2, 64, 0);
-    }
-})");
+  SimKernel kernel(kHandOver);
   kernel.output(out).launch(1, 64);
   for (uint64_t seed : {0, 1, 2, 3, 4}) {
     setSimSeed(seed);

@@ -244,6 +244,9 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
     addCudaGraphPasses(pm, graph);
   if (failed(pm.run(*copy)))
     return nullptr;
+  if (options.target != Target::Cpu &&
+      failed(addScheduleChoices(*copy, options.tiles, options.tf32)))
+    return nullptr;
   return copy;
 }
 

@@ -21,6 +21,9 @@ std::string getKernelText(KernelOp kernel) {
   // Code may read an input before it writes over it, and not after.
   if (Attribute inPlace = kernel->getAttr("lathe.in_place"))
     os << inPlace << '\n';
+  for (StringRef choice : {"lathe.tile", "lathe.tf32"})
+    if (Attribute attribute = kernel->getAttr(choice))
+      os << choice << ' ' << attribute << '\n';
   Block &block = kernel.getBody().front();
   for (BlockArgument argument : block.getArguments())
     os << argument.getType() << ' ';

@@ -53,6 +53,8 @@ void lathe::printKernelsAsText(Operation *root, raw_ostream &os) {
   root->walk([&](KernelOp kernel) {
     os << "kernel " << index++ << " \"" << kernel.getName() << "\" schedule "
        << kernel.getSchedule();
+    if (auto tile = kernel->getAttrOfType<DenseI64ArrayAttr>("lathe.tile"))
+      llvm::interleave(tile.asArrayRef(), os << " tile ", "x");
     if (StringRef function = getFunctionName(kernel); !function.empty())
       os << " in @" << function;
     Cost cost = getCost(kernel);

@@ -15,14 +15,14 @@ class Texts:
     """The texts of a model's kernels. Headers are part of the program and cannot
     be changed in place: `inline` puts them into the text."""
 
-    def __init__(self, model, arch="sm_80"):
+    def __init__(self, model, arch="sm_80", options=()):
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         self.model = self.path / "model.mlir"
         self.model.write_text(model)
-        self.arch = arch
+        self.arch, self.options = arch, options
         subprocess.run(
-            [lathe.LATHE, "compile", self.model, "--emit", "cuda", "--arch", arch, "-o", self.path / "texts"], check=True, capture_output=True, timeout=100)
+            [lathe.LATHE, "compile", self.model, "--emit", "cuda", "--arch", arch, "-o", self.path / "texts", *options], check=True, capture_output=True, timeout=100)
         self.headers = {path.name: path.read_text() for path in (self.path / "texts" / "lathe").iterdir()}
 
     def find(self, word):
@@ -63,7 +63,7 @@ class Texts:
     def run(self, inputs):
         """(outputs, None), or (None, what the program said)."""
         out = self.path / "out"
-        command = [lathe.LATHE, "run", self.model, "--target", "cuda-sim", "--arch", self.arch, "--cuda-source-dir", self.path / "texts", "--output-dir", out]
+        command = [lathe.LATHE, "run", self.model, "--target", "cuda-sim", "--arch", self.arch, "--cuda-source-dir", self.path / "texts", "--output-dir", out, *self.options]
         for number, (name, value) in enumerate(inputs.items()):
             np.save(self.path / f"{number}.npy", value)
             command += ["--input", f"{name}={self.path / f'{number}.npy'}"]

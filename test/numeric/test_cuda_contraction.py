@@ -91,6 +91,12 @@ class Program:
         return texts
 
 
+def to_tf32(value):
+    """To the nearest number with 10 bits behind the leading one, ties away from zero."""
+    mantissa, exponent = np.frexp(value.astype(np.float64))
+    return np.ldexp(np.copysign(np.floor(np.abs(mantissa) * 2**11 + 0.5), mantissa), exponent - 11)
+
+
 def wide(value):
     return value.astype(np.int64 if value.dtype.kind == "i" else np.float64)
 
@@ -215,6 +221,44 @@ class Contractions(unittest.TestCase):
             program.output(value, [m, n], element, expected)
         texts = program.check()
         self.assertEqual(texts.count('#include "lathe/gemm_wgmma.cuh"'), 3)
+
+    def test_tf32(self):
+        """Operands are rounded, sums are not: against rounded operands f32's tolerance holds. Against f32, what is
+        documented: 2^-10 of the products' sizes, and no error would mean that nothing was rounded."""
+        program, bounds = Program(np.random.default_rng([SEED, 80])), []
+        for m, n, k, swap_a, swap_b in ((130, 70, 33, False, False), (64, 200, 136, True, True), (17, 24, 2048, False, True), (256, 128, 64, True, False)):
+            a, b = ([k, m] if swap_a else [m, k]), ([n, k] if swap_b else [k, n])
+            (x, left), (y, right) = program.input(a, "f32"), program.input(b, "f32")
+            flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
+            value = program.op(
+                "matmul", [(x, tensor(a, "f32")), (y, tensor(b, "f32"))], tensor([m, n], "f32"), f"{{{', '.join(flags)}}}" if flags else "")
+            left, right = left.T if swap_a else left, right.T if swap_b else right
+            rounded, exact = to_tf32(left) @ to_tf32(right), wide(left) @ wide(right)
+            program.output(value, [m, n], "f32", rounded)
+            bounds.append(np.abs(rounded - exact) / (np.abs(wide(left)) @ np.abs(wide(right))))
+        texts = program.check(options=["--tf32"])
+        self.assertNotIn("gemm_simt", texts)
+        for bound in bounds:
+            self.assertTrue(1e-5 < bound.max() < 2**-10, bound.max())
+
+    def test_tiles_that_the_user_chose(self):
+        for element, arch, tile, text in (
+                ("f32", "sm_80", "16x64x16x2", "SimtTile<16, 64, 16, 4, 4, 2>"),
+                ("f32", "sm_80", "128x128x8x4x3", "SimtTile<128, 128, 8, 8, 8, 4>"),
+                ("f16", "sm_80", "128x64x64x2", "MmaTile<128, 64, 32, 32, 2>"),
+                ("f16", "sm_80", "32x32x64x6x4", "MmaTile<32, 32, 16, 16, 6>"),
+                ("i8", "sm_80", "64x64x128x3x2", "MmaTile<64, 64, 32, 32, 3>"),
+                ("f16", "sm_90a", "256x128x64x3x2", "TmaTile<256, 3>"),
+                ("f16", "sm_90a", "128x128x64x2", "TmaTile<128, 2>")):
+            with self.subTest(element=element, tile=tile):
+                program = Program(np.random.default_rng([SEED, 90]))
+                (x, left), (y, right) = program.input([150, 400], element), program.input([400, 136], element)
+                value = program.op("matmul", [(x, tensor([150, 400], element)), (y, tensor([400, 136], element))], tensor([150, 136], element))
+                program.output(value, [150, 136], element, wrapped(wide(left) @ wide(right), element))
+                texts = program.check(arch=arch, options=["--tile", f"matmul={tile}"])
+                self.assertIn(f"using Tile = {text};", texts)
+                parts = tile.split("x")[4:]
+                self.assertEqual(re.findall(r"ProductShape<1, 150, 136, 400, (\d+),", texts), parts)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,28 @@ import numpy as np
 from cuda_text import Texts
 
 # As the tables have it: element i of a lane, groupID = lane / 4 and
-# threadID_in_group = lane % 4, for types of 16 and of 8 bits.
+# threadID_in_group = lane % 4, for types of 32, 16 and 8 bits.
 TABLE = """
 template <typename T> struct Table {
-  static constexpr bool isSmall = sizeof(T) == 1;
-  static constexpr int k = isSmall ? 32 : 16, ofA = isSmall ? 16 : 8, ofB = isSmall ? 8 : 4;
+  static constexpr bool isSmall = sizeof(T) == 1, isLarge = sizeof(T) == 4;
+  static constexpr int k = 32 / sizeof(T), ofA = isSmall ? 16 : isLarge ? 4 : 8, ofB = isSmall ? 8 : isLarge ? 2 : 4;
   static __device__ int rowOfA(int groupID, int i) {
+    if (isLarge)
+      return i == 0 || i == 2 ? groupID : groupID + 8;
     if (isSmall)
       return (0 <= i && i < 4) || (8 <= i && i < 12) ? groupID : groupID + 8;
     return (0 <= i && i < 2) || (4 <= i && i < 6) ? groupID : groupID + 8;
   }
   static __device__ int columnOfA(int inGroup, int i) {
+    if (isLarge)
+      return i == 0 || i == 1 ? inGroup : inGroup + 4;
     if (isSmall)
       return i < 8 ? inGroup * 4 + (i & 3) : inGroup * 4 + (i & 3) + 16;
     return i < 4 ? inGroup * 2 + (i & 1) : inGroup * 2 + (i & 1) + 8;
   }
   static __device__ int rowOfB(int inGroup, int i) {
+    if (isLarge)
+      return i == 0 ? inGroup : inGroup + 4;
     if (isSmall)
       return i < 4 ? inGroup * 4 + (i & 3) : inGroup * 4 + (i & 3) + 16;
     return i < 2 ? inGroup * 2 + (i & 1) : inGroup * 2 + (i & 1) + 8;
@@ -172,14 +178,14 @@ def product(a, b, c, element):
 class Fragments(unittest.TestCase):
     def multiply(self, element, changes=()):
         """What every (row, k, column) of one instruction gives, and should give."""
-        depth = 32 if element == "i8" else 16
-        dtype = {"f16": np.float16, "bf16": np.float32, "i8": np.int8}[element]
+        depth = {"i8": 32, "f32": 8}.get(element, 16)
+        dtype = {"f32": np.float32, "f16": np.float16, "bf16": np.float32, "i8": np.int8}[element]
         values = (np.arange(16 * depth) * 7 % 251 - 125).reshape(16, depth)
         a = np.broadcast_to(values, (depth, 16, depth)).astype(dtype)
         b = np.zeros((depth, depth, 8), dtype)
         for batch, column in np.ndindex(depth, 8):
             b[batch, (batch + column) % depth, column] = 1
-        texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element))
+        texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element), options=["--tf32"] if element == "f32" else [])
         texts.replace_body("gemm_mma.cuh", TABLE, f"multiply<{'i32' if element == 'i8' else 'float'}>(in0, in1, out0);")
         if changes:
             texts.inline("multiply<", changes)
@@ -188,7 +194,7 @@ class Fragments(unittest.TestCase):
         return outputs["y"].astype(np.int64), np.matmul(a.astype(np.int64), b.astype(np.int64))
 
     def test_products(self):
-        for element in ("f16", "bf16", "i8"):
+        for element in ("f32", "f16", "bf16", "i8"):
             found, expected = self.multiply(element)
             np.testing.assert_array_equal(found, expected, element)
 
@@ -199,6 +205,29 @@ class Fragments(unittest.TestCase):
                 [("const int column = simLane() % 4 * 2 + i % 2;", "const int column = simLane() % 4 + i % 2 * 4;")]):
             found, expected = self.multiply("f16", changes)
             self.assertTrue((found != expected).any(), changes)
+
+    def round(self, values, changes=()):
+        """What 16 columns of f32 become as operands of tensor cores: a product with ones on the diagonal."""
+        texts = Texts(product(values.shape, (16, 16), values.shape, "f32"), options=["--tf32"])
+        if changes:
+            texts.inline("MmaTile", changes)
+        outputs, error = texts.run({"x": values, "w": np.eye(16, dtype=np.float32)})
+        self.assertIsNone(error)
+        return outputs["y"]
+
+    def test_tf32_is_rounded_to_the_nearest_and_ties_away_from_zero(self):
+        rng = np.random.default_rng(1)
+        values = np.ldexp(rng.standard_normal((64, 16)), rng.integers(-100, 100, (64, 16))).astype(np.float32)
+        # Between two of tf32: exactly in the middle, one below it, one above; and to be carried on.
+        ties = (values.view(np.uint32) & 0xFFFFE000) + np.arange(0xFFF, 0x1002, dtype=np.uint32)[rng.integers(3, size=values.shape)]
+        ties[0] |= 0x7FFFFF
+        values = np.concatenate([values, ties.view(np.float32)])
+        mantissa, exponent = np.frexp(values.astype(np.float64))
+        expected = np.ldexp(np.copysign(np.floor(np.abs(mantissa) * 2**11 + 0.5), mantissa), exponent - 11).astype(np.float32)
+        np.testing.assert_array_equal(self.round(values), expected)
+        for wrong in ("word & 0xffffe000u", "(word + 0xfffu) & 0xffffe000u", "word"):
+            found = self.round(values, [("return (word + 0x1000u) & 0xffffe000u;", f"return {wrong};")])
+            self.assertTrue((found != expected).any(), wrong)
 
     def multiply_groups(self, orders, changes=()):
         values = (np.arange(64 * 16) * 7 % 251 - 125).reshape(64, 16)

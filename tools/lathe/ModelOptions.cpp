@@ -10,7 +10,6 @@
 
 #include "InputData.h"
 #include "Verbs.h"
-#include "lathe/Runtime/CudaDriver.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/MappedFile.h"
@@ -29,39 +28,6 @@
 using namespace mlir;
 
 namespace lathe {
-
-void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
-                      bool &noSimChecks) {
-  verb.add_option(
-          "--target", target,
-          "Where to run: auto, cpu, cuda, or cuda-sim (the CUDA kernels' "
-          "text on the CPU, with checks)")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "cuda-sim"}))
-      ->capture_default_str();
-  verb.add_option(
-          "--arch", arch,
-          "Architecture for --target cuda and cuda-sim: sm_80, sm_90a, ...")
-      ->default_str("of the device, else sm_90a");
-  verb.add_flag("--no-sim-checks", noSimChecks,
-                "Run cuda-sim without looking for races and accesses out of "
-                "bounds: faster");
-}
-
-std::string chooseArch(const std::string &given) {
-  if (!given.empty())
-    return given;
-  auto driver = cuda::Driver::load();
-  if (driver)
-    return (*driver)->devices().front().arch();
-  llvm::consumeError(driver.takeError());
-  return "sm_90a";
-}
-
-Target parseTarget(llvm::StringRef name) {
-  return name == "cuda"       ? Target::Cuda
-         : name == "cuda-sim" ? Target::CudaSim
-                              : Target::Cpu;
-}
 
 void ModelOptions::add(CLI::App &verb) {
   verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
@@ -85,6 +51,7 @@ void ModelOptions::add(CLI::App &verb) {
   verb.add_option("--cuda-source-dir", cudaSourceFolder,
                   "Folder with edited kernels, NAME.cu, that are used in place "
                   "of the generated ones (see compile --emit cuda)");
+  addScheduleOptions(verb, tiles, tf32);
   verb.add_option("--isa", isa,
                   "Use less than this processor has: avx512, avx2 or sse")
       ->check(CLI::IsMember({"avx512", "avx2", "sse"}));
@@ -142,6 +109,9 @@ CompileOptions ModelOptions::compileOptions() const {
   result.arch = arch;
   result.cudaSourceFolder = cudaSourceFolder;
   result.simChecks = !noSimChecks;
+  for (const std::string &text : tiles)
+    result.tiles.push_back(llvm::cantFail(parseTile(text)));
+  result.tf32 = tf32;
   result.reproducer = reproducer;
   return result;
 }
@@ -341,19 +311,21 @@ static std::string identifyFile(StringRef path) {
 /// Everything the compiled form depends on.
 static std::string cacheKey(const ModelOptions &options,
                             const std::vector<NamedTensor> &given) {
-  std::string key = "executable\n" + identifyFile(options.file) + "\n" +
-                    identifyFile("/proc/self/exe") + "\n" + options.entry +
-                    " " + options.target + " " + options.arch + " " +
-                    options.isa +
-                    (options.noSimChecks ? " no-sim-checks" : "") +
-                    (options.noFuse ? " no-fuse" : "") +
-                    (options.noOptimize ? " no-optimize" : "") + "\n";
+  std::string key =
+      "executable\n" + identifyFile(options.file) + "\n" +
+      identifyFile("/proc/self/exe") + "\n" + options.entry + " " +
+      options.target + " " + options.arch + " " + options.isa +
+      (options.noSimChecks ? " no-sim-checks" : "") +
+      (options.tf32 ? " tf32" : "") + (options.noFuse ? " no-fuse" : "") +
+      (options.noOptimize ? " no-optimize" : "") + "\n";
   // External data of a model is named by the model's own path, as it was given.
   SmallString<256> real;
   (void)llvm::sys::fs::real_path(options.file, real);
   key += real.str().str() + "\n" + options.file + "\n";
   for (const std::string &dim : options.dims)
     key += "dim " + dim + "\n";
+  for (const std::string &tile : options.tiles)
+    key += "tile " + tile + "\n";
   for (const NamedTensor &tensor : given)
     key += tensor.name + " " +
            formatType(tensor.tensor.dtype(), tensor.tensor.shape()) + "\n";
@@ -490,6 +462,8 @@ static int compileModel(const ModelOptions &options,
   if (!shapes)
     return fail(shapes.takeError());
   CompileOptions compile = options.compileOptions();
+  if (compile.target == Target::Cpu)
+    options.noteUnused({"--tile", "--tf32"}, "on the CPU");
   Progress progress("compiling kernels", 0);
   compile.progress = [&](unsigned done, unsigned total) {
     progress.update(done, "of " + std::to_string(total));
@@ -564,7 +538,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
                   "': the sizes of a compiled model are fixed");
     options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
                         "--no-optimize", "--no-cache", "--cuda-source-dir",
-                        "--no-sim-checks", "--reproducer"},
+                        "--no-sim-checks", "--reproducer", "--tile", "--tf32"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {

@@ -22,6 +22,9 @@ namespace lathe {
 /// --target, --arch and --no-sim-checks.
 void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
                       bool &noSimChecks);
+/// --tile and --tf32.
+void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
+                        bool &tf32);
 /// `given`, or where it is empty the architecture of the CUDA device, or
 /// sm_90a. Starts the driver: after that, no fork.
 std::string chooseArch(const std::string &given);
@@ -38,6 +41,8 @@ struct ModelOptions {
   std::string isa, arch, cudaSourceFolder;
   unsigned threads = 0;
   uint64_t seed = 0;
+  std::vector<std::string> tiles; ///< "KERNEL=128x128x32x3"
+  bool tf32 = false;
   bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;
 
   std::string reproducer;

@@ -11,6 +11,7 @@
 #include "lathe/Executable/Executable.h"
 #include "lathe/Import/Onnx.h"
 #include "lathe/Support/Tensor.h"
+#include "lathe/Target/ScheduleChoices.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -48,6 +49,11 @@ struct CompileOptions {
   std::string cudaSourceFolder;
   /// Target cuda-sim: look for accesses out of bounds, races and the like.
   bool simChecks = true;
+  /// The CUDA targets: what schedules are not to choose by themselves.
+  std::vector<NamedTile> tiles;
+  /// The CUDA targets: f32 products and convolutions on tensor cores, their
+  /// operands rounded to tf32 (10 bits behind the leading one).
+  bool tf32 = false;
   bool fuse = true;
   /// Off: only what is needed for correctness (decompose, one op per kernel).
   bool optimize = true;

@@ -11,6 +11,7 @@
 
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Target/ScheduleChoices.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -24,6 +25,8 @@ namespace {
 struct NamedSchedule {
   StringRef name;
   ScheduleFn write;
+  /// Obeys lathe.tile.
+  bool hasTiles = false;
 };
 
 } // namespace
@@ -49,8 +52,8 @@ llvm::Expected<GpuFeatures> GpuFeatures::forArchitecture(StringRef name) {
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
       {"attention", scheduleAttention},
-      {"contraction", scheduleContraction},
-      {"convolution", scheduleConvolution},
+      {"contraction", scheduleContraction, /*hasTiles=*/true},
+      {"convolution", scheduleConvolution, /*hasTiles=*/true},
       {"steps", scheduleSteps},
       {"loops", scheduleLoops},
   };
@@ -71,12 +74,23 @@ static std::string makeSymbol(KernelOp kernel, StringRef text) {
 static FailureOr<KernelText> writeText(KernelOp kernel, StringRef symbol,
                                        const GpuFeatures &features,
                                        std::string &scheduleName) {
+  FailureOr<std::optional<TileChoice>> tile = getTileChoice(kernel);
+  if (failed(tile))
+    return failure();
   std::string reasons;
   for (const NamedSchedule &schedule : getSchedules()) {
     std::string whyNot;
     FailureOr<KernelText> text =
         schedule.write(kernel, symbol, features, whyNot);
     if (succeeded(text)) {
+      if (*tile && !schedule.hasTiles) {
+        InFlightDiagnostic diagnostic = kernel.emitError("kernel '")
+                                        << kernel.getName()
+                                        << "' cannot have the tile "
+                                        << formatTile(**tile);
+        diagnostic.attachNote() << "refused:" << reasons;
+        return diagnostic;
+      }
       scheduleName =
           text->schedule.empty() ? schedule.name.str() : text->schedule;
       return text;

@@ -28,20 +28,20 @@ struct Candidate {
 /// Multiprocessors to fill; an H100 has 132, an A100 108.
 static constexpr int64_t kMultiprocessors = 132;
 
-static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups,
-                                            bool boxes) {
+static SmallVector<Candidate> getCandidates(Type elementType,
+                                            ProductMeans means) {
   constexpr auto Simt = ProductSkeleton::Simt, Mma = ProductSkeleton::Mma,
                  Wgmma = ProductSkeleton::Wgmma, Tma = ProductSkeleton::Tma;
   int64_t bytes = getStorageBytes(elementType);
   bool isHalf = elementType.isF16() || elementType.isBF16();
   SmallVector<Candidate> candidates;
-  if (isHalf && warpGroups && boxes)
+  if (isHalf && means.warpGroups && means.boxes)
     candidates = {{{Tma, 256, 128, 64, 128, 128, 4, 384}, 1.7},
                   {{Tma, 128, 128, 64, 64, 128, 6, 384}, 1.4}};
-  else if (isHalf && warpGroups)
+  else if (isHalf && means.warpGroups)
     candidates = {{{Wgmma, 256, 128, 64, 128, 128, 4, 256}, 1.6},
                   {{Wgmma, 128, 128, 64, 64, 128, 4, 256}, 1.3}};
-  if (isHalf || elementType.isInteger(8)) {
+  if (isHalf || elementType.isInteger(8) || means.tf32) {
     int64_t depth = 128 / bytes;
     candidates.append({{{Mma, 128, 128, depth, 64, 32, 3, 256}, 1.0},
                        {{Mma, 128, 64, depth, 32, 32, 3, 256}, 0.8},
@@ -60,10 +60,10 @@ static SmallVector<Candidate> getCandidates(Type elementType, bool warpGroups,
 }
 
 ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
-                       bool warpGroups, bool boxes) {
+                       ProductMeans means) {
   ProductTile best;
   double bestCost = 0;
-  for (Candidate &candidate : getCandidates(elementType, warpGroups, boxes)) {
+  for (Candidate &candidate : getCandidates(elementType, means)) {
     ProductTile &tile = candidate.tile;
     int64_t tiles =
         sizes.batch * divideCeil(sizes.m, tile.m) * divideCeil(sizes.n, tile.n);
@@ -93,6 +93,92 @@ ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
   return best;
 }
 
+/// Shared memory of a block of gemm_simt.cuh; like all that is not dynamic, it
+/// must not take more than 48 KiB.
+static int64_t getSimtSharedBytes(const ProductTile &tile, Type elementType) {
+  int64_t bytes = getStorageBytes(getSumType(elementType)), vector = 16 / bytes;
+  int64_t strips = tile.stages * tile.depth * (tile.m + tile.n + 2 * vector);
+  int64_t pass = tile.m / (tile.innerM / vector) * (tile.n + vector);
+  return std::max(strips, pass) * bytes;
+}
+
+/// Dynamic shared memory of a block of the other skeletons.
+static int64_t getSharedBytes(const ProductTile &tile) {
+  int64_t strips = tile.stages * (tile.m + tile.n) * 128;
+  switch (tile.skeleton) {
+  case ProductSkeleton::Simt:
+    return 0;
+  case ProductSkeleton::Tma:
+    // 16 rows of 68 sums for each of 8 warps, and two mbarriers a stage.
+    return strips + 8 * 16 * 68 * 4 + tile.stages * 16;
+  default:
+    return std::max(strips, tile.m * (tile.n + 4) * 4);
+  }
+}
+
+/// What a block may have of dynamic shared memory (CUDA C++ Programming Guide,
+/// "Technical Specifications per Compute Capability").
+static int64_t getDynamicSharedLimit(unsigned architecture) {
+  switch (architecture) {
+  case 80:
+  case 87:
+    return 163 * 1024;
+  case 86:
+  case 89:
+  case 120:
+  case 121:
+    return 99 * 1024;
+  default:
+    return 227 * 1024;
+  }
+}
+
+FailureOr<ProductTile> takeTile(const TileChoice &wanted,
+                                const ProductSizes &sizes, Type elementType,
+                                ProductMeans means, unsigned architecture,
+                                std::string &whyNot) {
+  SmallVector<Candidate> candidates = getCandidates(elementType, means);
+  auto found = llvm::find_if(candidates, [&](const Candidate &candidate) {
+    return candidate.tile.m == wanted.m && candidate.tile.n == wanted.n &&
+           candidate.tile.depth == wanted.depth;
+  });
+  llvm::raw_string_ostream why(whyNot);
+  if (found == candidates.end()) {
+    why << "for " << elementType << " there is no tile of " << wanted.m << "x"
+        << wanted.n << "x" << wanted.depth << ", expected one of ";
+    llvm::interleaveComma(candidates, why, [&](const Candidate &candidate) {
+      why << candidate.tile.m << "x" << candidate.tile.n << "x"
+          << candidate.tile.depth;
+    });
+    return failure();
+  }
+  ProductTile tile = found->tile;
+  tile.stages = wanted.stages;
+  tile.parts = wanted.parts;
+  tile.partDepth = llvm::alignTo(divideCeil(sizes.k, tile.parts), tile.depth);
+  // wgmma reads a strip while the next is waited for.
+  int64_t fewest = tile.skeleton == ProductSkeleton::Wgmma ? 3 : 2;
+  if (tile.stages < fewest || tile.stages > 8) {
+    why << "expected " << fewest << " to 8 stages, found " << tile.stages;
+    return failure();
+  }
+  if (tile.parts > 1 && tile.partDepth * (tile.parts - 1) >= sizes.k) {
+    why << "k of " << sizes.k << " cannot be cut into " << tile.parts
+        << " parts of multiples of " << tile.depth;
+    return failure();
+  }
+  bool isSimt = tile.skeleton == ProductSkeleton::Simt;
+  int64_t bytes = isSimt ? getSimtSharedBytes(tile, elementType)
+                         : getSharedBytes(tile);
+  int64_t limit = isSimt ? 48 * 1024 : getDynamicSharedLimit(architecture);
+  if (bytes > limit) {
+    why << "the tile takes " << bytes
+        << " bytes of shared memory, a block may have " << limit;
+    return failure();
+  }
+  return tile;
+}
+
 static std::string numbers(ArrayRef<int64_t> values) {
   std::string text;
   for (int64_t value : values)
@@ -108,19 +194,6 @@ static GridTensorMap withBox(const OperandText &operand, int64_t rows,
   if (map.dims.size() > 2)
     map.box.push_back(1);
   return map;
-}
-
-static int64_t getSharedBytes(const ProductTile &tile) {
-  int64_t strips = tile.stages * (tile.m + tile.n) * 128;
-  switch (tile.skeleton) {
-  case ProductSkeleton::Simt:
-    return 0;
-  case ProductSkeleton::Tma:
-    // 16 rows of 68 sums for each of 8 warps, and two mbarriers a stage.
-    return strips + 8 * 16 * 68 * 4 + tile.stages * 16;
-  default:
-    return std::max(strips, tile.m * (tile.n + 4) * 4);
-  }
 }
 
 /// The type `Tile` of a skeleton, and what its numbers are.
@@ -168,9 +241,19 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   Type elementType = a.elementType, sumType = getSumType(elementType);
   // Elements that come one by one are no work for few large blocks.
   bool hasVectors = a.vector > 1 && b.vector > 1;
-  ProductTile tile =
-      chooseTile(sizes, elementType, features.hasWarpGroupMma && hasVectors,
-                 a.tensor && b.tensor);
+  ProductMeans means = {features.hasWarpGroupMma && hasVectors,
+                        a.tensor && b.tensor,
+                        elementType.isF32() && isTf32Chosen(kernel)};
+  FailureOr<std::optional<TileChoice>> wanted = getTileChoice(kernel);
+  if (failed(wanted))
+    return failure();
+  FailureOr<ProductTile> chosen =
+      *wanted ? takeTile(**wanted, sizes, elementType, means,
+                         features.architecture, whyNot)
+              : chooseTile(sizes, elementType, means);
+  if (failed(chosen))
+    return failure();
+  ProductTile tile = *chosen;
   bool isTma = tile.skeleton == ProductSkeleton::Tma;
   GridLaunch launch;
   launch.isCooperative = true;
@@ -206,6 +289,8 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   writer.line("using Shape = ProductShape<" + numbers(shape) + ">;");
   writeTile(writer, tile);
   launch.dynamicSharedBytes = getSharedBytes(tile);
+  if (means.tf32)
+    writer.line("// operands are rounded to tf32");
   for (const OperandText *operand : {&a, &b})
     if (isTma)
       operand->printTensor(writer);

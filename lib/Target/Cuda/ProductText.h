@@ -11,6 +11,7 @@
 
 #include "AnchorText.h"
 #include "lathe/Target/Cuda/Schedule.h"
+#include "lathe/Target/ScheduleChoices.h"
 
 namespace lathe::cuda {
 
@@ -33,10 +34,27 @@ struct ProductTile {
   int64_t parts = 1, partDepth = 0;
 };
 
+/// What a product may be computed with.
+struct ProductMeans {
+  /// wgmma.
+  bool warpGroups = false;
+  /// TMA reads both operands.
+  bool boxes = false;
+  /// Tensor cores for f32.
+  bool tf32 = false;
+};
+
 /// The tile for which the busiest of a device's multiprocessors has the least
-/// to do. `warpGroups`: wgmma may be used; `boxes`: and TMA.
+/// to do.
 ProductTile chooseTile(const ProductSizes &sizes, Type elementType,
-                       bool warpGroups, bool boxes);
+                       ProductMeans means);
+
+/// The tile that the user wants; failure with the reason in `whyNot` where no
+/// skeleton has it or it does not fit into a block of `architecture`.
+FailureOr<ProductTile> takeTile(const TileChoice &wanted,
+                                const ProductSizes &sizes, Type elementType,
+                                ProductMeans means, unsigned architecture,
+                                std::string &whyNot);
 
 /// Writes the kernel: one grid, or two where k is cut into parts. `a` and `b`
 /// are called A and B.

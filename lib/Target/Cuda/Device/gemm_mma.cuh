@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// For f16, bf16 and i8 on sm_80 and newer. A block computes a tile of C from
-// strips of A and B that are 128 bytes of k deep; a warp computes some rows by
-// columns of it with mma.sync. `stages` strips are in shared memory: one is
-// computed with, the others are on their way (cp.async). See gemm.cuh for the
-// types.
+// For f16, bf16, i8, and f32 as tf32, on sm_80 and newer. A block computes a
+// tile of C from strips of A and B that are 128 bytes of k deep; a warp
+// computes some rows by columns of it with mma.sync. `stages` strips are in
+// shared memory: one is computed with, the others are on their way (cp.async).
+// See gemm.cuh for the types.
 //
 // A strip is lines of 16-byte chunks. Its lines are rows of the operand where
 // neighbours in memory are neighbours along k; else they are the k (of 16-bit
@@ -114,6 +114,12 @@ struct Strip {
   }
 };
 
+template <typename T> LATHE_FN void roundWords(u32 (&words)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    words[i] = roundWord(words[i], T{});
+}
+
 template <typename Shape, typename Tile, typename A, typename B,
           typename Epilogue>
 LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
@@ -165,12 +171,16 @@ LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
     for (int inner = 0; inner < 4; ++inner) {
       u32 x[blocksM][4], y[blocksN / 2][4];
 #pragma unroll
-      for (int i = 0; i < blocksM; ++i)
+      for (int i = 0; i < blocksM; ++i) {
         StripA::template load<true>(x[i], strip, warpRow + i * 16, inner);
+        roundWords<T>(x[i]);
+      }
 #pragma unroll
-      for (int j = 0; j < blocksN / 2; ++j)
+      for (int j = 0; j < blocksN / 2; ++j) {
         StripB::template load<false>(y[j], strip + StripA::bytes,
                                      warpColumn + j * 16, inner);
+        roundWords<T>(y[j]);
+      }
 #pragma unroll
       for (int i = 0; i < blocksM; ++i)
 #pragma unroll

@@ -6,16 +6,18 @@
 //===----------------------------------------------------------------------===//
 //
 // mma.sync and ldmatrix of sm_80 and newer. A warp multiplies 16 rows of A with
-// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, or 32 of 8 bits.
+// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits, or 8
+// floats, of which it takes sign, exponent and the first 10 bits behind the
+// leading one (tf32).
 // With lane = 4 g + t, and words of 4 bytes along k:
 //
 //   A, 4 words a lane:  word t of row g, of row g + 8; word t + 4 of both
 //   B, 2 words a lane:  word t of column g; word t + 4
 //   C, 4 sums a lane:   row g, columns 2 t and 2 t + 1; row g + 8, the same
 //
-// (PTX ISA, "Matrix fragments for mma.m16n8k16" and "... mma.m16n8k32".) On the
-// host the lanes of a warp show each other what they hold, and each computes
-// its own sums.
+// (PTX ISA, "Matrix fragments for mma.m16n8k8", "... mma.m16n8k16" and
+// "... mma.m16n8k32".) On the host the lanes of a warp show each other what
+// they hold, and each computes its own sums.
 //
 //===----------------------------------------------------------------------===//
 
@@ -34,6 +36,10 @@ LATHE_FN double simElement(u32 word, int e, bf16) {
   return toFloat(bf16{(u16)(word >> 16 * e)});
 }
 LATHE_FN i32 simElement(u32 word, int e, i8) { return (i8)(word >> 8 * e); }
+/// The lower 13 bits are not looked at.
+LATHE_FN double simElement(u32 word, int, float) {
+  return floatFromBits(word & 0xffffe000u);
+}
 
 /// Products are exact; a float sum is rounded once for all of k.
 LATHE_FN double simAdd(double sum, double a, double b) { return sum + a * b; }
@@ -127,6 +133,21 @@ LATHE_FN u32 packPair(float low, float high, bf16) {
 #endif
 }
 
+/// A word of a fragment as tensor cores take it: a float rounded to the nearest
+/// tf32, ties away from zero.
+LATHE_FN u32 roundWord(u32 word, float) {
+#if LATHE_HOST
+  if ((word & 0x7f800000u) == 0x7f800000u)
+    return word & 0x7fffffu ? 0x7fffffffu : word;
+  return (word + 0x1000u) & 0xffffe000u;
+#else
+  u32 rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(word)));
+  return rounded;
+#endif
+}
+template <typename T> LATHE_FN u32 roundWord(u32 word, T) { return word; }
+
 #if LATHE_HOST
 #define LATHE_MMA(Element, Sum, constraint, instruction)                       \
   LATHE_FN void multiplyAdd(Sum(&sums)[4], const u32(&a)[4], u32 b0, u32 b1,   \
@@ -147,5 +168,6 @@ LATHE_FN u32 packPair(float low, float high, bf16) {
 /// sums += a * b, for the element type that the last argument names.
 LATHE_MMA(f16, float, "f", "m16n8k16.row.col.f32.f16.f16.f32")
 LATHE_MMA(bf16, float, "f", "m16n8k16.row.col.f32.bf16.bf16.f32")
+LATHE_MMA(float, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
 LATHE_MMA(i8, i32, "r", "m16n8k32.row.col.s32.s8.s8.s32")
 #undef LATHE_MMA

@@ -13,6 +13,8 @@ def gemm(m, n, k, dtype):
 
 def rows(op, m, n, dtype):
     kind, row = f"tensor<{m}x{n}x{dtype}>", f"tensor<{n}x{dtype}>"
+    if op == "cumsum":
+        return function([("x", kind)], kind, f"  %0 = lathe.cumsum %x {{axis = 1 : i64}} : ({kind}) -> {kind}\n  return %0 : {kind}\n")
     if op == "softmax":
         return function([("x", kind)], kind, f"  %0 = lathe.softmax %x : ({kind}) -> {kind}\n  return %0 : {kind}\n")
     return function([("x", kind), ("scale", row), ("bias", row)], kind,

@@ -71,6 +71,19 @@ class Faults(unittest.TestCase):
             ("a step of k as long as another type's", "", [("row * 128 + step * 32", "row * 128 + step * 16")]),
         ], "sm_90a")
 
+    def test_running_sums(self):
+        x = GENERATOR.standard_normal((3, 5000), np.float32)
+        type = "tensor<3x5000xf32>"
+        model = (
+            f'func.func @main(%x: {type} {{lathe.name = "x"}}) -> ({type} {{lathe.name = "y"}}) {{\n'
+            f"  %r = lathe.cumsum %x {{axis = 1 : i64}} : ({type}) -> {type}\n  return %r : {type}\n}}\n")
+        self.check(model, "scan.cuh", {"x": x}, np.cumsum(x.astype(np.float64), 1), 1e-3, [
+            ("no barrier before the sums of warps are read", RACE, [("ofWarp[thread / 32] = upTo;\n      __syncthreads();", "ofWarp[thread / 32] = upTo;")]),
+            ("no barrier before the next chunk", RACE, [("// The next chunk writes to the same place.\n      __syncthreads();", "")]),
+            ("a chunk that forgets those before it", "", [("sum = addUp(before, sum);", "")]),
+            ("a look beyond the row's end", "beyond the end of|that nobody wrote", [("if (mine + i < Scan::length)\n        pack = ", "pack = ")]),
+        ])
+
     def test_attention_on_cuda_cores(self):
         x = GENERATOR.standard_normal((1, 2, 70, 64), np.float32)
         self.check(attention("f32"), "attention_simt.cuh", {"x": x}, self.attend(x), 1e-4, [

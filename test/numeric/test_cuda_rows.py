@@ -49,6 +49,26 @@ class CudaRows(test_ops.unittest.TestCase):
                        "{axes = array<i64: 1>}", rtol=1e-5, atol=1e-4)
         f.check(self)
 
+    def test_running_sums(self):
+        """Rows for a warp, for a block, of several chunks; both orders, with and without the element itself."""
+        f = SimFamily(36)
+        words = ("", "exclusive", "reverse", "exclusive, reverse")
+        for (rows, size), word in itertools.product(((5, 64), (3, 127), (1030, 130), (2, 1000), (1, 5000), (2, 4500)), words):
+            for dtype, atol in ((np.float32, 1e-3), (np.int8, 0), (np.int64, 0)):
+                if dtype != np.float32 and rows > 1000:
+                    continue
+                x = f.normal(rows, size) if dtype == np.float32 else f.integers(dtype, rows, size)
+                exact = x.astype(np.float64 if dtype == np.float32 else np.int64)
+                exact = exact[:, ::-1] if "reverse" in word else exact
+                sums = np.cumsum(exact, 1) - (exact if "exclusive" in word else 0)
+                sums = sums[:, ::-1] if "reverse" in word else sums
+                f.case(f"{dtype.__name__} {rows}x{size} {word}", "cumsum", [x], sums.astype(dtype),
+                       f"{{axis = 1 : i64{', ' if word else ''}{word}}}", rtol=0, atol=atol)
+        for dtype, rtol in ((np.float16, 2e-3), (np.float64, 1e-12)):
+            x = f.normal(4, 600).astype(dtype)
+            f.case(dtype.__name__, "cumsum", [x], np.cumsum(x.astype(np.float64), 1).astype(dtype), "{axis = 1 : i64}", rtol=rtol, atol=20 * rtol)
+        f.check(self)
+
     def test_reductions_down_columns(self):
         f = SimFamily(32)
         for size, columns in itertools.product(SIZES, (2, 33)):

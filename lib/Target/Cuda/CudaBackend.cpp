@@ -55,6 +55,7 @@ static ArrayRef<NamedSchedule> getSchedules() {
       {"contraction", scheduleContraction, /*hasTiles=*/true},
       {"convolution", scheduleConvolution, /*hasTiles=*/true},
       {"steps", scheduleSteps},
+      {"scan", scheduleScan},
       {"loops", scheduleLoops},
   };
   return schedules;

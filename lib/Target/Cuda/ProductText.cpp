@@ -168,8 +168,8 @@ FailureOr<ProductTile> takeTile(const TileChoice &wanted,
     return failure();
   }
   bool isSimt = tile.skeleton == ProductSkeleton::Simt;
-  int64_t bytes = isSimt ? getSimtSharedBytes(tile, elementType)
-                         : getSharedBytes(tile);
+  int64_t bytes =
+      isSimt ? getSimtSharedBytes(tile, elementType) : getSharedBytes(tile);
   int64_t limit = isSimt ? 48 * 1024 : getDynamicSharedLimit(architecture);
   if (bytes > limit) {
     why << "the tile takes " << bytes

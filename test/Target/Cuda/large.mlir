@@ -19,6 +19,6 @@ func.func @main(%x: tensor<70000x40000xi8> {lathe.name = "x"}) -> (tensor<70000x
   %2 = lathe.reduce_min %x {axes = array<i64: 0>} : (tensor<70000x40000xi8>) -> tensor<40000xi8>
   // CHECK-LABEL: // cumsum_
   // CHECK: const i64 item = (i64)blockIdx.x *
-  %3 = lathe.cumsum %x {axis = 1 : i64} : (tensor<70000x40000xi8>) -> tensor<70000x40000xi8>
+  %3 = lathe.cumsum %x {axis = 0 : i64} : (tensor<70000x40000xi8>) -> tensor<70000x40000xi8>
   return %0, %1, %2, %3 : tensor<70000x40000xi8>, tensor<70000xi8>, tensor<40000xi8>, tensor<70000x40000xi8>
 }

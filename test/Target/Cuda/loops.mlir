@@ -14,6 +14,6 @@
 // FILES: lathe
 // FILES: device.cuh
 func.func @main(%x: tensor<4x100xf32> {lathe.name = "x"}) -> (tensor<4x100xf32> {lathe.name = "y"}) {
-  %0 = lathe.cumsum %x {axis = 1 : i64} : (tensor<4x100xf32>) -> tensor<4x100xf32>
+  %0 = lathe.cumsum %x {axis = 0 : i64} : (tensor<4x100xf32>) -> tensor<4x100xf32>
   return %0 : tensor<4x100xf32>
 }

@@ -95,6 +95,10 @@ FailureOr<KernelText> scheduleConvolution(KernelOp, StringRef,
 FailureOr<KernelText> scheduleSteps(KernelOp, StringRef, const GpuFeatures &,
                                     std::string &);
 
+/// A running sum along long rows: a warp or a block per row.
+FailureOr<KernelText> scheduleScan(KernelOp, StringRef, const GpuFeatures &,
+                                   std::string &);
+
 /// Everything that lowers to linalg: a thread per element of each op.
 FailureOr<KernelText> scheduleLoops(KernelOp, StringRef, const GpuFeatures &,
                                     std::string &);

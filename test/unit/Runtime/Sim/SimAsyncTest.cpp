@@ -115,7 +115,7 @@ LATHE_SIM_MODEL void add(void **mine) {
 __global__ void k(int *y) {
   int sum = 0, thread = threadIdx.x;
   for (int i = 0; i < 2; ++i) {
-    Mine mine = {&sum, thread + 1000 * i};
+    Mine mine = {&sum, thread + 1 + 1000 * i};
     lathe_sim_group_defer(128, &mine, sizeof(mine), add);
     lathe_sim_group_commit();
   }
@@ -131,12 +131,12 @@ __global__ void k(int *y) {
     ASSERT_EQ(kernel.run(), "");
     for (int i = 0; i < 128; ++i) {
       // A thread may be late, so that others have waited for it.
-      int one = 127 - i, two = 2 * one + 1000;
+      int one = 128 - i, two = 2 * one + 1000;
       ASSERT_TRUE(y[i] == 0 || y[i] == one || y[i] == two) << y[i];
       ASSERT_TRUE(y[i + 128] == one || y[i + 128] == two) << y[i + 128];
       ASSERT_EQ(y[i + 256], two);
     }
-    EXPECT_TRUE(std::any_of(y.begin(), y.begin() + 127,
+    EXPECT_TRUE(std::any_of(y.begin(), y.begin() + 128,
                             [](int value) { return value == 0; }));
   }
 }

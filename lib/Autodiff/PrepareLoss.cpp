@@ -6,10 +6,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/TrainStep.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace lathe {
+#define GEN_PASS_DEF_MAKETRAINABLE
+#include "lathe/Autodiff/Passes.h.inc"
 
 LogicalResult makeTrainable(func::FuncOp loss, const TrainRecipe &recipe) {
   llvm::StringSet<> read, written, patterns;
@@ -65,5 +68,23 @@ LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe) {
       0, builder.create<MulOp>(loss.getLoc(), value, loss.getArgument(index)));
   return success();
 }
+
+namespace {
+class MakeTrainable : public impl::MakeTrainableBase<MakeTrainable> {
+  using MakeTrainableBase::MakeTrainableBase;
+
+  void runOnOperation() override {
+    auto loss = getOperation().lookupSymbol<func::FuncOp>(function);
+    if (!loss) {
+      getOperation().emitError("expected a function '@") << function << "'";
+      return signalPassFailure();
+    }
+    TrainRecipe recipe;
+    recipe.freeze.assign(freeze.begin(), freeze.end());
+    if (failed(makeTrainable(loss, recipe)))
+      signalPassFailure();
+  }
+};
+} // namespace
 
 } // namespace lathe

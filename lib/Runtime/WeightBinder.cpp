@@ -10,6 +10,7 @@
 #include "Initializer.h"
 #include "lathe/Runtime/ThreadPool.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Recipe.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -181,9 +182,10 @@ Error WeightBinder::bind(ArrayRef<const exec::Weight *> parameters,
     if (nowhere && !weight.file().empty()) {
       bindFromModel(binding, source, wrong);
     } else if (nowhere && !weight.initializer().kind().empty() &&
-               (source.empty() || options.initializeMissing)) {
+               (source.empty() || options.initializeMissing ||
+                isTrainingState(weight.name()))) {
       binding.fromInitializer = true;
-      ++initialized;
+      initialized += !isTrainingState(weight.name());
     } else {
       missing.insert(missing.end(), absent.begin(), absent.end());
     }

@@ -135,7 +135,10 @@ static int infoOfExecutable(const std::string &file, const std::string &json) {
       describe("input", input);
     for (const exec::Signature &output : program.outputs())
       describe("output", output);
+    about["states"] = program.states_size();
     os << "  " << program.weights_size() << " parameters\n";
+    if (program.states_size())
+      os << "  " << program.states_size() << " states\n";
   }
   printKernels(**executable, os);
   if (!json.empty())

@@ -444,9 +444,10 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
 static void addWeightFiles(PreparedModel &prepared, StringRef modelFile) {
   std::set<std::string> all(prepared.sources.begin(), prepared.sources.end());
   for (const exec::Program &program : prepared.executable->programs())
-    for (const exec::Weight &weight : program.weights())
-      if (!weight.file().empty() && weight.file() != modelFile)
-        all.insert(weight.file());
+    for (const auto *list : {&program.weights(), &program.states()})
+      for (const exec::Weight &weight : *list)
+        if (!weight.file().empty() && weight.file() != modelFile)
+          all.insert(weight.file());
   prepared.sources.assign(all.begin(), all.end());
 }
 

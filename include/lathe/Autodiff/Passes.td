@@ -64,6 +64,31 @@ def Autograd : Pass<"lathe-autograd", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 
+def MakeTrainable : Pass<"lathe-make-trainable", "::mlir::ModuleOp"> {
+  let summary = "mark the parameters that training changes as mutable";
+  let description = [{
+    The float parameters that the function reads (calls are inlined before) and
+    does not set itself, but those whose names match a pattern of `freeze`, where
+    "*" stands for any text. What is not marked stays a weight, which is packed
+    once, when it is loaded.
+
+    Before:
+    ```mlir
+    lathe.parameter @w : tensor<4xf32>
+    ```
+    After:
+    ```mlir
+    lathe.parameter @w : tensor<4xf32> {mutable}
+    ```
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"loss\"",
+           "The function that computes the loss">,
+    ListOption<"freeze", "freeze", "std::string",
+               "Patterns of parameters that stay as they are">
+  ];
+}
+
 def BuildTrainStep : Pass<"lathe-build-train-step", "::mlir::ModuleOp"> {
   let summary = "add the program that computes gradients and updates parameters";
   let description = [{

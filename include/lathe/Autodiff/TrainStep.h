@@ -14,11 +14,6 @@
 namespace lathe {
 using namespace mlir;
 
-/// Names of the states that training adds to a model's own. Every name that
-/// begins with one of the prefixes belongs to training alone: inference knows
-/// nothing of it.
-inline constexpr llvm::StringLiteral trainPrefix = "train.";
-inline constexpr llvm::StringLiteral optimizerPrefix = "optimizer.";
 /// i64: steps that ran. With float16 `train.updates` counts those of them that
 /// changed the parameters, which schedule and optimizer go by.
 inline constexpr llvm::StringLiteral stepState = "train.step";

@@ -109,6 +109,15 @@ struct TrainRecipe {
   double labelSmoothing = 0;
 };
 
+/// Names of the states that training adds to a model's own: its counters and
+/// loss scale, and the optimizer's memory as "optimizer.KIND.PARAMETER". No
+/// file of weights holds them, and inference knows nothing of them.
+inline constexpr llvm::StringLiteral trainPrefix = "train.";
+inline constexpr llvm::StringLiteral optimizerPrefix = "optimizer.";
+inline bool isTrainingState(llvm::StringRef name) {
+  return name.starts_with(trainPrefix) || name.starts_with(optimizerPrefix);
+}
+
 llvm::StringRef optimizerName(Optimizer optimizer);
 std::optional<Optimizer> optimizerFromName(llvm::StringRef name);
 llvm::StringRef scheduleName(LearningRateSchedule schedule);

@@ -37,6 +37,18 @@ LogicalResult batchNorm(Node &n) {
   for (int64_t i = 0; i < spatial; ++i)
     axes.push_back(i + 2);
   Type statistics = n.elem(mean);
+  double momentum = n.f("momentum", 0.9);
+  if (n.elem(scale) == type && n.elem(bias) == type && statistics == type &&
+      n.elem(variance) == type) {
+    // ONNX's momentum is the share of what was there.
+    SmallVector<Value> results = n.makeAll<BatchNormTrainingOp>(
+        3, x, scale, bias, mean, variance, llvm::APFloat(1 - momentum),
+        llvm::APFloat(epsilon), 1, /*biased=*/true);
+    for (unsigned i = 0; i < 3; ++i)
+      if (i == 0 || n.wants(i))
+        n.out(i, results[i]);
+    return n.status();
+  }
   Val wide = n.convert(x, statistics);
   Val average = n.mean(wide, axes), centered = wide - average;
   Val spread = n.mean(centered * centered, axes);
@@ -44,7 +56,6 @@ LogicalResult batchNorm(Node &n) {
               n.perChannel(n.convert(scale, statistics), spatial) +
           n.perChannel(n.convert(bias, statistics), spatial);
   n.out(0, n.convert(y, type));
-  double momentum = n.f("momentum", 0.9);
   if (n.wants(1))
     n.out(1, mean * momentum + n.squeeze(average, axes) * (1 - momentum));
   if (n.wants(2))

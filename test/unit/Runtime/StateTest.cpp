@@ -1,6 +1,7 @@
 // Mutable parameters: kept between runs, shared between sessions.
 #include "ModelBuilder.h"
 #include "lathe/Runtime/Session.h"
+#include "lathe/Support/Safetensors.h"
 
 using namespace lathe;
 using namespace lathe::test;
@@ -91,4 +92,31 @@ TEST(State, IsFilledAsParametersAre) {
   auto out = must(session->run({}));
   EXPECT_EQ(out[0].as<float>()[1], 1);
   EXPECT_EQ(out[1].as<float>()[1], 6);
+}
+
+// Fine-tuning: the model's states are in the file, those of training in none.
+TEST(State, WhatTrainingAddsIsInNoFile) {
+  TempFolder folder;
+  Tensor w = tensor<int>(DType::F32, {2}, {5, 6});
+  ASSERT_EQ(
+      message(writeSafetensors(folder / "w.safetensors", {NamedView{"w", w}})),
+      "");
+  WeightSource file;
+  ASSERT_EQ(message(file.add(folder / "w.safetensors")), "");
+  SessionOptions options;
+  options.threads = 1;
+  Model m;
+  m.state("w", DType::F32, {2});
+  m.state("train.step", DType::I64, {});
+  m.state("optimizer.exp_avg.w", DType::F32, {2});
+  auto session =
+      must(Session::create(must(LoadedModel::load(m.exe)), 0, file, options));
+  EXPECT_EQ(must(session->states()->get("w")).as<float>()[1], 6);
+  EXPECT_EQ(must(session->states()->get("optimizer.exp_avg.w")).as<float>()[1],
+            0);
+  EXPECT_TRUE(session->notes().empty());
+  m.state("v", DType::F32, {2});
+  EXPECT_ERROR(
+      Session::create(must(LoadedModel::load(m.exe)), 0, file, options),
+      "'v' is missing");
 }

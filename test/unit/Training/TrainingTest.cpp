@@ -1,6 +1,7 @@
 // A model file to a trained model, through compiler and Runtime.
 #include "lathe/Pipelines/Training.h"
 #include "TestHelpers.h"
+#include "lathe/Runtime/CudaNvrtc.h"
 #include "lathe/Runtime/Session.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -205,6 +206,65 @@ TEST_F(Training, PartsOfABatchAndLowPrecisionLearnAsWell) {
     Run run = train(executable, 2, 100);
     EXPECT_LT(run.losses.back(), 0.6f * run.losses.front())
         << precisionName(precision).str();
+  }
+}
+
+// The sums of gradients start from zeros, which are made when the step runs.
+TEST_F(Training, ZerosTakeNoRoomInTheExecutable) {
+  auto model = load(R"(
+lathe.parameter @w : tensor<300x400xf32> {init = #lathe.init<zeros>}
+func.func @loss(%x: tensor<300x400xf32> {lathe.name = "x"}) -> (tensor<f32> {lathe.name = "loss"}) {
+  %w = lathe.get_parameter @w : tensor<300x400xf32>
+  %0 = lathe.mul %x, %w : (tensor<300x400xf32>, tensor<300x400xf32>) -> tensor<300x400xf32>
+  %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<300x400xf32>) -> tensor<f32>
+  return %1 : tensor<f32>
+}
+)");
+  ASSERT_TRUE(model) << errors;
+  recipe = TrainRecipe();
+  recipe.optimizer = Optimizer::Sgd;
+  recipe.momentum = recipe.weightDecay = 0;
+  recipe.learningRate = 1;
+  recipe.accumulate = 2;
+  for (Target target : {Target::Cpu, Target::CudaSim}) {
+    options.target = target;
+    auto executable = std::make_shared<exec::Executable>();
+    ASSERT_TRUE(succeeded(compileTraining(*model, {{600, 400}}, {}, recipe,
+                                          options, *executable)))
+        << errors;
+    ASSERT_EQ(message(verifyExecutable(*executable)), "");
+    EXPECT_LT(executable->constants().size(), 70000u);
+    WeightSource none;
+    auto session = must(Session::create(must(LoadedModel::load(executable)), 0,
+                                        none, SessionOptions()));
+    Tensor x = must(Tensor::create(DType::F32, {600, 400}));
+    for (int64_t i = 0; i < x.numElements(); ++i)
+      x.as<float>()[i] = float(i % 1000);
+    // Twice, so that what is left in the arena shows.
+    for (int run = 1; run <= 2; ++run) {
+      must(session->run({x}));
+      Tensor w = must(session->states()->get("w"));
+      int wrong = 0;
+      for (int64_t i = 0; i < w.numElements(); ++i)
+        wrong += w.as<float>()[i] != -run * 0.5f * float(i % 1000 + i % 1000);
+      EXPECT_EQ(wrong, 0);
+    }
+  }
+}
+
+TEST_F(Training, CompilesForAGpu) {
+  if (auto nvrtc = cuda::Nvrtc::load(); !nvrtc)
+    GTEST_SKIP() << message(nvrtc.takeError());
+  options.target = Target::Cuda;
+  auto model = load();
+  for (TrainPrecision precision :
+       {TrainPrecision::Float32, TrainPrecision::BFloat16}) {
+    recipe.precision = precision;
+    recipe.clipNorm = 1;
+    auto executable = compile(*model);
+    ASSERT_TRUE(executable) << errors;
+    for (const exec::Object &object : executable->objects())
+      EXPECT_EQ(object.warnings_size(), 0) << object.warnings(0);
   }
 }
 

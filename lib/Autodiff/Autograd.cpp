@@ -106,8 +106,6 @@ void GradientBuilder::collectSources() {
         read.replaceAllUsesWith(value);
         read.erase();
       }
-      // The op in front of which it was built may be one of those that went.
-      builder.setInsertionPointAfterValue(value);
       sources.push_back({value, parameter, 0});
     }
   }

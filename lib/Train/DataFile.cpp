@@ -101,4 +101,32 @@ Expected<std::shared_ptr<const DataFile>> openDataFile(StringRef path,
   return file;
 }
 
+Expected<std::shared_ptr<const DataFile>>
+openCharacters(StringRef path, Vocabulary &vocabulary) {
+  auto mapped = MappedFile::open(path);
+  if (!mapped)
+    return mapped.takeError();
+  auto fail = [&](Error error) {
+    return prefixError("cannot read " + quote(path), std::move(error));
+  };
+  if (vocabulary.size() == 0) {
+    auto made = Vocabulary::of((*mapped)->bytes());
+    if (!made)
+      return fail(made.takeError());
+    vocabulary = std::move(*made);
+  }
+  auto tokens = vocabulary.encode((*mapped)->bytes());
+  if (!tokens)
+    return fail(tokens.takeError());
+  auto file = std::make_shared<DataFile>();
+  file->path = path.str();
+  file->tokens = true;
+  auto owner = std::make_shared<std::vector<uint32_t>>(std::move(*tokens));
+  file->arrays.push_back(
+      {"", TensorView(DType::U32, {static_cast<int64_t>(owner->size())},
+                      owner->data())});
+  file->keep.push_back(owner);
+  return file;
+}
+
 } // namespace lathe::train

@@ -300,11 +300,11 @@ Expected<LoopResult> Loop::run() {
   if (Error error = start())
     return error;
   tell([&](Listener &listener) { return listener.begin(state.step); });
-  uint64_t firstStep = state.step;
+  uint64_t firstStep = result.firstStep = state.step;
   std::optional<lathe::Progress> bar;
   if (options.showProgress && lastStep > firstStep)
     bar.emplace("train", lastStep - firstStep);
-  auto begin = std::chrono::steady_clock::now();
+  auto begin = std::chrono::steady_clock::now(), lastSaved = begin;
 
   bool stop =
       options.patience && state.evaluationsSinceBest >= options.patience;
@@ -343,13 +343,17 @@ Expected<LoopResult> Loop::run() {
         stop = true;
       }
     }
+    auto now = std::chrono::steady_clock::now();
+    std::chrono::duration<double> sinceSaved = now - lastSaved;
     bool due = options.checkpointEvery ? isDue(options.checkpointEvery)
-               : validation            ? evaluated
-                                       : isDue(training.batchesPerEpoch());
+               : sinceSaved.count() < options.leastSecondsBetween ? false
+               : validation                                       ? evaluated
+                            : isDue(training.batchesPerEpoch());
     if (due && !stop && !interrupted && state.step < lastStep) {
       if (Error error = save(/*mustSucceed=*/false))
         return error;
       saved = state.step;
+      lastSaved = now;
     }
   }
   if (interrupted)

@@ -16,7 +16,7 @@ using namespace llvm;
 
 namespace lathe::train {
 
-/// The lines of a text, each with its end of line.
+/// The lines of a text of bytes, each with its end of line.
 static std::vector<int64_t> lineOffsets(const TensorView &bytes) {
   std::vector<int64_t> offsets = {0};
   MutableArrayRef<uint8_t> text = bytes.as<uint8_t>();

@@ -91,12 +91,15 @@ Expected<Vocabulary> Vocabulary::read(StringRef path) {
   return result;
 }
 
-Error Vocabulary::write(StringRef path) const {
+std::string Vocabulary::toJson() const {
   nlohmann::json list = nlohmann::json::array();
   for (uint32_t point : codePoints)
     list.push_back(toUtf8(point));
-  return writeFileAtomically(
-      path, {nlohmann::json{{"characters", list}}.dump(), "\n"});
+  return nlohmann::json{{"characters", list}}.dump() + "\n";
+}
+
+Error Vocabulary::write(StringRef path) const {
+  return writeFileAtomically(path, {toJson()});
 }
 
 Expected<std::vector<uint32_t>> Vocabulary::encode(StringRef text) const {

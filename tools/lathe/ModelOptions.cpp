@@ -30,16 +30,20 @@ using namespace mlir;
 namespace lathe {
 
 void ModelOptions::add(CLI::App &verb) {
-  verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
-      ->required();
+  addForTraining(verb);
   verb.add_option("--entry", entry, "The model's function to run, such as loss")
       ->default_str("main, or the only one");
-  verb.add_option("--weights", weights,
-                  "Weights: .safetensors file, index or folder (repeatable)");
   verb.add_option("--input", inputs,
                   "name=file.npy, or "
                   "name=random|random:LOW:HIGH|zeros|ones|iota (repeatable; "
                   "without it inputs are random)");
+}
+
+void ModelOptions::addForTraining(CLI::App &verb) {
+  verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
+      ->required();
+  verb.add_option("--weights", weights,
+                  "Weights: .safetensors file, index or folder (repeatable)");
   verb.add_option("--dim", dims,
                   "Size of an open dimension: name=N (repeatable)");
   addTargetOptions(verb, target, arch, noSimChecks);

@@ -50,6 +50,8 @@ struct ModelOptions {
   const CLI::App *verb = nullptr;
 
   void add(CLI::App &verb);
+  /// All but --input.
+  void addForTraining(CLI::App &verb);
   CompileOptions compileOptions() const;
   SessionOptions sessionOptions() const;
   /// Says of each of `names` that the user gave: it has no effect `where`.

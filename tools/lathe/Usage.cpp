@@ -13,9 +13,7 @@
 
 namespace lathe {
 
-/// The nearest of `names` to `word`, if one is near.
-static std::string suggest(llvm::StringRef word,
-                           llvm::ArrayRef<std::string> names) {
+std::string suggest(llvm::StringRef word, llvm::ArrayRef<std::string> names) {
   std::string nearest;
   unsigned distance = 3;
   for (const std::string &name : names)

@@ -8,6 +8,7 @@
 #ifndef LATHE_TOOLS_VERBS_H
 #define LATHE_TOOLS_VERBS_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 
 #include <CLI/CLI.hpp>
@@ -26,10 +27,14 @@ void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
 void addCheckGradVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);
+void addTrainVerb(CLI::App &app, int &exitCode);
 void addGenerateVerb(CLI::App &app, int &exitCode);
 
 /// Whether there is such a verb; if not, says so and names the nearest.
 bool checkVerb(const CLI::App &app, llvm::StringRef word);
+/// ", did you mean 'NAME'?" with the nearest of `names` to `word`, if one is
+/// near; else nothing.
+std::string suggest(llvm::StringRef word, llvm::ArrayRef<std::string> names);
 /// Says what is wrong with the options of the verb that was given, and the
 /// nearest name where one is unknown.
 void explainUsage(const CLI::App &app, const CLI::ParseError &error);

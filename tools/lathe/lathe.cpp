@@ -21,6 +21,7 @@ int main(int argc, char **argv) {
       "  lathe run model.onnx                        compile and run on random "
       "input\n"
       "  lathe run model.mlir --weights w.safetensors --input ids=ids.npy\n"
+      "  lathe train model.mlir --data x=x.npy       train it on data\n"
       "  lathe compile model.onnx -o model.lathe     keep the compiled form\n"
       "  lathe info model.onnx                       what goes in, what comes "
       "out\n"};
@@ -39,6 +40,7 @@ int main(int argc, char **argv) {
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
   lathe::addCheckGradVerb(app, exitCode);
+  lathe::addTrainVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
   lathe::addGenerateVerb(app, exitCode);
   if (argc > 1 && argv[1][0] != '-' && !lathe::checkVerb(app, argv[1]))

@@ -9,6 +9,7 @@
 #define LATHE_TRAIN_DATAFILE_H
 
 #include "lathe/Support/Tensor.h"
+#include "lathe/Train/Vocabulary.h"
 
 #include <vector>
 
@@ -31,6 +32,11 @@ struct DataFile {
 /// file that is no whole number of tokens.
 llvm::Expected<std::shared_ptr<const DataFile>>
 openDataFile(llvm::StringRef path, DType tokenType = DType::U16);
+
+/// The characters of a text file as tokens. An empty `vocabulary` becomes that
+/// of the text. Errors: characters that are not in it, no UTF-8.
+llvm::Expected<std::shared_ptr<const DataFile>>
+openCharacters(llvm::StringRef path, Vocabulary &vocabulary);
 
 } // namespace lathe::train
 

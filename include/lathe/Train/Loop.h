@@ -21,8 +21,10 @@ struct LoopOptions {
   /// after so many steps, whichever is sooner. 0: no limit; both 0: one epoch.
   uint64_t epochs = 0, steps = 0;
   uint64_t evaluateEvery = 0;   ///< steps; 0: after every epoch
-  uint64_t checkpointEvery = 0; ///< steps; 0: with every evaluation
-  uint64_t logEvery = 10;       ///< steps between records of the log
+  uint64_t checkpointEvery = 0; ///< steps; 0: with every evaluation, or epoch
+  /// Where `checkpointEvery` is 0: not sooner than so long after the last one.
+  double leastSecondsBetween = 0;
+  uint64_t logEvery = 10; ///< steps between records of the log
   /// Stop after so many evaluations without a better figure; 0: never.
   uint64_t patience = 0;
   /// The figure that is watched, and whether more of it is better.
@@ -55,6 +57,7 @@ enum class Ending { Finished, NoBetter, Interrupted };
 struct LoopResult {
   TrainingState state;
   Ending ending = Ending::Finished;
+  uint64_t firstStep = 0;       ///< done before this run
   double loss = 0;              ///< of the last step
   std::optional<Report> report; ///< of the last evaluation in this run
 };

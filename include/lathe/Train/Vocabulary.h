@@ -27,6 +27,7 @@ public:
   static llvm::Expected<Vocabulary> of(llvm::StringRef text);
   static llvm::Expected<Vocabulary> read(llvm::StringRef path);
   llvm::Error write(llvm::StringRef path) const;
+  std::string toJson() const;
 
   size_t size() const { return codePoints.size(); }
   /// Errors: no UTF-8, or a character that is not in the vocabulary (which, at

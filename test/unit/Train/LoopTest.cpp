@@ -168,6 +168,19 @@ TEST(TrainLoop, SignalsEndItWithACheckpoint) {
   }
 }
 
+TEST(TrainLoop, CheckpointsOfItsOwnAccordAreNotTooMany) {
+  for (double seconds : {0.0, 1000.0}) {
+    TempFolder folder;
+    Job run(folder);
+    run.options.checkpointEvery = 0;
+    run.options.leastSecondsBetween = seconds;
+    must(run.start());
+    EXPECT_EQ(CheckpointFolder(folder / "run").steps(),
+              seconds ? (std::vector<uint64_t>{18})
+                      : (std::vector<uint64_t>{18, 12}));
+  }
+}
+
 TEST(TrainLoop, EarlyStoppingKeepsTheBest) {
   TempFolder folder;
   Job run(folder);

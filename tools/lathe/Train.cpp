@@ -1,0 +1,309 @@
+//===- Train.cpp - lathe train -*- C++ -*
+//---------------------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "RecipeFile.h"
+#include "Report.h"
+#include "TrainOptions.h"
+#include "Verbs.h"
+#include "lathe/Pipelines/Training.h"
+#include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
+#include "lathe/Train/Logs.h"
+#include "lathe/Train/SessionProgram.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+
+#include <chrono>
+#include <set>
+
+namespace lathe {
+
+using namespace train;
+
+static void printNote(const std::string &text) {
+  llvm::errs() << "lathe: note: " << text << "\n";
+}
+
+static std::string inFolder(StringRef folder, const llvm::Twine &name) {
+  SmallString<256> path(folder);
+  llvm::sys::path::append(path, name);
+  return path.str().str();
+}
+
+/// The recipe the user names, or the one that stands beside the model.
+static llvm::Error takeRecipe(TrainOptions &options, CLI::App &verb) {
+  if (options.recipe.empty()) {
+    SmallString<256> beside(options.file);
+    llvm::sys::path::replace_extension(beside, "yaml");
+    if (!llvm::sys::fs::exists(beside))
+      return llvm::Error::success();
+    options.recipe = beside.str().str();
+    printNote("the recipe " + quote(beside) +
+              " is used (--recipe none: without it)");
+  } else if (options.recipe == "none") {
+    return llvm::Error::success();
+  }
+  auto recipe = readRecipe(options.recipe);
+  if (!recipe)
+    return recipe.takeError();
+  return applyRecipe(verb, *recipe, TrainOptions::notInRecipes);
+}
+
+/// One integer input is what the logits are compared with: its values are
+/// classes, of which the logits' type says how many there are.
+static std::map<std::string, int64_t>
+knownLimits(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
+            const Model &model) {
+  func::FuncOp loss = model.entry();
+  for (unsigned i = 0; i < loss.getNumResults(); ++i) {
+    auto name = loss.getResultAttrOfType<StringAttr>(i, "lathe.name");
+    auto type = cast<RankedTensorType>(loss.getResultTypes()[i]);
+    if (!name || name != options.logits || type.getRank() < 2 ||
+        type.isDynamicDim(type.getRank() - 1) || type.getShape().back() < 2)
+      continue;
+    std::string labels = options.labels;
+    if (labels.empty())
+      for (const TensorSpec &spec : inputs)
+        if (!isFloat(spec.dtype) && spec.name != kRandomKey &&
+            static_cast<int64_t>(spec.shape.size()) + 1 == type.getRank())
+          labels = spec.name;
+    if (!labels.empty())
+      return {{labels, type.getShape().back()}};
+  }
+  return {};
+}
+
+/// The inputs of @loss for the batch and the sizes that the user names.
+static llvm::Expected<std::vector<TensorSpec>>
+chooseInputs(const TrainOptions &options, const Model &model) {
+  ModelOptions sizes = options;
+  std::set<std::string> named;
+  for (StringRef text : options.dims)
+    named.insert(text.split('=').first.str());
+  for (const InputDeclaration &input : model.inputs())
+    if (!input.shape.empty() && input.shape[0] < 0 &&
+        !input.dimNames[0].empty() && named.insert(input.dimNames[0]).second)
+      sizes.dims.push_back(input.dimNames[0] + "=" +
+                           std::to_string(options.batch));
+  std::vector<std::string> notes;
+  auto shapes = resolveShapes(model.inputs(), sizes, {}, notes);
+  if (!shapes)
+    return shapes.takeError();
+  for (const std::string &note : notes)
+    printNote(note);
+  std::vector<TensorSpec> inputs;
+  for (auto [input, shape] : llvm::zip_equal(model.inputs(), *shapes)) {
+    if (!shape.empty() && input.shape[0] < 0 && input.dimNames[0].empty())
+      shape[0] = options.batch;
+    inputs.push_back({input.name, input.dtype, Shape(shape)});
+  }
+  return inputs;
+}
+
+/// The classes' figures as a table.
+static void printReport(const Report &report, raw_ostream &os) {
+  for (const auto &[name, value] : report.scalars)
+    os << llvm::formatv("{0}: {1:f4}\n", name, value);
+  if (report.classes.empty() || report.classes.size() > 100)
+    return;
+  os << "class  precision  recall      f1  support\n";
+  for (auto [i, one] : llvm::enumerate(report.classes))
+    os << llvm::formatv("{0,5}  {1,9:f4}  {2,6:f4}  {3,6:f4}  {4,7}\n", i,
+                        one.precision, one.recall, one.f1, one.support);
+}
+
+/// The figure of the last line: what is watched, else the one that says most.
+static std::optional<std::pair<std::string, double>>
+headline(const TrainOptions &options, const std::optional<Report> &report) {
+  if (!report)
+    return std::nullopt;
+  for (std::string name :
+       {options.loop.watch == "loss" ? "" : options.loop.watch,
+        std::string("accuracy"), std::string("bits_per_character")})
+    if (auto value = report->find(name))
+      return std::make_pair(name, *value);
+  return std::make_pair(std::string("validation_loss"),
+                        report->find("loss").value_or(0));
+}
+
+static llvm::Error writeFigures(const TrainOptions &options,
+                                const LoopResult &result, double seconds,
+                                uint64_t steps, double compileSeconds) {
+  nlohmann::json json = {
+      {"step", result.state.step},
+      {"loss", result.loss},
+      {"seconds", seconds},
+      {"steps_per_second", seconds > 0 ? steps / seconds : 0},
+      {"compile_seconds", compileSeconds},
+      {"ending", result.ending == Ending::Finished   ? "finished"
+                 : result.ending == Ending::NoBetter ? "no better"
+                                                     : "interrupted"}};
+  for (const auto &[name, value] : result.state.scalars)
+    json["training"][name] = value;
+  if (result.state.bestStep) {
+    json["best"] = result.state.best;
+    json["best_step"] = *result.state.bestStep;
+  }
+  if (result.report) {
+    for (const auto &[name, value] : result.report->scalars)
+      json["evaluation"][name] = value;
+    for (const ClassReport &one : result.report->classes)
+      json["classes"].push_back({{"precision", one.precision},
+                                 {"recall", one.recall},
+                                 {"f1", one.f1},
+                                 {"support", one.support}});
+  }
+  return writeJson(options.json, json);
+}
+
+/// Compiles the model for batches of these types, and loads it; null after a
+/// diagnostic.
+static llvm::Expected<std::unique_ptr<SessionProgram>>
+makeProgram(const TrainOptions &options, const Model &model,
+            llvm::ArrayRef<TensorSpec> inputs) {
+  SmallVector<SmallVector<int64_t>> shapes;
+  for (const TensorSpec &spec : inputs)
+    shapes.emplace_back(spec.shape);
+  auto executable = std::make_shared<exec::Executable>();
+  CompileOptions compile = options.compileOptions();
+  Progress bar("compiling kernels", 0);
+  compile.progress = [&bar](unsigned done, unsigned) { bar.update(done); };
+  if (failed(compileTraining(model, shapes, shapes, options.optimizer.recipe,
+                             compile, *executable)))
+    return nullptr;
+  if (llvm::Error error = verifyExecutable(*executable))
+    return error;
+  WeightSource weights;
+  if (llvm::Error error = openWeights(options, weights))
+    return error;
+  auto loaded = LoadedModel::load(executable);
+  if (!loaded)
+    return loaded.takeError();
+  SessionOptions session = options.sessionOptions();
+  session.progress = false;
+  return SessionProgram::create(*loaded, 0, 1, weights, session);
+}
+
+static int run(TrainOptions &options, CLI::App &verb) {
+  if (llvm::Error error = takeRecipe(options, verb))
+    return fail(std::move(error));
+  if (options.target == "cuda") // a recipe may have said so
+    options.arch = chooseArch(options.arch);
+  options.loop.seed = options.seed;
+  options.loop.moreIsBetter = moreIsBetter(options.loop.watch);
+  options.loop.showProgress = !options.quiet;
+  options.loop.leastSecondsBetween = 10;
+  if (options.loop.folder.empty())
+    options.loop.folder = llvm::sys::path::stem(options.file).str() + "-train";
+
+  auto begin = std::chrono::steady_clock::now();
+  CompilerContext context;
+  options.entry = "loss";
+  PreparedModel prepared;
+  std::unique_ptr<Model> model =
+      loadModel(context.get(), options, {}, prepared);
+  if (!model)
+    return kFailed; // the diagnostics have said why
+  auto inputs = chooseInputs(options, *model);
+  if (!inputs)
+    return fail(inputs.takeError());
+  auto data =
+      openTrainData(options, *inputs, knownLimits(options, *inputs, *model));
+  if (!data)
+    return fail(data.takeError());
+  uint64_t steps = totalSteps(options.loop, *data->trainingLoader);
+  if (llvm::Error error = options.optimizer.finish(steps))
+    return fail(std::move(error));
+  auto program = makeProgram(options, *model, *inputs);
+  if (!program)
+    return fail(program.takeError());
+  if (!*program)
+    return kFailed;
+  std::chrono::duration<double> compileTime =
+      std::chrono::steady_clock::now() - begin;
+
+  MetricOptions metrics =
+      chooseMetrics(options, (*program)->inputs(), (*program)->outputs(),
+                    data->training->stride() > 0);
+  options.loop.extra = {
+      {"recipe.json",
+       makeRecipe(verb, TrainOptions::notInRecipes).dump(2) + "\n"}};
+  if (data->vocabulary.size())
+    options.loop.extra.push_back(
+        {"vocabulary.json", data->vocabulary.toJson()});
+  std::vector<std::unique_ptr<Listener>> owned;
+  owned.push_back(makeJsonLog(inFolder(options.loop.folder, "log.jsonl")));
+  if (!options.noTensorBoard)
+    owned.push_back(makeEventFile(options.loop.folder));
+  std::vector<Listener *> listeners;
+  for (auto &listener : owned)
+    listeners.push_back(listener.get());
+
+  begin = std::chrono::steady_clock::now();
+  auto result = runTraining(**program, *data->trainingLoader,
+                            data->evaluationLoader.get(), metrics, options.loop,
+                            listeners, printNote);
+  if (!result)
+    return fail(result.takeError());
+  std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - begin;
+  if (result->ending == Ending::NoBetter)
+    printNote(llvm::formatv("stopped after {0} evaluations that were no better",
+                            result->state.evaluationsSinceBest));
+  if (result->ending == Ending::Interrupted)
+    printNote("interrupted after step " + std::to_string(result->state.step) +
+              "; --resume goes on from there");
+  if (!options.saveModel.empty())
+    if (llvm::Error error = writeModel(options.saveModel, **program, {}))
+      return fail(std::move(error));
+  if (!options.quiet && result->report)
+    printReport(*result->report, llvm::outs());
+  if (!options.json.empty())
+    if (llvm::Error error = writeFigures(options, *result, elapsed.count(),
+                                         result->state.step - result->firstStep,
+                                         compileTime.count()))
+      return fail(std::move(error));
+  llvm::outs() << llvm::formatv("train: step {0}, loss {1:f4}",
+                                result->state.step, result->loss);
+  if (auto figure = headline(options, result->report))
+    llvm::outs() << llvm::formatv(", {0} {1:f4}", figure->first,
+                                  figure->second);
+  llvm::outs() << "\n";
+  return kDone;
+}
+
+void addTrainVerb(CLI::App &app, int &exitCode) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App *verb = app.add_subcommand(
+      "train",
+      "Train the model's @loss on data; keep checkpoints, the best weights and "
+      "logs\n\n"
+      "  lathe train mlp.mlir --data image=train-images.gz --data "
+      "label=train-labels.gz\n"
+      "      --validation 0.1 --epochs 5\n"
+      "  lathe train gpt.mlir --data tokens=book.txt --dim window=129 "
+      "--validation 0.05\n"
+      "      --learning-rate 1e-3 --warmup-steps 100\n"
+      "  lathe train mlp.mlir --recipe mlp-train/step-9000/recipe.json "
+      "--resume\n\n"
+      "The names are those of @loss's arguments ('lathe info' lists them). "
+      "Figures and\n"
+      "weights are in MODEL-train/ (--output-dir): log.jsonl, event files for "
+      "TensorBoard,\n"
+      "best.safetensors, and step-N/, from which --resume goes on, also after "
+      "Ctrl-C.\n"
+      "'lathe run MODEL --weights MODEL-train/best.safetensors' uses what was "
+      "learnt.\n");
+  options->add(*verb);
+  verb->callback(
+      [options, verb, &exitCode] { exitCode = run(*options, *verb); });
+}
+
+} // namespace lathe

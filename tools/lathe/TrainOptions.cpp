@@ -1,0 +1,319 @@
+//===- TrainOptions.cpp - The options of lathe train
+//----------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TrainOptions.h"
+
+#include "Verbs.h"
+#include "lathe/Support/Error.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+
+namespace lathe {
+
+using train::DataFile;
+using train::FieldOptions;
+
+const std::vector<const char *> TrainOptions::notInRecipes = {
+    "recipe", "resume", "json", "quiet", "output-dir", "reproducer"};
+
+void nameGroup(CLI::App &verb, const char *name) {
+  for (CLI::Option *option :
+       verb.get_options([](const CLI::Option *) { return true; }))
+    if (option->get_group() == "Options" && option->get_name() != "--help")
+      option->group(name);
+}
+
+void TrainOptions::add(CLI::App &verb) {
+  addForTraining(verb);
+  nameGroup(verb, "Model");
+  verb.get_option("--seed")->description(
+      "Seed of initialized parameters, of the order of the data and of "
+      "dropout");
+  verb.add_option("--data", data,
+                  "NAME=FILE for an input of @loss (repeatable), or an .npz "
+                  "or .safetensors FILE with arrays of the inputs' names. "
+                  "Formats: npy, npz, safetensors, IDX (also gzip), .bin "
+                  "(tokens), .txt (a token per byte)");
+  verb.add_option("--eval", eval,
+                  "The same, of data to evaluate on (else --validation)");
+  verb.add_option("--validation", validation,
+                  "Share of --data to hold out and evaluate on, 0.1 for a "
+                  "tenth; of token streams, their end")
+      ->check(CLI::Range(0.0, 0.99));
+  verb.add_option("--batch", batch, "Examples in a batch")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 24))
+      ->capture_default_str();
+  verb.add_option("--tokens", tokens,
+                  "Type of the tokens in .bin files: uint8, uint16, uint32")
+      ->check(CLI::IsMember({"uint8", "uint16", "uint32"}))
+      ->capture_default_str();
+  verb.add_option("--vocabulary", vocabulary,
+                  "What a token of a .txt file is: bytes, or characters, "
+                  "numbered in the order of their code points "
+                  "(vocabulary.json)")
+      ->check(CLI::IsMember({"bytes", "characters"}))
+      ->capture_default_str();
+  verb.add_option("--pad", pad,
+                  "NAME=VALUE: an example is one sequence (a line of a .txt "
+                  "file, or one of array NAME at NAME.offsets), filled up with "
+                  "VALUE; without it sequences are packed (repeatable)");
+  verb.add_option("--shift", shift,
+                  "NAME=N: the windows of a token stream that NAME gets begin "
+                  "N tokens later (targets: 1; repeatable)");
+  verb.add_option("--normalize", normalize,
+                  "NAME=MEAN:DEVIATION: (x - mean) / deviation (repeatable)");
+  verb.add_option("--limit", limit,
+                  "NAME=N: the integers of NAME lie in 0 to N-1 (repeatable; "
+                  "of labels it is known)");
+
+  nameGroup(verb, "Data");
+  verb.add_option("--epochs", loop.epochs,
+                  "Passes over the training data (default: 1, or what --steps "
+                  "takes)")
+      ->check(CLI::Range(uint64_t(1), uint64_t(1) << 40));
+  verb.add_option("--steps", loop.steps,
+                  "Stop after so many steps, if --epochs is not sooner");
+  verb.add_option("--evaluate-every", loop.evaluateEvery,
+                  "Steps from one evaluation to the next (default: an epoch)");
+  verb.add_option("--checkpoint-every", loop.checkpointEvery,
+                  "Steps from one checkpoint to the next (default: with every "
+                  "evaluation, or epoch, if the last is 10 s old)");
+  verb.add_option("--log-every", loop.logEvery,
+                  "Steps from one record of the logs to the next")
+      ->capture_default_str();
+  verb.add_option("--patience", loop.patience,
+                  "Stop after so many evaluations that are no better than the "
+                  "best");
+  verb.add_option("--watch", loop.watch,
+                  "The figure that --patience and best.safetensors go by")
+      ->capture_default_str();
+  verb.add_option("--min-delta", loop.minDelta,
+                  "By how much a figure must be better to count")
+      ->check(kFiniteNotNegative);
+
+  nameGroup(verb, "Course");
+  optimizer.add(verb);
+
+  verb.add_option("--labels", labels,
+                  "The input that the logits are compared with (default: the "
+                  "one that fits)");
+  verb.add_option("--logits", logits, "The output of @loss with the logits")
+      ->capture_default_str();
+  verb.add_option("--ignore-label", ignoreLabel,
+                  "Labels that do not count: padding");
+  verb.add_flag("--roc-auc", rocAuc, "Area under the ROC curve, too");
+  verb.add_option("--characters-per-token", charactersPerToken,
+                  "For bits per character, where a token is more than one")
+      ->check(CLI::PositiveNumber);
+  verb.add_flag("--no-metrics", noMetrics, "The loss alone");
+
+  nameGroup(verb, "Figures");
+  verb.add_option("--output-dir", loop.folder,
+                  "Where checkpoints, best.safetensors and the logs go");
+  verb.add_flag("--resume", loop.resume,
+                "Go on from the newest checkpoint in --output-dir");
+  verb.add_option("--recipe", recipe,
+                  "Options from a .json or .yaml file; the command line has "
+                  "the last word. Every checkpoint holds one");
+  verb.add_option("--save", saveModel,
+                  "Write the trained weights into this .safetensors file");
+  verb.add_flag("--no-tensorboard", noTensorBoard, "No event files");
+  verb.add_option("--json", json, "Write the figures for programs to read");
+  verb.add_flag("--quiet", quiet, "No progress, no report by class");
+  nameGroup(verb, "Files");
+}
+
+/// "NAME=REST"; the option's name for the message.
+static llvm::Expected<std::pair<std::string, StringRef>>
+splitNamed(StringRef text, const char *option, const char *form) {
+  auto [name, rest] = text.split('=');
+  if (name.empty() || rest.empty())
+    return makeError("{0} expects {1}, got {2}", option, form, quote(text));
+  return std::make_pair(name.str(), rest);
+}
+
+static llvm::Expected<std::map<std::string, FieldOptions>>
+parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
+            const std::map<std::string, int64_t> &classes) {
+  std::map<std::string, FieldOptions> fields;
+  for (const auto &[name, count] : classes)
+    fields[name].limit = count;
+  for (StringRef text : options.normalize) {
+    auto named = splitNamed(text, "--normalize", "NAME=MEAN:DEVIATION");
+    if (!named)
+      return named.takeError();
+    auto [mean, deviation] = named->second.split(':');
+    FieldOptions::Normalization value;
+    if (!llvm::to_float(mean, value.mean) ||
+        !llvm::to_float(deviation, value.deviation))
+      return makeError("--normalize expects NAME=MEAN:DEVIATION, got {0}",
+                       quote(text));
+    fields[named->first].normalize = value;
+  }
+  for (StringRef text : options.shift) {
+    auto named = splitNamed(text, "--shift", "NAME=TOKENS");
+    if (!named)
+      return named.takeError();
+    if (named->second.getAsInteger(10, fields[named->first].shift))
+      return makeError("--shift expects NAME=TOKENS, got {0}", quote(text));
+  }
+  for (StringRef text : options.pad) {
+    auto named = splitNamed(text, "--pad", "NAME=VALUE");
+    if (!named)
+      return named.takeError();
+    fields[named->first].pad = true;
+    if (!llvm::to_float(named->second, fields[named->first].padding))
+      return makeError("--pad expects NAME=VALUE, got {0}", quote(text));
+  }
+  for (StringRef text : options.limit) {
+    auto named = splitNamed(text, "--limit", "NAME=VALUES");
+    if (!named)
+      return named.takeError();
+    int64_t value;
+    if (named->second.getAsInteger(10, value) || value < 1)
+      return makeError("--limit expects NAME=VALUES, got {0}", quote(text));
+    fields[named->first].limit = value;
+  }
+  return fields;
+}
+
+static llvm::Expected<std::shared_ptr<train::Dataset>>
+openDataset(const std::vector<std::string> &texts, const char *option,
+            const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
+            const std::map<std::string, FieldOptions> &fields,
+            train::Vocabulary &vocabulary) {
+  DType tokens = options.tokens == "uint8"    ? DType::U8
+                 : options.tokens == "uint16" ? DType::U16
+                                              : DType::U32;
+  std::map<std::string, std::shared_ptr<const DataFile>> named, opened;
+  std::vector<std::shared_ptr<const DataFile>> unnamed;
+  for (StringRef text : texts) {
+    auto [name, path] = text.split('=');
+    if (path.empty())
+      std::swap(name, path);
+    std::shared_ptr<const DataFile> &file = opened[path.str()];
+    if (!file) {
+      bool characters =
+          path.ends_with(".txt") && options.vocabulary == "characters";
+      auto result = characters ? train::openCharacters(path, vocabulary)
+                               : train::openDataFile(path, tokens);
+      if (!result)
+        return result.takeError();
+      file = std::move(*result);
+    }
+    if (name.empty())
+      unnamed.push_back(file);
+    else if (!named.emplace(name.str(), file).second)
+      return makeError("{0} names the input {1} twice", option, quote(name));
+  }
+  // A single array or stream without a name goes to the only input.
+  std::vector<std::string> names;
+  for (const TensorSpec &spec : inputs)
+    if (spec.name != train::kRandomKey)
+      names.push_back(spec.name);
+  if (named.empty() && names.size() == 1 && unnamed.size() == 1 &&
+      unnamed[0]->arrays.size() == 1)
+    named[names[0]] = unnamed[0];
+  return train::Dataset::create(inputs, named, unnamed, fields);
+}
+
+llvm::Expected<TrainData>
+openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
+              const std::map<std::string, int64_t> &classes) {
+  if (options.data.empty()) {
+    std::string names;
+    for (const TensorSpec &spec : inputs)
+      if (spec.name != train::kRandomKey)
+        names += (names.empty() ? "" : ", ") + quote(spec.name) + " of type " +
+                 formatType(spec.dtype, spec.shape);
+    return makeError("there is no --data; the training takes {0}", names);
+  }
+  auto fields = parseFields(options, inputs, classes);
+  if (!fields)
+    return fields.takeError();
+  TrainData result;
+  auto training = openDataset(options.data, "--data", options, inputs, *fields,
+                              result.vocabulary);
+  if (!training)
+    return training.takeError();
+  result.training = std::move(*training);
+  if (llvm::Error error = result.training->check())
+    return error;
+  train::LoaderOptions loader;
+  loader.seed = options.seed;
+  bool separate = !options.eval.empty();
+  if (!separate && options.validation > 0) {
+    loader.validation = options.validation;
+    loader.part = train::Part::Training;
+  }
+  auto trainingLoader = train::Loader::create(result.training, loader);
+  if (!trainingLoader)
+    return trainingLoader.takeError();
+  result.trainingLoader = std::move(*trainingLoader);
+  if (!separate && options.validation == 0)
+    return result;
+
+  if (separate) {
+    auto evaluation = openDataset(options.eval, "--eval", options, inputs,
+                                  *fields, result.vocabulary);
+    if (!evaluation)
+      return evaluation.takeError();
+    result.evaluation = std::move(*evaluation);
+    if (llvm::Error error = result.evaluation->check())
+      return error;
+  } else {
+    result.evaluation = result.training;
+    loader.part = train::Part::Validation;
+  }
+  loader.training = false;
+  auto evaluationLoader = train::Loader::create(result.evaluation, loader);
+  if (!evaluationLoader)
+    return evaluationLoader.takeError();
+  result.evaluationLoader = std::move(*evaluationLoader);
+  return result;
+}
+
+train::MetricOptions chooseMetrics(const TrainOptions &options,
+                                   llvm::ArrayRef<TensorSpec> inputs,
+                                   llvm::ArrayRef<TensorSpec> outputs,
+                                   bool isStream) {
+  train::MetricOptions metrics;
+  metrics.logits = options.logits;
+  metrics.labels = options.labels;
+  metrics.rocAuc = options.rocAuc;
+  metrics.charactersPerToken = options.charactersPerToken;
+  metrics.language = isStream;
+  if (options.verb && options.verb->count("--ignore-label"))
+    metrics.ignore = options.ignoreLabel;
+  if (options.noMetrics) {
+    metrics.labels.clear();
+    metrics.language = false;
+    return metrics;
+  }
+  if (!metrics.labels.empty())
+    return metrics;
+  const auto *logits = llvm::find_if(outputs, [&](const TensorSpec &spec) {
+    return spec.name == metrics.logits;
+  });
+  if (logits == outputs.end() || logits->shape.size() < 2)
+    return metrics;
+  llvm::ArrayRef<int64_t> wanted = llvm::ArrayRef(logits->shape).drop_back();
+  for (const TensorSpec &spec : inputs)
+    if (spec.name != train::kRandomKey && !isFloat(spec.dtype) &&
+        llvm::ArrayRef(spec.shape) == wanted)
+      // Of several the last one: labels follow what they belong to.
+      metrics.labels = spec.name;
+  return metrics;
+}
+
+bool moreIsBetter(StringRef figure) {
+  return figure == "accuracy" || figure == "precision" || figure == "recall" ||
+         figure == "f1" || figure == "roc_auc";
+}
+
+} // namespace lathe

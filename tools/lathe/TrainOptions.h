@@ -1,0 +1,80 @@
+//===- TrainOptions.h - The options of lathe train -*- C++ -*
+//-------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef LATHE_TOOLS_TRAINOPTIONS_H
+#define LATHE_TOOLS_TRAINOPTIONS_H
+
+#include "ModelOptions.h"
+#include "lathe/Support/Recipe.h"
+#include "lathe/Train/Loop.h"
+
+namespace lathe {
+
+/// Puts the options that were added since the last call under a heading.
+void nameGroup(CLI::App &verb, const char *name);
+
+/// Optimizer, schedule, precision: what is compiled into the train step.
+struct RecipeOptions {
+  TrainRecipe recipe;
+  std::vector<std::string> decayGroups; ///< "PATTERN=DECAY"
+
+  void add(CLI::App &verb);
+  /// Fills in what is known later. Errors: numbers that mean nothing.
+  llvm::Error finish(int64_t totalSteps);
+};
+
+/// What the user says of a training, as the command line or a recipe has it.
+struct TrainOptions : ModelOptions {
+  RecipeOptions optimizer;
+  std::vector<std::string> data, eval; ///< "NAME=FILE" or "FILE"
+  std::vector<std::string> normalize;  ///< "NAME=MEAN:DEVIATION"
+  std::vector<std::string> shift;      ///< "NAME=TOKENS"
+  std::vector<std::string> limit;      ///< "NAME=VALUES"
+  std::vector<std::string> pad;        ///< "NAME=VALUE"
+  std::string tokens = "uint16", vocabulary = "bytes";
+  double validation = 0;
+  int64_t batch = 32;
+  std::string labels, logits = "logits";
+  bool noMetrics = false, rocAuc = false;
+  double charactersPerToken = 1;
+  int64_t ignoreLabel = -1;
+
+  train::LoopOptions loop;
+  std::string recipe, json, saveModel;
+  bool quiet = false, noTensorBoard = false;
+
+  void add(CLI::App &verb);
+  /// Options that a recipe does not hold.
+  static const std::vector<const char *> notInRecipes;
+};
+
+/// The data sets for inputs of these types, and what each is made of.
+struct TrainData {
+  train::Vocabulary vocabulary; ///< empty where tokens are no characters
+  std::shared_ptr<train::Dataset> training, evaluation; ///< one may be both
+  std::unique_ptr<train::Loader> trainingLoader, evaluationLoader;
+};
+
+/// Opens and checks the data. `classes` are known limits by input, besides the
+/// ones of --limit. Errors: what is missing, damaged, or does not fit.
+llvm::Expected<TrainData>
+openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
+              const std::map<std::string, int64_t> &classes);
+
+/// Which figures to make: what the user says, else the one integer input that
+/// fits the logits, else perplexity for streams of tokens, else the loss alone.
+train::MetricOptions chooseMetrics(const TrainOptions &options,
+                                   llvm::ArrayRef<TensorSpec> inputs,
+                                   llvm::ArrayRef<TensorSpec> outputs,
+                                   bool isStream);
+
+/// Whether more of a figure of this name is better.
+bool moreIsBetter(llvm::StringRef figure);
+
+} // namespace lathe
+
+#endif // LATHE_TOOLS_TRAINOPTIONS_H

@@ -12,7 +12,7 @@ include "dialects/Lathe/LatheBase.td"
 
 defvar Strides = DefaultValuedAttr<DenseI64ArrayAttr, "{}">;
 
-def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly,
+def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable,
     DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>]> {
   let summary = "convolution with groups, strides, dilation and padding";
   let description = [{
@@ -57,7 +57,7 @@ def ConvTransposeOp : Lathe_PureOp<"conv_transpose", [FusibleKindOnly, Decomposa
 }
 
 class Lathe_PoolOp<string mnemonic, list<Trait> traits = []> :
-    Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly,
+    Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly, Differentiable,
     DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>], traits)> {
   dag poolArguments = (ins DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                            Strides:$pad_low, Strides:$pad_high, UnitAttr:$ceil_mode,
@@ -82,7 +82,7 @@ def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let results = (outs Lathe_NumericTensor:$result, RankedTensorOf<[I64]>:$indices);
 }
 
-def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, LayoutAgnostic, SameOperandsAndResultElementType]> {
+def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, Differentiable, LayoutAgnostic, SameOperandsAndResultElementType]> {
   let summary = "interpolation to another size";
   let description = [{
     One entry per dim: output sizes in `sizes`, or `scales` (output = floor(in *

@@ -42,6 +42,7 @@ public:
 private:
   LogicalResult checkFunction();
   void collectSources();
+  LogicalResult boundLoops();
   LogicalResult expandComposites();
   Activity findActivity();
   void addResult(Source source, Value gradient);
@@ -94,7 +95,7 @@ void GradientBuilder::collectSources() {
     for (auto parameter : module.getOps<ParameterOp>()) {
       auto type = cast<RankedTensorType>(parameter.getType());
       auto found = reads.find(parameter.getSymNameAttr());
-      if (!parameter->hasAttr("mutable") || found == reads.end() ||
+      if (!parameter.isMutable() || found == reads.end() ||
           !isa<FloatType>(type.getElementType()))
         continue;
       // One value in front of all loops, which stands for the parameter. The
@@ -120,6 +121,22 @@ Activity GradientBuilder::findActivity() {
   for (const Source &source : sources)
     values.push_back(source.value);
   return Activity(block, values, block.getTerminator()->getOperand(0));
+}
+
+LogicalResult GradientBuilder::boundLoops() {
+  while (true) {
+    Activity activity = findActivity();
+    WhileOp next;
+    function.walk([&](WhileOp loop) {
+      if (llvm::any_of(loop->getResults(),
+                       [&](Value v) { return activity.isActive(v); }))
+        next = loop;
+    });
+    if (!next)
+      return success();
+    if (failed(boundLoop(next)))
+      return failure();
+  }
 }
 
 /// A decomposition may hold composites in turn.
@@ -191,7 +208,7 @@ LogicalResult GradientBuilder::run() {
       function.removeResultAttr(i,
                                 StringAttr::get(function.getContext(), mark));
   collectSources();
-  if (failed(expandComposites()))
+  if (failed(boundLoops()) || failed(expandComposites()))
     return failure();
   Activity activity = findActivity();
   Operation *end = block.getTerminator();

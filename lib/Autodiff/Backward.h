@@ -56,6 +56,10 @@ private:
   SmallVector<Operation *> replaced;
 };
 
+/// Turns a loop that is known to end into a `scan` of as many iterations; an
+/// error where no bound is found.
+LogicalResult boundLoop(WhileOp loop);
+
 } // namespace lathe
 
 #endif // LATHE_AUTODIFF_BACKWARD_H

@@ -110,7 +110,8 @@ CheckCase extractFunctionCase(func::FuncOp function) {
   mapping.map(from.getArguments(), to.getArguments());
   OpBuilder builder = OpBuilder::atBlockEnd(&to);
   for (Operation &op : from.without_terminator())
-    builder.clone(op, mapping);
+    if (!isa<SetParameterOp>(op)) // what the next run starts from
+      builder.clone(op, mapping);
   auto nameAttr = StringAttr::get(function.getContext(), "lathe.name");
   for (unsigned i = 0; i < function.getNumArguments(); ++i)
     if (Attribute name = function.getArgAttr(i, nameAttr))

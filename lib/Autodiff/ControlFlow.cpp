@@ -41,7 +41,8 @@ static bool isRemade(Operation *op) {
 /// `save` returns for them.
 static void bringValues(Block &backward, Region &forward,
                         function_ref<Value(Value)> save) {
-  OpBuilder front = OpBuilder::atBlockBegin(&backward);
+  OpBuilder front(forward.getContext());
+  front.setInsertionPointToStart(&backward);
   IRMapping brought;
   std::function<Value(Value)> bring = [&](Value value) -> Value {
     if (value.getParentRegion() != &forward)
@@ -98,7 +99,9 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
   Block *block = new Block();
   region.push_back(block);
   Cotangents inside;
-  OpBuilder inner = OpBuilder::atBlockEnd(block);
+  // The region has no op yet that would lead to the context.
+  OpBuilder inner(op.getContext());
+  inner.setInsertionPointToEnd(block);
   SmallVector<unsigned> active;
   for (unsigned i = 0; i < carried; ++i) {
     Value result = op.getResult(i), argument = body.getArgument(i);
@@ -129,6 +132,14 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
   if (failed(run(body, inside, inner)))
     return failure();
 
+  // Captures that only ops without a gradient use need no sum.
+  for (size_t i = captures.size(); i-- > 0;)
+    if (!inside.get(captures[i])) {
+      block->eraseArgument(active.size() + i);
+      inits.erase(inits.begin() + active.size() + i);
+      captures.erase(captures.begin() + i);
+      sums.erase(sums.begin() + i);
+    }
   SmallVector<Value> yielded;
   VjpBuilder innerB(inner, op);
   auto cotangentOf = [&](Value value) {
@@ -137,10 +148,8 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
   };
   for (unsigned i : active)
     yielded.push_back(cotangentOf(body.getArgument(i)));
-  for (auto [capture, sum] : llvm::zip_equal(captures, sums)) {
-    Value more = inside.get(capture);
-    yielded.push_back(more ? innerB.add(sum, more) : sum);
-  }
+  for (auto [capture, sum] : llvm::zip_equal(captures, sums))
+    yielded.push_back(innerB.add(sum, inside.get(capture)));
   SmallVector<unsigned> activeInputs;
   for (unsigned i = 0; i < op.getInputs().size(); ++i)
     if (activity.isActive(body.getArgument(carried + i))) {
@@ -149,21 +158,29 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
     }
   inner.create<YieldOp>(loc, yielded);
 
-  // Slices of the inputs are there already; the rest is stacked.
+  // Slices of the inputs are there already, and what is stacked anyway; the
+  // rest becomes further results.
   SmallVector<Value> saved;
-  SmallVector<std::pair<unsigned, unsigned>> slots; // of inputs, of saved
+  SmallVector<std::pair<unsigned, unsigned>> slots; // of inputs, of results
   bringValues(*block, forward, [&](Value value) -> Value {
     auto argument = dyn_cast<BlockArgument>(value);
     if (argument && argument.getOwner() == &body &&
         argument.getArgNumber() >= carried) {
       inputs.push_back(op.getInputs()[argument.getArgNumber() - carried]);
     } else {
-      slots.push_back({unsigned(inputs.size()), unsigned(saved.size())});
+      unsigned result = carried;
+      while (result < op.getNumResults() && yield->getOperand(result) != value)
+        ++result;
+      if (result == op.getNumResults()) {
+        result += saved.size();
+        saved.push_back(value);
+      }
+      slots.push_back({unsigned(inputs.size()), result});
       inputs.push_back(Value());
-      saved.push_back(value);
     }
     return block->addArgument(value.getType(), loc);
   });
+  Operation *source = op;
   if (!saved.empty()) {
     SmallVector<Type> types(op.getResultTypes());
     for (Value value : saved)
@@ -174,10 +191,11 @@ LogicalResult Backward::differentiate(ScanOp op, Cotangents &cotangents,
                               op.getTripCountAttr(), op.getReverseAttr());
     longer.getBody().takeBody(forward);
     yield->insertOperands(yield->getNumOperands(), saved);
-    for (auto [input, index] : slots)
-      inputs[input] = longer.getResult(op.getNumResults() + index);
-    replace(op, longer.getResults());
+    replace(op, longer.getResults().take_front(op.getNumResults()));
+    source = longer;
   }
+  for (auto [input, result] : slots)
+    inputs[input] = source->getResult(result);
 
   SmallVector<Type> types(ValueRange(inits).getTypes());
   for (unsigned i : activeInputs)
@@ -217,7 +235,9 @@ LogicalResult Backward::differentiate(IfOp op, Cotangents &cotangents,
     Block *block = new Block();
     regions[side].push_back(block);
     Operation *yield = forward[side]->front().getTerminator();
-    OpBuilder inner = OpBuilder::atBlockEnd(block);
+    // The region has no op yet that would lead to the context.
+    OpBuilder inner(op.getContext());
+    inner.setInsertionPointToEnd(block);
     for (auto [result, value] :
          llvm::zip_equal(op.getResults(), yield->getOperands())) {
       Value cotangent = cotangents.get(result);
@@ -234,7 +254,9 @@ LogicalResult Backward::differentiate(IfOp op, Cotangents &cotangents,
   SmallVector<std::pair<unsigned, Value>> saved; // the branch it is from
   for (unsigned side = 0; side < 2; ++side) {
     Block *block = &regions[side].front();
-    OpBuilder inner = OpBuilder::atBlockEnd(block);
+    // The region has no op yet that would lead to the context.
+    OpBuilder inner(op.getContext());
+    inner.setInsertionPointToEnd(block);
     VjpBuilder b(inner, op);
     SmallVector<Value> yielded;
     for (Value capture : captures) {

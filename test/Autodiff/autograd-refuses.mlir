@@ -51,3 +51,37 @@ module {
     return %x : tensor<f32>
   }
 }
+
+// -----
+
+func.func @loss(%x: tensor<f32>, %limit: tensor<f32>) -> tensor<f32> {
+  // expected-error @+1 {{'lathe.while' op has no known bound, and the gradient of the loss must pass through it: expected a condition like 'counter < constant'}}
+  %r = lathe.while (%a = %x) : (tensor<f32>) -> tensor<f32> {
+    %0 = lathe.compare lt, %a, %limit : (tensor<f32>, tensor<f32>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>):
+    %1 = lathe.exp %a : (tensor<f32>) -> tensor<f32>
+    lathe.yield %1 : tensor<f32>
+  }
+  return %r : tensor<f32>
+}
+
+// -----
+
+func.func @loss(%x: tensor<2xf32>) -> tensor<f32> {
+  // expected-error @+1 {{'lathe.pad' op has no derivative for padding of mode 'wrap' by 5 and 0 around dim 0 of size 2}}
+  %0 = lathe.pad %x {low = array<i64: 5>, high = array<i64: 0>, mode = 3 : i32} : (tensor<2xf32>) -> tensor<7xf32>
+  %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<7xf32>) -> tensor<f32>
+  return %1 : tensor<f32>
+}
+
+// -----
+
+// expected-error @+1 {{expected no '@loss_grad' beside the function that is differentiated}}
+func.func @loss_grad(%x: tensor<f32>) -> tensor<f32> {
+  return %x : tensor<f32>
+}
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  return %x : tensor<f32>
+}

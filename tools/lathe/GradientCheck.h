@@ -79,7 +79,7 @@ private:
                                            const Numbers &cotangent);
 
   CheckCase &check;
-  const GradientCheckOptions &options;
+  const GradientCheckOptions options;
   func::FuncOp function;
   std::unique_ptr<Session> session;
   SmallVector<unsigned> arguments, results; ///< those of floats

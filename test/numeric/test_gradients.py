@@ -1,0 +1,392 @@
+"""Every derivative rule against central differences in f64, by `lathe check-grad`.
+
+A family of cases is one model. That the comparison finds mistakes is checked,
+too: each kind of fault is planted at every place of every rule."""
+
+import json
+import re
+import subprocess
+import unittest
+
+import numpy as np
+
+from cli import BUILD, CommandLine
+
+FAULTS = ("sign", "factor", "transpose", "no-broadcast-sum", "drop-term")
+LIMIT = 1e-6
+# Rules with a place where the mistake changes no number: of attention, all on the way through the maximum that is
+# subtracted, whose gradient is 0; a gradient that is the same everywhere may be transposed; reduce_prod counts
+# zeros, of which there are none here (test_zeros has some).
+WITHOUT_EFFECT = {
+    "sign": {"lathe.attention"}, "factor": {"lathe.attention"}, "no-broadcast-sum": {"lathe.attention", "lathe.reduce_prod"},
+    "transpose": {"lathe.attention", "lathe.reduce_sum", "lathe.reduce_mean"}}
+
+UNARY = ["exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+         "asinh", "acosh", "atanh", "tanh", "erf", "sigmoid", "silu", "softplus", "floor", "ceil", "round", "relu",
+         "neg", "abs", "sign", "gelu"]
+BINARY = ["add", "sub", "mul", "div", "pow", "max", "min", "rem", "mod"]
+BROADCASTS = ["3x3, 3x3 -> 3x3", "2x3, 3 -> 2x3", "f32[], 2x3 -> 2x3", "1x3, 2x1 -> 2x3", "f32[], f32[] -> f32[]",
+              "1x1, 1 -> 1x1", "2x3x3, 3x1 -> 2x3x3"]
+EMPTY = ["0x3, 1x3 -> 0x3", "0x3, 3 -> 0x3", "f32[], 0 -> 0"]
+REDUCTIONS = ["reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod"]
+
+
+def ints(*values):
+    return f"array<i64: {', '.join(map(str, values))}>" if values else "array<i64>"
+
+
+ELEMENTWISE = [f"{op} : {t} -> {t}" for op in UNARY for t in ("3x3", "f32[]")]
+ELEMENTWISE += [f"{op} : {t}" for op in BINARY for t in BROADCASTS]
+ELEMENTWISE += [
+    "gelu {tanh} : 3x3 -> 3x3", "cast %0 to f16 : 3x3 -> f16[3x3]", "cast %0 to f64 : f32[] -> f64[]",
+    "select : i1[3x3], 3x3, 3x3 -> 3x3", "select : i1[3], 2x3, f32[] -> 2x3", "select : i1[], 3, 2x1 -> 2x3"]
+ELEMENTWISE_EMPTY = [f"{op} : {t}" for op in BINARY for t in EMPTY]
+ELEMENTWISE_EMPTY += [f"{op} : {t} -> {t}" for op in UNARY for t in ("0x3", "1x1")]
+
+REDUCTION = [f"{op} {{axes = {ints(*axes)}, keepdims = {keep}}} : {types}" for op in REDUCTIONS for axes, keep, types in [
+    ((), "false", "3x3 -> f32[]"), ((1,), "false", "3x3 -> 3"), ((0, -1), "true", "2x3x4 -> 1x3x1"), ((), "false", "f32[] -> f32[]"),
+    ((0,), "false", "1x3 -> 3")]]
+REDUCTION += [f"cumsum {{axis = {axis} : i64{more}}} : 3x3 -> 3x3" for axis in (0, -1)
+              for more in ("", ", exclusive", ", reverse", ", exclusive, reverse")]
+REDUCTION += [f"top_k {{k = {k} : i64, axis = {axis} : i64{more}}} : 4x4 -> {t}, i64[{t}]" for k, axis, more, t in [
+    (2, -1, "", "4x2"), (3, 0, ", smallest", "3x4")]]
+REDUCTION_EMPTY = [f"{op} {{axes = {ints(0)}, keepdims = false}} : {types}" for op in REDUCTIONS
+                   for types in ("0x3 -> 3", "2x0 -> 0")] + ["cumsum {axis = 0 : i64} : 0x3 -> 0x3"]
+
+CONTRACTION = [f"matmul {{{flags}}} : 3x3, 3x3 -> 3x3" for flags in (
+    "", "transpose_lhs", "transpose_rhs", "transpose_lhs, transpose_rhs")]
+CONTRACTION += [f"matmul {flags} : {types}" for flags, types in [
+    ("", "2x3, 3x4 -> 2x4"), ("{transpose_lhs}", "3x2, 3x4 -> 2x4"), ("{transpose_rhs}", "2x3, 4x3 -> 2x4"),
+    ("", "2x3x4, 4x2 -> 2x3x2"), ("{transpose_rhs}", "2x3x4, 2x4 -> 2x3x2"), ("{transpose_lhs}", "2x4x3, 4x2 -> 2x3x2"),
+    ("", "2x1x2x3, 4x3x2 -> 2x4x2x2"), ("", "3x2, 4x2x3 -> 4x3x3"), ("{transpose_rhs}", "1x2x3, 2x1x2x3 -> 2x1x2x2"),
+    ("", "1x1, 1x1 -> 1x1")]]
+CONTRACTION += ["linear : 4x3, 2x3, 2 -> 4x2", "linear : 3x3, 3x3 -> 3x3", "linear : 3, 2x3, 2 -> 2", "linear : 2x2x3, 4x3 -> 2x2x4",
+                "linear : 1x1, 1x1, 1 -> 1x1"]
+CONTRACTION += [f"attention {attributes} : {types}" for attributes, types in [
+    ("", "1x2x3x4, 1x2x5x4, 1x2x5x3 -> 1x2x3x3"), ("{causal}", "1x1x4x2, 1x1x4x2, 1x1x4x2 -> 1x1x4x2"),
+    ("{scale = 0.7 : f64}", "1x4x3x2, 1x2x3x2, 1x2x3x2 -> 1x4x3x2"), ("", "1x2x3x2, 1x2x3x2, 1x2x3x2, 3x3 -> 1x2x3x2"),
+    ("", "1x2x3x2, 1x2x3x2, 1x2x3x2, i1[2x1x3] -> 1x2x3x2")]]
+CONTRACTION_EMPTY = ["matmul : 0x3, 3x2 -> 0x2", "matmul : 2x0, 0x3 -> 2x3", "matmul : 0x2x3, 3x2 -> 0x2x2",
+                     "linear : 0x3, 2x3, 2 -> 0x2", "linear : 2x0, 3x0 -> 2x3"]
+
+SHAPE = [
+    f"reshape {{shape = {ints(3, 2)}}} : 2x3 -> 3x2", f"reshape {{shape = {ints()}}} : 1x1 -> f32[]",
+    f"squeeze {{axes = {ints(1)}}} : 2x1x3 -> 2x3", f"unsqueeze {{axes = {ints(0, 2)}}} : 3 -> 1x3x1",
+    f"transpose {{permutation = {ints(1, 0)}}} : 3x3 -> 3x3", f"transpose {{permutation = {ints(2, 0, 1)}}} : 2x3x4 -> 4x2x3",
+    f"broadcast {{shape = {ints(2, 3)}}} : 3 -> 2x3", f"broadcast {{shape = {ints(2, 3, 4)}}} : 3x1 -> 2x3x4",
+    f"broadcast {{shape = {ints(2, 2)}}} : f32[] -> 2x2",
+    f"slice {{starts = {ints(1)}, ends = {ints(3)}}} : 4x4 -> 2x4",
+    f"slice {{starts = {ints(0, 1)}, ends = {ints(9, 6)}, axes = {ints(0, 1)}, steps = {ints(1, 2)}}} : 2x6 -> 2x3",
+    f"slice {{starts = {ints(1)}, ends = {ints(7)}, axes = {ints(-1)}, steps = {ints(3)}}} : 2x8 -> 2x2",
+    f"slice {{starts = {ints(-1)}, ends = {ints(-9)}, axes = {ints(1)}, steps = {ints(-1)}}} : 2x4 -> 2x4",
+    f"slice {{starts = {ints(6)}, ends = {ints(0)}, axes = {ints(0)}, steps = {ints(-2)}}} : 7x2 -> 3x2",
+    f"slice {{starts = {ints(2)}, ends = {ints(2)}, axes = {ints(0)}}} : 4x2 -> 0x2",
+    "concat {axis = 1 : i64} : 2x3, 2x1, 2x2 -> 2x6", "concat {axis = -2 : i64} : 0x3, 2x3 -> 2x3",
+    f"pad {{low = {ints(1, 0)}, high = {ints(2, 1)}}} : 2x3 -> 5x4", f"pad {{low = {ints(-1, 2)}, high = {ints(1, -1)}}} : 3x3 -> 3x4",
+    f"pad {{low = {ints(1, 0)}, high = {ints(0, 2)}}} : 2x3, f32[] -> 3x5",
+    f"pad {{low = {ints(2, 0)}, high = {ints(1, 2)}, mode = 1 : i32}} : 4x3 -> 7x5",
+    f"pad {{low = {ints(2, -1)}, high = {ints(1, 2)}, mode = 2 : i32}} : 4x3 -> 7x4",
+    f"pad {{low = {ints(2, 0)}, high = {ints(1, 3)}, mode = 3 : i32}} : 4x3 -> 7x6",
+    f"tile {{repeats = {ints(2, 3)}}} : 2x2 -> 4x6", f"tile {{repeats = {ints(1, 2)}}} : 3x1 -> 3x2",
+    f"reverse {{axes = {ints(0)}}} : 3x3 -> 3x3", f"reverse {{axes = {ints(0, 1)}}} : 2x3 -> 2x3"]
+
+INDEXING = [
+    "gather {axis = 0 : i64} : 4x3, i64[2x2] -> 2x2x3", "gather {axis = 1 : i64} : 2x5x3, i64[6] -> 2x6x3",
+    "gather {axis = -1 : i64} : 3x4, i32[] -> 3", "gather {axis = 0 : i64} : 3x3, i64[3] -> 3x3",
+    "gather {axis = 0 : i64} : 4x3, i64[0] -> 0x3", "embedding : 5x3, i64[2x3] -> 2x3x3",
+    "gather_elements {axis = 1 : i64} : 3x4, i64[3x3] -> 3x3", "gather_elements {axis = 0 : i64} : 3x3, i64[2x3] -> 2x3",
+    "gather_nd : 3x4x2, i64[5x2] -> 5x2", "gather_nd {batch_dims = 1 : i64} : 2x4x3, i64[2x2x1] -> 2x2x3",
+    "gather_nd : 3x3, i64[4x1] -> 4x3"]
+INDEXING += [f"scatter_elements {{axis = {axis} : i64, mode = {mode} : i32}} : {types}" for mode in range(5) for axis, types in [
+    (1, "3x4, i64[3x3], 3x3 -> 3x4"), (0, "3x3, i64[3x3], 3x3 -> 3x3")]]
+INDEXING += [f"scatter_nd {{mode = {mode} : i32}} : 6x4, i64[5x1], 5x4 -> 6x4" for mode in range(5)]
+
+NORMALIZATION = [
+    "softmax : 3x3 -> 3x3", "softmax {axis = 0 : i64} : 2x3x2 -> 2x3x2", "softmax : 1 -> 1", "softmax : 0x3 -> 0x3",
+    "log_softmax : 3x3 -> 3x3", "log_softmax {axis = 1 : i64} : 2x3x2 -> 2x3x2",
+    "layer_norm %0 scale %1 bias %2 {axis = 1 : i64, epsilon = 0.1 : f64} : 3x3, 3, 3 -> 3x3",
+    "layer_norm %0 scale %1 {axis = 1 : i64, epsilon = 0.1 : f64} : 2x3x4, 3x1 -> 2x3x4", "layer_norm %0 : 2x4 -> 2x4",
+    "layer_norm %0 bias %1 {axis = 0 : i64, epsilon = 0.1 : f64} : 2x3, f32[] -> 2x3",
+    "rms_norm {epsilon = 0.1 : f64} : 3x3, 3 -> 3x3", "rms_norm {epsilon = 0.1 : f64} : 2x2x4 -> 2x2x4",
+    "batch_norm {epsilon = 0.1 : f64} : 2x3x2x2, 3, 3, 3, 3 -> 2x3x2x2",
+    "batch_norm {axis = -1 : i64, epsilon = 0.1 : f64} : 3x3, 3, 3, 3, 3 -> 3x3"]
+
+LOSS = [f"cross_entropy %0, %1 {reduce} {attributes} : {types} -> {out}" for reduce, attributes, types, out in [
+    ("", "", "4x3, i64[4]", "f32[]"), ("reduce sum", "{label_smoothing = 0.2 : f64}", "3x3, i32[3]", "f32[]"),
+    ("reduce none", "{ignore_index = 1 : i64}", "2x3x4, i64[2x3]", "2x3"), ("reduce none", "", "5, i64[]", "f32[]"),
+    ("reduce mean", "{ignore_index = 0 : i64, label_smoothing = 0.1 : f64}", "6x3, i64[6]", "f32[]")]]
+LOSS += ["mse : 3x3, 3x3 -> f32[]", "mse %0, %1 reduce sum : 2x3, 2x3 -> f32[]", "mse %0, %1 reduce none : f32[], f32[] -> f32[]",
+         "mse %0, %1 reduce none : 3x3, 3x3 -> 3x3", "dropout {rate = 0.4 : f64, stream = 3 : i64} : 4x4, i64[2] -> 4x4"]
+
+CONVOLUTION = [f"conv {{{attributes}}} : {types}" for attributes, types in [
+    ("", "1x2x5, 3x2x3, 3 -> 1x3x3"), (f"strides = {ints(2)}, pad_low = {ints(1)}, pad_high = {ints(2)}", "2x2x6, 2x2x3 -> 2x2x4"),
+    (f"strides = {ints(2, 3)}, dilations = {ints(2, 1)}, pad_low = {ints(1, 0)}, pad_high = {ints(2, 1)}", "1x2x6x7, 2x2x2x3, 2 -> 1x2x4x2"),
+    ("groups = 2 : i64", "2x4x3x3, 6x2x2x2, 6 -> 2x6x2x2"), (f"groups = 3 : i64, strides = {ints(2, 2)}", "1x3x5x4, 3x1x2x2 -> 1x3x2x2"),
+    (f"layout = 1 : i32, strides = {ints(2, 1)}, pad_low = {ints(1, 1)}, pad_high = {ints(0, 1)}", "2x4x3x2, 3x2x2x3, 3 -> 2x2x3x3"),
+    ("", "1x1x2x3x2, 2x1x2x2x1, 2 -> 1x2x1x2x2"), ("", "3x3x1x1, 3x3x1x1 -> 3x3x1x1"), ("", "0x2x4, 3x2x2, 3 -> 0x3x3")]]
+CONVOLUTION += [f"conv_transpose {{{attributes}}} : {types}" for attributes, types in [
+    ("", "1x2x3, 2x3x2, 3 -> 1x3x4"), (f"strides = {ints(2, 2)}", "1x2x2x3, 2x3x2x2 -> 1x3x4x6"),
+    (f"strides = {ints(2, 3)}, pad_low = {ints(1, 0)}, pad_high = {ints(0, 1)}, output_padding = {ints(1, 0)}", "1x2x3x2, 2x2x3x3, 2 -> 1x2x7x5"),
+    (f"groups = 2 : i64, dilations = {ints(2)}", "2x4x3, 4x3x2 -> 2x6x5")]]
+POOLS = [(f"kernel = {ints(2)}", "2x2x5 -> 2x2x4"), (f"kernel = {ints(2, 3)}, strides = {ints(2, 2)}, pad_low = {ints(1, 1)}, pad_high = {ints(0, 1)}", "1x2x5x5 -> 1x2x3x3"),
+         (f"kernel = {ints(2, 2)}, dilations = {ints(2, 1)}, layout = 1 : i32", "1x4x3x2 -> 1x2x2x2"),
+         (f"kernel = {ints(3, 2)}, strides = {ints(2, 2)}, ceil_mode", "1x1x6x5 -> 1x1x3x3")]
+POOLING = [f"{op} {{{attributes}}} : {types}" for op in ("max_pool", "avg_pool") for attributes, types in POOLS]
+POOLING += [f"avg_pool {{{attributes}, count_include_pad}} : {types}" for attributes, types in POOLS]
+POOLING += [f"max_pool_with_index {{kernel = {ints(2, 2)}, strides = {ints(2, 1)}, column_major}} : 2x1x4x3 -> 2x1x2x2, i64[2x1x2x2]"]
+POOLING += [f"resize {{{attributes}}} : {types}" for attributes, types in [
+    (f"sizes = {ints(1, 1, 5, 4)}, mode = 1 : i32", "1x1x3x2 -> 1x1x5x4"), (f"sizes = {ints(1, 2, 6)}, mode = 0 : i32", "1x2x3 -> 1x2x6"),
+    ("scales = array<f64: 1.0, 1.5, 0.6>, mode = 1 : i32, coordinates = 3 : i32", "1x3x5 -> 1x4x3"),
+    (f"sizes = {ints(1, 1, 4, 7)}, mode = 2 : i32, coordinates = 2 : i32, exclude_outside", "1x1x3x4 -> 1x1x4x7"),
+    (f"sizes = {ints(1, 5)}, mode = 1 : i32, coordinates = 4 : i32, roi = array<f64: 0.0, 0.2, 1.0, 1.3>, extrapolation_value = 2.0 : f64", "1x4 -> 1x5")]]
+
+# Loops and branches: text of whole functions.
+CONTROL = {
+    # Carried, stacked and captured values; a stacked result that is used, too.
+    "scan": """func.func @loss(%x: tensor<2x3xf32>, %weights: tensor<4x3x3xf32>, %bias: tensor<3xf32>) -> tensor<f32> {
+  %r:2 = lathe.scan init(%h = %x) inputs(%w = %weights) : (tensor<2x3xf32>, tensor<4x3x3xf32>) -> (tensor<2x3xf32>, tensor<4x2x3xf32>) {
+    %0 = lathe.linear %h, %w, %bias : (tensor<2x3xf32>, tensor<3x3xf32>, tensor<3xf32>) -> tensor<2x3xf32>
+    %1 = lathe.tanh %0 : (tensor<2x3xf32>) -> tensor<2x3xf32>
+    %2 = lathe.mul %1, %h : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+    lathe.yield %2, %0 : tensor<2x3xf32>, tensor<2x3xf32>
+  }
+  %3 = lathe.reduce_sum %r#1 {axes = array<i64: 0>} : (tensor<4x2x3xf32>) -> tensor<2x3xf32>
+  %4 = lathe.mul %3, %r#0 : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<2x3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
+    # Backward, without inputs; the second carried value is not asked for at the end.
+    "reverse": """func.func @loss(%x: tensor<3xf32>, %y: tensor<3xf32>, %xs: tensor<5x3xf32>) -> tensor<f32> {
+  %r:2 = lathe.scan init(%a = %x, %b = %y) inputs(%s = %xs) {reverse} : (tensor<3xf32>, tensor<3xf32>, tensor<5x3xf32>) -> (tensor<3xf32>, tensor<3xf32>) {
+    %0 = lathe.mul %a, %b : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %1 = lathe.sin %b : (tensor<3xf32>) -> tensor<3xf32>
+    %2 = lathe.add %1, %s : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %0, %2 : tensor<3xf32>, tensor<3xf32>
+  }
+  %q = lathe.scan init(%a = %r#0) {trip_count = 3 : i64} : (tensor<3xf32>) -> tensor<3xf32> {
+    %0 = lathe.mul %a, %y : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %0 : tensor<3xf32>
+  }
+  %z = lathe.scan init(%a = %q) {trip_count = 0 : i64} : (tensor<3xf32>) -> tensor<3xf32> {
+    %0 = lathe.exp %a : (tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %0 : tensor<3xf32>
+  }
+  %5 = lathe.reduce_sum %z {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
+    # A loop in a loop, a branch in it, values captured from both levels.
+    "nested": """func.func @loss(%x: tensor<3xf32>, %ws: tensor<2x4x3xf32>, %k: tensor<3xf32>, %flags: tensor<4xi1>) -> tensor<f32> {
+  %r:2 = lathe.scan init(%h = %x) inputs(%w = %ws) : (tensor<3xf32>, tensor<2x4x3xf32>) -> (tensor<3xf32>, tensor<2x4x3xf32>) {
+    %e = lathe.exp %h : (tensor<3xf32>) -> tensor<3xf32>
+    %i:2 = lathe.scan init(%g = %h) inputs(%v = %w, %f = %flags) : (tensor<3xf32>, tensor<4x3xf32>, tensor<4xi1>) -> (tensor<3xf32>, tensor<4x3xf32>) {
+      %n = lathe.if %f : (tensor<i1>) -> tensor<3xf32> {
+        %0 = lathe.sin %g : (tensor<3xf32>) -> tensor<3xf32>
+        %1 = lathe.mul %0, %v : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+        %2 = lathe.mul %1, %e : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+        lathe.yield %2 : tensor<3xf32>
+      } else {
+        %0 = lathe.mul %k, %k : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+        %1 = lathe.sigmoid %0 : (tensor<3xf32>) -> tensor<3xf32>
+        %2 = lathe.add %1, %g : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+        lathe.yield %2 : tensor<3xf32>
+      }
+      %m = lathe.mul %n, %k : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+      lathe.yield %m, %n : tensor<3xf32>, tensor<3xf32>
+    }
+    %t = lathe.tanh %i#0 : (tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %t, %i#1 : tensor<3xf32>, tensor<4x3xf32>
+  }
+  %3 = lathe.reduce_sum %r#1 {axes = array<i64: 0, 1>} : (tensor<2x4x3xf32>) -> tensor<3xf32>
+  %4 = lathe.mul %3, %r#0 : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+  %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
+    # Both branches use what the other does not; one gives back what it captures.
+    "if": """func.func @loss(%x: tensor<3xf32>, %y: tensor<3xf32>, %c: tensor<i1>) -> tensor<f32> {
+  %r:2 = lathe.if %c : (tensor<i1>) -> (tensor<3xf32>, tensor<3xf32>) {
+    %0 = lathe.exp %x : (tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %0, %x : tensor<3xf32>, tensor<3xf32>
+  } else {
+    %0 = lathe.mul %y, %x : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %1 = lathe.tanh %0 : (tensor<3xf32>) -> tensor<3xf32>
+    lathe.yield %1, %1 : tensor<3xf32>, tensor<3xf32>
+  }
+  %4 = lathe.mul %r#0, %r#1 : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+  %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
+    # A counted loop, and one that may end early.
+    "while": """func.func @loss(%x: tensor<3xf32>, %y: tensor<3xf32>) -> tensor<f32> {
+  %zero = lathe.constant dense<0> : tensor<i64>
+  %two = lathe.constant dense<2> : tensor<i64>
+  %seven = lathe.constant dense<7> : tensor<i64>
+  %r:2 = lathe.while (%a = %x, %i = %zero) : (tensor<3xf32>, tensor<i64>) -> (tensor<3xf32>, tensor<i64>) {
+    %0 = lathe.compare lt, %i, %seven : (tensor<i64>, tensor<i64>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<3xf32>, %i: tensor<i64>):
+    %0 = lathe.mul %a, %y : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %1 = lathe.add %0, %x : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %2 = lathe.add %i, %two : (tensor<i64>, tensor<i64>) -> tensor<i64>
+    lathe.yield %1, %2 : tensor<3xf32>, tensor<i64>
+  }
+  %limit = lathe.constant dense<4.1> : tensor<f32>
+  %q:2 = lathe.while (%a = %r#0, %i = %zero) : (tensor<3xf32>, tensor<i64>) -> (tensor<3xf32>, tensor<i64>) {
+    %0 = lathe.compare lt, %i, %seven : (tensor<i64>, tensor<i64>) -> tensor<i1>
+    %1 = lathe.mul %a, %a : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %2 = lathe.reduce_sum %1 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+    %3 = lathe.compare lt, %2, %limit : (tensor<f32>, tensor<f32>) -> tensor<i1>
+    %4 = lathe.and %0, %3 : (tensor<i1>, tensor<i1>) -> tensor<i1>
+    lathe.yield %4 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<3xf32>, %i: tensor<i64>):
+    %0 = lathe.sin %y : (tensor<3xf32>) -> tensor<3xf32>
+    %1 = lathe.add %0, %a : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    %2 = lathe.add %i, %two : (tensor<i64>, tensor<i64>) -> tensor<i64>
+    lathe.yield %1, %2 : tensor<3xf32>, tensor<i64>
+  }
+  %4 = lathe.sin %q#0 : (tensor<3xf32>) -> tensor<3xf32>
+  %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
+    "call": """func.func private @twice(%x: tensor<3xf32>) -> tensor<3xf32> {
+  %0 = lathe.exp %x : (tensor<3xf32>) -> tensor<3xf32>
+  %1 = lathe.mul %0, %x : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+  return %1 : tensor<3xf32>
+}
+func.func @loss(%x: tensor<3xf32>) -> tensor<f32> {
+  %0 = call @twice(%x) : (tensor<3xf32>) -> tensor<3xf32>
+  %1 = lathe.tanh %0 : (tensor<3xf32>) -> tensor<3xf32>
+  %2 = call @twice(%1) : (tensor<3xf32>) -> tensor<3xf32>
+  %3 = lathe.reduce_sum %2 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
+  return %3 : tensor<f32>
+}""",
+}
+# The gradient of gradient . v, and so second derivatives.
+SECOND = """func.func private @loss_grad(%x: tensor<2x3xf32>, %w: tensor<3x3xf32>) -> (tensor<f32>, tensor<2x3xf32>, tensor<3x3xf32>)
+func.func private @loss(%x: tensor<2x3xf32>, %w: tensor<3x3xf32>) -> tensor<f32> {
+  %0 = lathe.linear %x, %w : (tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<2x3xf32>
+  %1 = lathe.gelu %0 : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %2 = lathe.softmax %1 : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %3 = lathe.layer_norm %2 {epsilon = 0.1 : f64} : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %4 = lathe.scan init(%h = %3) {trip_count = 2 : i64} : (tensor<2x3xf32>) -> tensor<2x3xf32> {
+    %5 = lathe.sin %h : (tensor<2x3xf32>) -> tensor<2x3xf32>
+    %6 = lathe.matmul %5, %w : (tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<2x3xf32>
+    lathe.yield %6 : tensor<2x3xf32>
+  }
+  %7 = lathe.mul %4, %2 : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  %8 = lathe.reduce_sum %7 {axes = array<i64>} : (tensor<2x3xf32>) -> tensor<f32>
+  return %8 : tensor<f32>
+}
+func.func @main(%x: tensor<2x3xf32>, %w: tensor<3x3xf32>, %v: tensor<2x3xf32>, %u: tensor<3x3xf32>) -> tensor<f32> {
+  %g:3 = call @loss_grad(%x, %w) : (tensor<2x3xf32>, tensor<3x3xf32>) -> (tensor<f32>, tensor<2x3xf32>, tensor<3x3xf32>)
+  %0 = lathe.mul %g#1, %v : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  %1 = lathe.mul %g#2, %u : (tensor<3x3xf32>, tensor<3x3xf32>) -> tensor<3x3xf32>
+  %2 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<2x3xf32>) -> tensor<f32>
+  %3 = lathe.reduce_sum %1 {axes = array<i64>} : (tensor<3x3xf32>) -> tensor<f32>
+  %4 = lathe.add %2, %3 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  return %4 : tensor<f32>
+}
+"""
+
+FAMILIES = {name.lower(): value for name, value in globals().copy().items()
+            if name in ("ELEMENTWISE", "REDUCTION", "CONTRACTION", "SHAPE", "INDEXING", "NORMALIZATION", "LOSS", "CONVOLUTION", "POOLING")}
+
+
+def tensor(text):
+    element, dims = text[:-1].split("[") if "[" in text else ("f32", text)
+    return f"tensor<{dims + 'x' if dims else ''}{element}>"
+
+
+def model(cases):
+    """A function of all arguments of all cases, which returns all results."""
+    arguments, lines, results = [], [], []
+    for number, case in enumerate(cases):
+        head, types = case.rsplit(" : ", 1)
+        given, made = (list(map(tensor, side.split(", "))) for side in types.split(" -> "))
+        names = [f"%a{number}_{i}" for i in range(len(given))]
+        arguments += [f"{n}: {t}" for n, t in zip(names, given)]
+        if "%0" in head:
+            for i, name in reversed(list(enumerate(names))):
+                head = head.replace(f"%{i}", name)
+        else:
+            op, _, attributes = head.partition(" ")
+            head = f"{op} {', '.join(names)} {attributes}"
+        many = f":{len(made)}" if len(made) > 1 else ""
+        results += [(f"%r{number}" + (f"#{i}" if many else ""), t) for i, t in enumerate(made)]
+        lines.append(f"  %r{number}{many} = lathe.{head} : ({', '.join(given)}) -> ({', '.join(made)})")
+    return (f"func.func @main({', '.join(arguments)}) -> ({', '.join(t for _, t in results)}) {{\n" + "\n".join(lines) +
+            f"\n  return {', '.join(r for r, _ in results)} : {', '.join(t for _, t in results)}\n}}\n")
+
+
+class Gradients(CommandLine):
+    def figures(self, text, *options):
+        """The report of check-grad on a model, whether it is content or not."""
+        path = self.write("model.mlir", text)
+        done = self.lathe("check-grad", path, "--json", self.folder / "report.json", *options, seconds=120)
+        report = self.folder / "report.json"
+        self.assertTrue(report.exists(), done.said)
+        return json.loads(report.read_text()), done
+
+    def right(self, text, *options):
+        report, done = self.figures(text, *options)
+        self.assertEqual((done.returncode, report["failures"]), (0, 0), done.said)
+        self.assertLessEqual(report["worst"], LIMIT)
+        return report
+
+    def check_family(self, cases):
+        report = self.right(model(cases), "--ops-only")
+        # Equal cases are checked once; each has a line of its own.
+        self.assertGreaterEqual(report["ops"], len(set(cases)) * 0.8)
+
+    def test_control_flow(self):
+        for name, text in CONTROL.items():
+            for seed in ("0", "1"):
+                with self.subTest(model=name, seed=seed):
+                    report = self.right(text, "--seed", seed)
+                    self.assertTrue(any(case["model"] for case in report["cases"]))
+
+    def test_zeros(self):
+        """Products with one factor of 0, two, and none."""
+        text = f"""func.func @main(%x: tensor<3x3xf32> {{lathe.name = "x"}}) -> tensor<3xf32> {{
+  %0 = lathe.reduce_prod %x {{axes = array<i64: 1>}} : (tensor<3x3xf32>) -> tensor<3xf32>
+  return %0 : tensor<3xf32>
+}}"""
+        x = self.folder / "x.npy"
+        np.save(x, np.array([[0.5, 0, 2], [0, 3, 0], [1.5, -2, 0.7]], np.float32))
+        self.right(text, "--input", f"x={x}")
+
+    def test_second_order(self):
+        path = self.write("model.mlir", SECOND)
+        done = subprocess.run([BUILD / "bin" / "lathe-opt", "--lathe-autograd=wrt=inputs", path], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.right(done.stdout, "--function", "main")
+
+    def check_faults(self, cases):
+        """Every mistake that can be made in a rule is found. Where a gradient is
+        empty, or 0 at every point, there is none to make."""
+        cases = [case for case in cases if not re.search(r"\b0(x|\]| )|softmax : 1 ", case + " ")]
+        for kind in FAULTS:
+            with self.subTest(fault=kind):
+                report, done = self.figures(model(cases), "--ops-only", "--plant", kind)
+                self.assertEqual(report["failures"], 0, done.said)
+                missed = {case["name"] for case in report["cases"] if not case["caught"]}
+                self.assertLessEqual(missed, WITHOUT_EFFECT.get(kind, set()), done.said)
+                # Elsewhere in the same rule it is found.
+                found = {case["name"] for case in report["cases"] if case["caught"]}
+                self.assertLessEqual(missed - {"lathe.reduce_prod"}, found)
+
+
+def add_family(name, cases):
+    setattr(Gradients, f"test_{name}", lambda self: self.check_family(cases))
+    if name != "empty":
+        setattr(Gradients, f"test_faults_in_{name}", lambda self: self.check_faults(cases))
+
+
+for family_name, family_cases in FAMILIES.items():
+    add_family(family_name, family_cases)
+add_family("empty", ELEMENTWISE_EMPTY + REDUCTION_EMPTY + CONTRACTION_EMPTY)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -91,10 +91,10 @@ Value leadByChannels(VjpBuilder &b, Value value) {
 /// stand as far apart as the windows did.
 Value correlate(VjpBuilder &b, Value x, Value g, const Windows &w,
                 int64_t groups) {
-  Value sums = b.make<ConvOp>(exchange(b, x, groups), leadByChannels(b, g),
-                              Value(), w.dilations, w.strides, w.low,
-                              w.highOrZero(), uint64_t(groups),
-                              ImageLayout::channels_first);
+  Value sums =
+      b.make<ConvOp>(exchange(b, x, groups), leadByChannels(b, g), Value(),
+                     w.dilations, w.strides, w.low, w.highOrZero(),
+                     uint64_t(groups), ImageLayout::channels_first);
   // Beyond the kernel lie products with what no window reached.
   Sizes shape = tensorType(sums).getShape();
   SmallVector<int64_t> starts, axes;
@@ -120,8 +120,7 @@ Gradients ConvOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   if (productOf(in) == 0 || productOf(out) == 0 || productOf(filter) == 0) {
     gradients = {b.zerosLike(getInput()), b.zerosLike(getFilter())};
   } else {
-    Windows w(*this, in.drop_front(2), filter.drop_front(2),
-              out.drop_front(2));
+    Windows w(*this, in.drop_front(2), filter.drop_front(2), out.drop_front(2));
     gradients = {
         backToLayout(b, spread(b, g, getFilter(), w, groups), getLayout()),
         correlate(b, x, g, w, groups)};
@@ -175,9 +174,9 @@ Gradients AvgPoolOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
     low.assign(low.size(), 0);
   }
   counted = b.make<PadOp>(counted, Value(), low, high);
-  Value count = b.make<ConvOp>(counted, ones, Value(), w.strides, w.dilations,
-                               Sizes(), Sizes(), uint64_t(1),
-                               ImageLayout::channels_first);
+  Value count =
+      b.make<ConvOp>(counted, ones, Value(), w.strides, w.dilations, Sizes(),
+                     Sizes(), uint64_t(1), ImageLayout::channels_first);
   Value shares = oneChannel(b, b.div(g, count));
   Value result = b.reshape(spread(b, shares, ones, w, 1), in);
   return SmallVector<Value>{
@@ -203,12 +202,10 @@ static Value differentiateMaxPool(OpTy op, OpBuilder &builder, Value g) {
       op.getCeilMode(), ImageLayout::channels_first, /*column_major=*/false);
   Value index = b.reshape(pool.getIndices(), {places});
   // A window in the padding has no place.
-  Value nowhere = b.compare(ComparePredicate::lt, index,
-                            b.constant(i64, int64_t(0)));
-  Value updates =
-      b.select(nowhere, b.number(0, g), b.reshape(g, {places}));
-  Value zeros =
-      b.splat(tensorType(g).getElementType(), Sizes{elements}, 0.0);
+  Value nowhere =
+      b.compare(ComparePredicate::lt, index, b.constant(i64, int64_t(0)));
+  Value updates = b.select(nowhere, b.number(0, g), b.reshape(g, {places}));
+  Value zeros = b.splat(tensorType(g).getElementType(), Sizes{elements}, 0.0);
   Value sums = b.make<ScatterElementsOp>(zeros, index, updates, /*axis=*/0,
                                          ScatterMode::add);
   return backToLayout(b, b.reshape(sums, in), op.getLayout());
@@ -244,15 +241,14 @@ Gradients ResizeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Type element = tensorType(g).getElementType();
   bool crops = getCoordinates() == CoordinateMode::tf_crop_and_resize;
   for (int64_t d = 0; d < rank; ++d) {
-    double scale = getScales().empty() ? double(out[d]) / double(in[d])
-                                       : getScales()[d];
+    double scale =
+        getScales().empty() ? double(out[d]) / double(in[d]) : getScales()[d];
     if (in[d] == out[d] && scale == 1.0 && !crops)
       continue;
     Type i64 = IntegerType::get(getContext(), 64);
     Value row = b.make<IotaOp>(Sizes{in[d], in[d]}, /*axis=*/0, i64);
     Value column = b.make<IotaOp>(Sizes{in[d], in[d]}, /*axis=*/1, i64);
-    Value unit =
-        b.cast(b.compare(ComparePredicate::eq, row, column), element);
+    Value unit = b.cast(b.compare(ComparePredicate::eq, row, column), element);
     SmallVector<int64_t> sizes;
     SmallVector<double> scales, roi;
     if (!getSizes().empty())

@@ -156,9 +156,9 @@ LogicalResult boundLoop(WhileOp loop) {
     scan.getBody().takeBody(loop.getBody());
   } else {
     // It may end early: then the rest of the iterations changes nothing.
-    Block *block = builder.createBlock(
-        &scan.getBody(), {}, loop.getResultTypes(),
-        SmallVector<Location>(loop.getNumResults(), loc));
+    Block *block =
+        builder.createBlock(&scan.getBody(), {}, loop.getResultTypes(),
+                            SmallVector<Location>(loop.getNumResults(), loc));
     for (auto [old, now] :
          llvm::zip_equal(condition.getArguments(), block->getArguments()))
       old.replaceAllUsesWith(now);

@@ -83,19 +83,17 @@ class UpdateBuilder {
 public:
   UpdateBuilder(GraphMath &math, const TrainRecipe &recipe,
                 const StepValues &step, ParameterUpdate &update)
-      : math(math), recipe(recipe), update(update), w(update.before),
-        g(update.gradient), type(GraphMath::elementOf(w)) {
+      : math(math), recipe(recipe), step(step), update(update),
+        w(update.before), g(update.gradient), type(GraphMath::elementOf(w)) {
     learningRate = math.to(step.learningRate, type);
-    if (step.correction1)
-      correction1 = math.to(step.correction1, type);
-    if (step.correction2)
+    if (recipe.optimizer == Optimizer::Adafactor) {
       correction2 = math.to(step.correction2, type);
-    // Adafactor's rate is relative to the parameter's size.
-    if (recipe.optimizer == Optimizer::Adafactor)
+      // The rate is relative to the parameter's size.
       relativeRate = math.to(
           math.min(step.learningRate,
                    math.div(math.like(1, step.update), math.sqrt(step.update))),
           type);
+    }
   }
 
   void build() {
@@ -152,24 +150,29 @@ private:
   Value denominator(Value gradient, double smallest) {
     average(update.states[0], recipe.beta1, gradient);
     average(update.states[1], recipe.beta2, math.square(gradient));
-    return math.add(
-        math.div(math.sqrt(update.states[1].after), math.sqrt(correction2)),
-        smallest);
+    // The factor is one number for all elements: products cost less than
+    // quotients.
+    Value factor = math.to(
+        math.div(math.like(1, step.correction2), math.sqrt(step.correction2)),
+        type);
+    return math.add(math.mul(math.sqrt(update.states[1].after), factor),
+                    smallest);
   }
 
   void adam() {
     bool isDecoupled = recipe.optimizer == Optimizer::AdamW;
     Value start = isDecoupled ? decayed() : w;
     Value below = denominator(isDecoupled ? g : withDecay(g), epsilon(1e-8));
-    Value rate = math.div(learningRate, correction1);
+    Value rate = math.to(math.div(step.learningRate, step.correction1), type);
     update.after = math.sub(
         start, math.mul(rate, math.div(update.states[0].after, below)));
   }
 
   void lamb() {
     Value below = denominator(g, epsilon(1e-6));
-    Value ratio =
-        math.div(math.div(update.states[0].after, correction1), below);
+    Value inverse = math.to(
+        math.div(math.like(1, step.correction1), step.correction1), type);
+    Value ratio = math.div(math.mul(update.states[0].after, inverse), below);
     Value direction = withDecay(ratio);
     Value size = math.norm(w, update.stacked);
     Value length = math.norm(direction, update.stacked);
@@ -196,9 +199,9 @@ private:
   void adafactor() {
     const llvm::fltSemantics &semantics =
         cast<FloatType>(type).getFloatSemantics();
-    double step =
+    double rounding =
         std::ldexp(1.0, 1 - int(APFloat::semanticsPrecision(semantics)));
-    double smallest = epsilon(step);
+    double smallest = epsilon(rounding);
     Value rate =
         math.mul(math.max(rootMeanSquare(w), recipe.leastScale), relativeRate);
     Value start = decayed();
@@ -232,10 +235,11 @@ private:
 
   GraphMath &math;
   const TrainRecipe &recipe;
+  const StepValues &step;
   ParameterUpdate &update;
   Value w, g;
   Type type;
-  Value learningRate, correction1, correction2, relativeRate;
+  Value learningRate, correction2, relativeRate;
 };
 
 } // namespace

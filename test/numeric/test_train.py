@@ -172,24 +172,28 @@ class Train(cli.CommandLine):
             np.testing.assert_allclose(end[name], w[name], rtol=1e-4, atol=1e-5)
 
     def test_the_same_bits_after_kills_and_for_any_number_of_threads(self):
-        course = ("--steps", "400", "--validation", "0.2", "--evaluate-every", "50", "--checkpoint-every", "20")
-        self.train(*course, "--output-dir", "whole", "--threads", "1")
-        self.train(*course, "--output-dir", "two", "--threads", "2")
-        self.assertEqual(self.weights("whole", 400), self.weights("two", 400))
         kills, draw = int(os.environ.get("LATHE_KILLS", "6")), random.Random(1)
+        steps = 100 * kills + 200
+        course = ("--steps", str(steps), "--validation", "0.2", "--evaluate-every", "50", "--checkpoint-every", "20")
+        self.train(*course, "--output-dir", "whole", "--threads", "1", seconds=300)
+        self.train(*course, "--output-dir", "two", "--threads", "2", seconds=300)
+        self.assertEqual(self.weights("whole", steps), self.weights("two", steps))
         command = [cli.LATHE, "train", "net.mlir", *self.DATA, *course, "--output-dir", "killed"]
-        killed = 0
-        for _ in range(kills):
+        folder = self.folder / "killed"
+        for kill in range(kills):
             process = subprocess.Popen(
-                [*map(str, command), *(["--resume"] if (self.folder / "killed").exists() else [])], cwd=self.folder,
+                [*map(str, command), *(["--resume"] if folder.exists() else [])], cwd=self.folder,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"LATHE_CACHE_DIR": self.cache})
-            time.sleep(0.1 + draw.random() * 0.5)
-            killed += process.poll() is None
+            # Behind a place in the course that no run before it has reached.
+            target = 100 * kill + draw.randrange(80)
+            while max((int(path.name[5:]) for path in folder.glob("step-*")), default=0) < target and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(draw.random() * 0.05)
+            self.assertIsNone(process.poll(), "it was over before it was killed")
             process.send_signal(signal.SIGKILL)
             process.wait()
-        self.train(*course, "--output-dir", "killed", "--resume")
-        self.assertGreater(killed, 0, "every run was over before it was killed")
-        self.assertEqual(self.weights("whole", 400), self.weights("killed", 400))
+        self.train(*course, "--output-dir", "killed", "--resume", seconds=300)
+        self.assertEqual(self.weights("whole", steps), self.weights("killed", steps))
         for key in ("loss", "validation"):
             self.assertEqual(self.log("whole", key), self.log("killed", key))
 

@@ -174,7 +174,8 @@ makeProgram(const TrainOptions &options, const Model &model,
   auto executable = std::make_shared<exec::Executable>();
   CompileOptions compile = options.compileOptions();
   Progress bar("compiling kernels", 0);
-  compile.progress = [&bar](unsigned done, unsigned) { bar.update(done); };
+  if (!options.quiet)
+    compile.progress = [&bar](unsigned done, unsigned) { bar.update(done); };
   if (failed(compileTraining(model, shapes, shapes, options.optimizer.recipe,
                              compile, *executable)))
     return nullptr;

@@ -83,12 +83,16 @@ LogicalResult Backward::differentiate(Operation *op, Cotangents &cotangents,
   if (gradients->size() != op->getNumOperands())
     return op->emitOpError("expected a rule with ")
            << op->getNumOperands() << " gradients, got " << gradients->size();
+  for (auto [operand, gradient] :
+       llvm::zip_equal(op->getOpOperands(), *gradients))
+    if (!activity.isVaried(operand.get()) || isInactiveOperand(operand))
+      gradient = Value();
   if (options.afterRule)
     options.afterRule(op, created.ops, *gradients);
   for (auto [operand, gradient] :
        llvm::zip_equal(op->getOpOperands(), *gradients)) {
     Value value = operand.get();
-    if (!gradient || !activity.isVaried(value) || isInactiveOperand(operand))
+    if (!gradient)
       continue;
     if (gradient.getType() != value.getType())
       return op->emitOpError("expected a rule with a gradient of type ")

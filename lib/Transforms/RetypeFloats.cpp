@@ -27,9 +27,12 @@ LogicalResult retypeFloats(ModuleOp module, FloatType to) {
     return number;
   };
   using Result = std::optional<std::pair<Attribute, WalkResult>>;
-  // Numbers are no tensors: an epsilon, a rate stays what it is.
+  // Numbers are no tensors: an epsilon, a list of scales stays what it is.
   replacer.addReplacement([&](FloatAttr number) -> Result {
     return {{number, WalkResult::skip()}};
+  });
+  replacer.addReplacement([&](DenseArrayAttr numbers) -> Result {
+    return {{numbers, WalkResult::skip()}};
   });
   replacer.addReplacement([&](DenseFPElementsAttr elements) -> Result {
     auto type = cast<ShapedType>(elements.getType()).clone(to);

@@ -21,6 +21,10 @@ func.func @main(%x: tensor<4xf32>, %i: tensor<4xi64>) -> tensor<4xf32> {
   %f = lathe.cast %i to f32 : (tensor<4xi64>) -> tensor<4xf32>
   %0 = lathe.mul %x, %c : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
   %1 = lathe.add %0, %w : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  // Lists of numbers stay what they are.
+  // CHECK: scales = array<f64: 1.500000e+00>{{.*}} : (tensor<4xf64>) -> tensor<6xf64>
+  // HALF: scales = array<f64: 1.500000e+00>{{.*}} : (tensor<4xbf16>) -> tensor<6xbf16>
+  %r = lathe.resize %x {scales = array<f64: 1.5>} : (tensor<4xf32>) -> tensor<6xf32>
   %2 = lathe.add %1, %f : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %2 : tensor<4xf32>
 }

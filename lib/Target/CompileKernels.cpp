@@ -22,6 +22,8 @@ namespace lathe {
 namespace {
 /// One kernel to be compiled.
 struct Job {
+  explicit Job(Location at) : at(at) {}
+  Location at;
   std::string key;
   exec::Kernel info;
   exec::Object object;
@@ -96,7 +98,7 @@ LogicalResult compileKernels(func::FuncOp entry,
     };
     if (!isNew)
       return resolved();
-    auto job = std::make_unique<Job>();
+    auto job = std::make_unique<Job>(kernel.getLoc());
     job->key = prefix + text;
     describeKernel(kernel, job->info);
     if (!loadFromCache(*job, options.cache)) {
@@ -115,7 +117,7 @@ LogicalResult compileKernels(func::FuncOp entry,
   runJobs(toCompile, options);
   for (Job *job : toCompile) {
     if (!job->error.empty())
-      return entry.emitError("kernel '")
+      return emitError(job->at, "kernel '")
              << job->info.name() << "' could not be compiled: " << job->error;
     job->object.set_digest(sha256Hex(job->object.code()));
     keepInCache(*job, options.cache);

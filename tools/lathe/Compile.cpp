@@ -50,7 +50,8 @@ static int emitCuda(const CompileVerbOptions &options, ModuleOp kernels) {
       cuda::GpuFeatures::forArchitecture(options.arch);
   if (!features)
     return fail(features.takeError());
-  auto texts = cuda::getKernelTexts(kernels, *features);
+  auto texts =
+      cuda::getKernelTexts(kernels, *features, options.cudaSourceFolder);
   if (failed(texts))
     return kFailed;
   if (options.output.empty() || options.output == "-") {
@@ -102,8 +103,9 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
   if (options.emit == "cuda")
     return emitCuda(options, *kernels);
   if (options.emit == "cubin")
-    return emitCubins(*kernels, options.arch, options.output, options.threads,
-                      !options.noCache, options.json);
+    return emitCubins(*kernels, options.arch, options.cudaSourceFolder,
+                      options.output, options.threads, !options.noCache,
+                      options.json);
   llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
   if (!target)
     return fail(target.takeError());

@@ -92,13 +92,13 @@ static int write(const std::string &folder, const std::string &name,
 }
 
 int emitCubins(ModuleOp module, const std::string &arch,
-               const std::string &folder, unsigned threads, bool useCache,
-               const std::string &json) {
+               const std::string &sourceFolder, const std::string &folder,
+               unsigned threads, bool useCache, const std::string &json) {
   llvm::Expected<cuda::GpuFeatures> features =
       cuda::GpuFeatures::forArchitecture(arch);
   if (!features)
     return fail(features.takeError());
-  auto texts = cuda::getKernelTexts(module, *features);
+  auto texts = cuda::getKernelTexts(module, *features, sourceFolder);
   if (failed(texts))
     return kFailed;
   std::vector<cuda::CubinRequest> requests;

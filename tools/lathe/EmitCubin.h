@@ -14,14 +14,15 @@
 
 namespace lathe {
 
-/// Compiles every kernel of `module` by NVRTC, prints what ptxas says of each
-/// (registers, shared memory, spills, time) and every warning, and, where
-/// `folder` is given, writes NAME.cubin into it. Returns an exit code; warnings
-/// are no failure. The last line is for scripts:
+/// Compiles every kernel of `module`, or its edited text in `sourceFolder`, by
+/// NVRTC, prints what ptxas says of each (registers, shared memory, spills,
+/// time) and every warning, and, where `folder` is given, writes NAME.cubin
+/// into it. Returns an exit code; warnings are no failure. The last line is for
+/// scripts:
 ///   cubin: N kernels for ARCH, W warnings, S spills, T ms
 int emitCubins(mlir::ModuleOp module, const std::string &arch,
-               const std::string &folder, unsigned threads, bool useCache,
-               const std::string &json);
+               const std::string &sourceFolder, const std::string &folder,
+               unsigned threads, bool useCache, const std::string &json);
 
 } // namespace lathe
 

@@ -54,7 +54,8 @@ void ModelOptions::addForTraining(CLI::App &verb) {
   });
   verb.add_option("--cuda-source-dir", cudaSourceFolder,
                   "Folder with edited kernels, NAME.cu, that are used in place "
-                  "of the generated ones (see compile --emit cuda)");
+                  "of the generated ones (see compile --emit cuda)")
+      ->check(CLI::ExistingDirectory);
   addScheduleOptions(verb, tiles, tf32);
   verb.add_option("--isa", isa,
                   "Use less than this processor has: avx512, avx2 or sse")
@@ -132,10 +133,21 @@ int fail(const llvm::Twine &message) {
 
 int fail(llvm::Error error) { return fail(llvm::toString(std::move(error))); }
 
+/// A kernel has the places of all its ops: the first that is known.
+static Location findFirst(Location loc) {
+  if (auto fused = dyn_cast<FusedLoc>(loc)) {
+    loc = UnknownLoc::get(loc.getContext());
+    for (Location part : fused.getLocations())
+      if (isa<UnknownLoc>(loc))
+        loc = findFirst(part);
+  }
+  return loc;
+}
+
 static void printLocation(Location loc, raw_ostream &os) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  loc.print(stream);
+  findFirst(loc).print(stream);
   StringRef where = StringRef(text).trim();
   where.consume_front("loc(");
   where.consume_back(")");
@@ -468,7 +480,7 @@ static int compileModel(const ModelOptions &options,
     return fail(shapes.takeError());
   CompileOptions compile = options.compileOptions();
   if (compile.target == Target::Cpu)
-    options.noteUnused({"--tile", "--tf32"}, "on the CPU");
+    options.noteUnused({"--tile", "--tf32", "--cuda-source-dir"}, "on the CPU");
   Progress progress("compiling kernels", 0);
   compile.progress = [&](unsigned done, unsigned total) {
     progress.update(done, "of " + std::to_string(total));

@@ -125,8 +125,10 @@ Error DeviceModel::recompile(const exec::Executable &exe,
   DiskCache cache;
   Expected<std::vector<Cubin>> cubins =
       (*nvrtc)->compileAll(requests, /*threads=*/0, &cache);
+  // Texts of sm_90a may use what no other architecture has.
   if (!cubins)
-    return cubins.takeError();
+    return prefixError("compile it again here, its texts do not compile",
+                       cubins.takeError());
   for (Cubin &cubin : *cubins)
     codes.push_back(std::move(cubin.bytes));
   noteList.push_back(formatv("the model is compiled for {0}; its {1} kernels "

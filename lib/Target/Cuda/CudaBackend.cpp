@@ -13,6 +13,8 @@
 #include "lathe/Support/Error.h"
 #include "lathe/Target/ScheduleChoices.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
@@ -128,6 +130,26 @@ static void setGrids(const KernelText &text, exec::Kernel &info) {
   }
 }
 
+/// The first line of `made` that says how the kernel is launched and that
+/// `edited` has otherwise, or nothing: sizes, tile, threads of a block.
+static std::optional<StringRef> findOtherLaunch(StringRef made,
+                                                StringRef edited) {
+  SmallVector<StringRef> lines;
+  edited.split(lines, '\n');
+  for (StringRef line : llvm::split(made, '\n')) {
+    if (line.starts_with("extern \"C\" __global__"))
+      line = line.take_until([](char c) { return c == ',' || c == ')'; });
+    else if (!line.starts_with("using "))
+      continue;
+    if (llvm::none_of(lines, [&](StringRef other) {
+          return other.consume_front(line) &&
+                 (other.empty() || !llvm::isDigit(other.front()));
+        }))
+      return line;
+  }
+  return std::nullopt;
+}
+
 /// A text that the user edited, where there is one.
 static LogicalResult readEdited(KernelOp kernel, StringRef folder,
                                 StringRef symbol, std::string &text) {
@@ -136,19 +158,51 @@ static LogicalResult readEdited(KernelOp kernel, StringRef folder,
   SmallString<256> path(folder);
   llvm::sys::path::append(path, symbol + ".cu");
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
-  if (buffer)
-    text = (*buffer)->getBuffer().str();
-  else if (buffer.getError() != std::errc::no_such_file_or_directory)
+  if (!buffer) {
+    if (buffer.getError() == std::errc::no_such_file_or_directory)
+      return success();
     return kernel.emitError("cannot read ")
            << path << ": " << buffer.getError().message();
+  }
+  StringRef edited = (*buffer)->getBuffer();
+  if (std::optional<StringRef> line = findOtherLaunch(text, edited))
+    return kernel.emitError("the kernel is launched for '")
+           << *line << "', which " << path
+           << " lacks; write the text with the same --arch, and choose tiles "
+              "with --tile";
+  text = edited.str();
   return success();
 }
 
+/// Says of files in `folder` that they are for no kernel in `symbols`.
+static void noteUnusedFiles(func::FuncOp entry, StringRef folder,
+                            const llvm::StringSet<> &symbols) {
+  std::error_code error;
+  size_t unused = 0;
+  std::string first;
+  for (llvm::sys::fs::directory_iterator it(folder, error), end;
+       it != end && !error; it.increment(error)) {
+    StringRef path = it->path();
+    if (llvm::sys::path::extension(path) != ".cu" ||
+        symbols.contains(llvm::sys::path::stem(path)))
+      continue;
+    ++unused;
+    StringRef name = llvm::sys::path::filename(path);
+    if (first.empty() || name < first)
+      first = name.str();
+  }
+  if (unused)
+    entry.emitRemark("'") << folder << "' has " << unused
+                          << (unused == 1 ? " kernel" : " kernels")
+                          << " that this program has not, such as '" << first
+                          << "'";
+}
+
 /// Makes the code of `text`, and notes what its grids take.
-static llvm::Error makeObject(const BackendOptions &options, StringRef text,
-                              exec::Kernel &info, exec::Object &object) {
-  llvm::Expected<KernelCode> code =
-      options.makeCode(info.symbol() + ".cu", text);
+static llvm::Error makeObject(const BackendOptions &options, StringRef name,
+                              StringRef text, exec::Kernel &info,
+                              exec::Object &object) {
+  llvm::Expected<KernelCode> code = options.makeCode(name, text);
   if (!code)
     return code.takeError();
   object.set_code(std::move(code->bytes));
@@ -171,9 +225,11 @@ LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
   std::string identity = target + "\n" + options.arch + "\n" +
                          std::to_string(options.features.architecture) + "\n" +
                          options.codeIdentity;
+  llvm::StringSet<> symbols;
   auto lower = [&](KernelOp kernel, StringRef meaning,
                    exec::Kernel &info) -> FailureOr<MakeObjectFn> {
     std::string symbol = makeSymbol(kernel, meaning);
+    symbols.insert(symbol);
     std::string scheduleName;
     FailureOr<KernelText> text =
         writeText(kernel, symbol, options.features, scheduleName);
@@ -189,9 +245,10 @@ LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
       info.set_work_items(wrapper.workItems);
       text->text += wrapper.text;
     }
-    return MakeObjectFn([&options, source = std::move(text->text)](
-                            exec::Kernel &info, exec::Object &object) {
-      return makeObject(options, source, info, object);
+    return MakeObjectFn([&options, name = symbol + ".cu",
+                         source = std::move(text->text)](exec::Kernel &info,
+                                                         exec::Object &object) {
+      return makeObject(options, name, source, info, object);
     });
   };
   KernelCompileOptions compile = options;
@@ -201,6 +258,8 @@ LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
   if (failed(compileKernels(entry, compile, identity, lower, executable,
                             statistics)))
     return failure();
+  if (!options.sourceFolder.empty())
+    noteUnusedFiles(entry, options.sourceFolder, symbols);
   executable.set_target(target);
   executable.set_arch(options.arch);
   // The Runtime may have to compile for another architecture.
@@ -214,14 +273,16 @@ LogicalResult compileForCuda(func::FuncOp entry, const BackendOptions &options,
 }
 
 FailureOr<std::vector<NamedText>> getKernelTexts(ModuleOp module,
-                                                 const GpuFeatures &features) {
+                                                 const GpuFeatures &features,
+                                                 StringRef sourceFolder) {
   std::vector<NamedText> texts;
   auto add = [&](KernelOp kernel, StringRef meaning) -> LogicalResult {
     NamedText named;
     named.name = makeSymbol(kernel, meaning);
     FailureOr<KernelText> text =
         writeText(kernel, named.name, features, named.schedule);
-    if (failed(text))
+    if (failed(text) ||
+        failed(readEdited(kernel, sourceFolder, named.name, text->text)))
       return failure();
     named.kernel = std::move(*text);
     texts.push_back(std::move(named));

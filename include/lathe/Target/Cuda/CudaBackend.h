@@ -67,10 +67,11 @@ struct NamedText {
   KernelText kernel;
 };
 
-/// The text of every distinct kernel of `module`, in program order; failure
-/// after a diagnostic.
+/// The text of every distinct kernel of `module`, in program order, or the
+/// edited one in `sourceFolder`; failure after a diagnostic.
 FailureOr<std::vector<NamedText>> getKernelTexts(ModuleOp module,
-                                                 const GpuFeatures &features);
+                                                 const GpuFeatures &features,
+                                                 StringRef sourceFolder = "");
 
 } // namespace lathe::cuda
 

@@ -197,6 +197,26 @@ class Train(cli.CommandLine):
         for key in ("loss", "validation"):
             self.assertEqual(self.log("whole", key), self.log("killed", key))
 
+    FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
+    MLP = pathlib.Path(__file__).resolve().parents[2] / "models" / "fashion-mlp.mlir"
+
+    def test_fashion_mlp_learns(self):
+        done = self.works("train", self.MLP, "--epochs", "1", "--output-dir", "run", "--json", "figures.json")
+        self.assertIn("fashion-mlp.yaml' is used", done.stderr)
+        figures = json.loads((self.folder / "figures.json").read_text())
+        self.assertEqual(figures["step"], 600)
+        self.assertGreater(figures["evaluation"]["accuracy"], 0.84)
+        self.assertEqual([one["support"] for one in figures["classes"]], [1000] * 10)
+
+    def test_the_simulator_trains_as_the_cpu_does(self):
+        data = [f"--data=image={self.FASHION}/t10k-images-idx3-ubyte.gz", f"--data=label={self.FASHION}/t10k-labels-idx1-ubyte.gz"]
+        for target in ("cpu", "cuda-sim"):
+            self.works("train", self.MLP, "--recipe", "none", *data, "--batch", "16", "--steps", "20", "--log-every", "1", "--target",
+                       target, "--no-sim-checks", "--output-dir", target, seconds=120)
+        curve = self.log("cpu")
+        self.assertEqual(len(curve), 20)
+        np.testing.assert_allclose(self.log("cuda-sim"), curve, rtol=1e-4)
+
     def test_interrupted_with_the_keyboard(self):
         process = subprocess.Popen(
             [cli.LATHE, "train", "net.mlir", *self.DATA, "--steps", "100000000", "--output-dir", "run"], cwd=self.folder,

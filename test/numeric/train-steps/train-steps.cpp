@@ -10,6 +10,7 @@
 //   input.NAME=file.npy   the batches of all steps, [steps, batch...]
 //   state.NAME=file.npy   what a state is before the first step
 //   target=cpu|cuda-sim   threads=N   optimize=false
+//   states=false          figures alone
 //   every other key       a field of the recipe
 //
 // Writes OUT/FIGURE.npy for every figure and OUT/STATE.npy for every state, one
@@ -59,6 +60,7 @@ struct Arguments {
   CompileOptions compile;
   SessionOptions session;
   std::vector<NamedTensor> inputs, states;
+  bool traceStates = true;
 };
 
 llvm::Error parse(int argc, char **argv, Arguments &arguments) {
@@ -87,6 +89,8 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
       error = value.getAsInteger(10, arguments.session.threads)
                   ? makeError("threads must be a number")
                   : llvm::Error::success();
+    else if (key == "states")
+      arguments.traceStates = value == "true";
     else if (key == "optimize")
       arguments.compile.optimize = value == "true";
     else
@@ -145,8 +149,9 @@ llvm::Error run(const Arguments &arguments) {
   std::vector<Trace> traces;
   for (const TensorSpec &spec : (*session)->outputs())
     traces.push_back({spec.name});
-  for (const StateStore::State &state : states.states())
-    traces.push_back({state.spec.name});
+  if (arguments.traceStates)
+    for (const StateStore::State &state : states.states())
+      traces.push_back({state.spec.name});
   for (int64_t step = 0; step < steps; ++step) {
     std::vector<TensorView> inputs;
     for (auto [batch, shape] : llvm::zip(batches, shapes)) {
@@ -161,6 +166,8 @@ llvm::Error run(const Arguments &arguments) {
     for (const Tensor &output : *outputs)
       traces[next++].add(output);
     for (const StateStore::State &state : states.states()) {
+      if (!arguments.traceStates)
+        break;
       auto value = states.get(state.spec.name);
       if (!value)
         return value.takeError();

@@ -107,6 +107,14 @@ Error verifyGrids(const exec::Executable &executable,
       return prefixError(name + ", grid " + quote(grid.symbol()),
                          std::move(error));
   }
+  // The simulator's work items are the blocks of a grid, or all grids at once.
+  const exec::Grid &first = kernel.grids(0);
+  uint64_t blocks = uint64_t(first.grid_x()) * first.grid_y() * first.grid_z();
+  uint64_t items = kernel.work_items();
+  if (!cuda && items != 1 && (items != blocks || kernel.grids_size() > 1))
+    return makeError("{0} has {1} work items, expected as many as blocks, {2}, "
+                     "or 1",
+                     name, items, blocks);
   const std::string &code = executable.objects(kernel.object()).code();
   // The driver takes the header's word for the sizes that follow.
   if (cuda && (code.size() < 64 || !StringRef(code).starts_with("\x7f"

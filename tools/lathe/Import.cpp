@@ -103,7 +103,13 @@ static int infoOfExecutable(const std::string &file, const std::string &json) {
     return fail(executable.takeError());
   auto &os = llvm::outs();
   os << file << ": compiled by " << (*executable)->producer() << " for "
-     << (*executable)->target() << " (" << (*executable)->cpu() << ")\n";
+     << (*executable)->target();
+  // What cuda-sim compiles for has no name.
+  for (const std::string *made :
+       {&(*executable)->cpu(), &(*executable)->arch()})
+    if (!made->empty())
+      os << " (" << *made << ")";
+  os << "\n";
   nlohmann::json report;
   report["producer"] = (*executable)->producer();
   report["target"] = (*executable)->target();

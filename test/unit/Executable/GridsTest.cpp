@@ -81,6 +81,22 @@ TEST(Grids, CodeAndSymbols) {
   EXPECT_ERROR(verifyExecutable(*m.exe), "which the target 'cpu' does not run");
 }
 
+TEST(Grids, WorkItemsOfTheSimulator) {
+  Model m = gridModel();
+  m.exe->set_target("cuda-sim");
+  for (int64_t good : {1, 4}) {
+    for (exec::Kernel &kernel : *m.exe->mutable_kernels())
+      kernel.set_work_items(good);
+    EXPECT_EQ(message(verifyExecutable(*m.exe)), "");
+  }
+  m.exe->mutable_kernels(0)->set_work_items(5);
+  EXPECT_ERROR(verifyExecutable(*m.exe),
+               "has 5 work items, expected as many as blocks, 4, or 1");
+  m.exe->mutable_kernels(0)->set_work_items(4);
+  *m.exe->mutable_kernels(0)->add_grids() = m.exe->kernels(0).grids(0);
+  EXPECT_ERROR(verifyExecutable(*m.exe), "has 4 work items");
+}
+
 TEST(Grids, TensorMaps) {
   auto with = [](auto change) {
     return after([&](exec::Grid &grid) {

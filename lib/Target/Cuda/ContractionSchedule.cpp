@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // A kernel of one `matmul` or `linear`, views before it and elementwise ops
-// behind it, by the skeletons gemm_simt.cuh and gemm_mma.cuh.
+// behind it, by the skeletons gemm_*.cuh.
 //
 //===----------------------------------------------------------------------===//
 

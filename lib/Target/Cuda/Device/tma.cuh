@@ -128,8 +128,9 @@ LATHE_FN void copyBox(void *to, const TensorMap &map, Mbarrier *barrier, int x,
 #endif
 }
 
-/// All warps of a warp group: from now on a thread has so many registers, a
-/// multiple of 8 from 24 to 256, fewer or more than before.
+/// All warps of a warp group, on sm_90a, not on sm_90: from now on a thread has
+/// so many registers, a multiple of 8 from 24 to 256, fewer or more than
+/// before.
 template <int Registers> LATHE_FN void giveRegisters() {
   static_assert(Registers % 8 == 0 && Registers >= 24 && Registers <= 256,
                 "what setmaxnreg takes");

@@ -129,8 +129,7 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
   ArrayRef<int64_t> filterShape = getShape(op.getFilter());
   if (op.getLayout() != ImageLayout::channels_last || op.getGroups() != 1 ||
       filterShape.size() != 4 || !isF32(op.getResult()) ||
-      !isF32(op.getInput()) || !loadTime.isKnownOrSlice(op.getFilter()) ||
-      loadTime.isKnownOrSlice(op.getInput()))
+      !isF32(op.getInput()) || loadTime.isKnownOrSlice(op.getInput()))
     return {};
   Location loc = op.getLoc();
   SmallVector<int64_t> low = orDefault(op.getPadLow(), 0),

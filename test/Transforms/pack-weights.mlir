@@ -71,6 +71,19 @@ func.func @pointwise(%x: tensor<1x8x8x3xf32>) -> tensor<1x8x8x16xf32> {
   return %0 : tensor<1x8x8x16xf32>
 }
 
+
+// A filter that is no weight is packed in every run.
+// CHECK-LABEL: func.func @computed_filter
+// CHECK-SAME: %[[X:.*]]: tensor<1x8x8x3xf32>, %[[F:.*]]: tensor<16x3x3x3xf32>
+// CHECK: %[[T:.*]] = lathe.transpose %[[F]]
+// CHECK: %[[R:.*]] = lathe.reshape %[[T]]
+// CHECK: %[[P:.*]] = lathe.pack %[[R]] {transposed}
+// CHECK: lathe.packed_conv %[[X]], %[[P]]
+func.func @computed_filter(%x: tensor<1x8x8x3xf32>, %f: tensor<16x3x3x3xf32>) -> tensor<1x6x6x16xf32> {
+  %0 = lathe.conv %x, %f {layout = 1 : i32} : (tensor<1x8x8x3xf32>, tensor<16x3x3x3xf32>) -> tensor<1x6x6x16xf32>
+  return %0 : tensor<1x6x6x16xf32>
+}
+
 // Refused: groups; channels first.
 // CHECK-LABEL: func.func @refused_conv
 // CHECK-NOT: lathe.pack

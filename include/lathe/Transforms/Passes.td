@@ -388,12 +388,14 @@ def HoistLoad : Pass<"lathe-hoist-load", "::mlir::ModuleOp"> {
 def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
   let summary = "lay weights out in panels for the matrix microkernel";
   let description = [{
-    Rewrites f32 products whose right-hand side is known at load:
+    Rewrites f32 products:
 
-    - `linear`, and `matmul` with one matrix on the right, to `packed_matmul`;
+    - `linear`, and `matmul` with one matrix on the right, to `packed_matmul`,
+      where that matrix is known at load;
     - `conv` in layout channels_last with two spatial dims and one group to
       `packed_conv` (`packed_matmul` where the kernel is 1x1 without strides),
-      with padding as a `pad` before it.
+      with padding as a `pad` before it. A filter that is not known at load, as
+      in training, is packed in every run: it is read for every pixel.
 
     A bias becomes an elementwise `add`, which fusion puts into the product's
     epilogue. Slices of stacked parameters in the body of a scan count as known.

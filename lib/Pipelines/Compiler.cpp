@@ -37,12 +37,15 @@ void registerAllLatheDialects(DialectRegistry &registry) {
 }
 
 func::FuncOp findEntry(ModuleOp module, StringRef name) {
+  if (name.empty())
+    if (auto main = module.lookupSymbol<func::FuncOp>("main"))
+      return main;
   SmallVector<func::FuncOp> candidates;
   for (auto func : module.getOps<func::FuncOp>())
     if (func.isPublic() && !func.isExternal())
       candidates.push_back(func);
   for (func::FuncOp func : candidates)
-    if (func.getSymName() == (name.empty() ? "main" : name))
+    if (func.getSymName() == name)
       return func;
   if (!name.empty()) {
     InFlightDiagnostic diagnostic =

@@ -238,14 +238,21 @@ LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
   return success();
 }
 
-LogicalResult BatchNormOp::verify() {
-  Type element = tensorType(getInput()).getElementType();
-  for (Value parameter : getOperands().drop_front()) {
+/// All parameters have the input's element type.
+static LogicalResult verifyParameterTypes(Operation *op) {
+  Type element = tensorType(op->getOperand(0)).getElementType();
+  for (Value parameter : op->getOperands().drop_front()) {
     Type type = tensorType(parameter).getElementType();
     if (type != element)
-      return emitOpError("expected parameters of the input's element type ")
+      return op->emitOpError("expected parameters of the input's element type ")
              << element << ", got " << type;
   }
+  return success();
+}
+
+LogicalResult BatchNormOp::verify() {
+  if (failed(verifyParameterTypes(*this)))
+    return failure();
   return verifyEpsilon(*this, getEpsilon());
 }
 
@@ -290,13 +297,8 @@ LogicalResult BatchNormTrainingOp::inferReturnTypes(
 }
 
 LogicalResult BatchNormTrainingOp::verify() {
-  Type element = tensorType(getInput()).getElementType();
-  for (Value parameter : getOperands().drop_front()) {
-    Type type = tensorType(parameter).getElementType();
-    if (type != element)
-      return emitOpError("expected parameters of the input's element type ")
-             << element << ", got " << type;
-  }
+  if (failed(verifyParameterTypes(*this)))
+    return failure();
   double momentum = getMomentum().convertToDouble();
   if (!(momentum >= 0 && momentum <= 1))
     return emitOpError("expected a momentum in [0, 1], got ") << momentum;

@@ -51,3 +51,23 @@ def assert_close(found, expected, rtol=0.0, atol=0.0, what="output"):
         worst = np.unravel_index(np.nanargmax(np.where(np.isnan(excess), np.inf, excess)), excess.shape)
         raise AssertionError(
             f"{what}: {expected[worst]} expected at {list(map(int, worst))}, {found[worst]} found (rtol {rtol:g}, atol {atol:g})")
+
+
+def train_steps(text, inputs, states, timeout=300, **recipe):
+    """Train steps of a model's text over given batches (train-steps.cpp): figures
+    and states by name, one row per step."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "model.mlir").write_text(text)
+        words = []
+        for kind, arrays in (("input", inputs), ("state", states)):
+            for name, array in arrays.items():
+                path = folder / f"{kind}.{name}.npy"
+                np.save(path, array)
+                words.append(f"{kind}.{name}={path}")
+        words += [f"{key}={value}" for key, value in recipe.items()]
+        done = subprocess.run([BUILD / "bin" / "train-steps", folder / "model.mlir", folder / "out", *words],
+                              capture_output=True, text=True, timeout=timeout)
+        if done.returncode:
+            raise AssertionError(done.stderr[-1500:])
+        return {path.name[:-4]: np.load(path) for path in (folder / "out").glob("*.npy")}

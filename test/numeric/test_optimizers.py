@@ -5,14 +5,11 @@ in double precision against plain NumPy, written from PyTorch's documentation
 The gradient of the loss, sum(w * g), is g: so the test says what it is."""
 
 import math
-import pathlib
-import subprocess
-import tempfile
 import unittest
 
 import numpy as np
 
-from folders import BUILD
+from lathe import train_steps
 
 STEPS = 20
 RTOL = 1e-12
@@ -43,21 +40,7 @@ def model(element="f64", shapes=SHAPES):
 
 def train(text, gradients, start, **recipe):
     """Runs the steps; every figure and state, one row per step."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "model.mlir").write_text(text)
-        words = []
-        for kind, arrays in (("input.g", gradients), ("state.", start)):
-            for name, array in arrays.items():
-                path = folder / f"{kind}{name}.npy"
-                np.save(path, array)
-                words.append(f"{kind}{name}={path}")
-        words += [f"{key}={value}" for key, value in recipe.items()]
-        done = subprocess.run([BUILD / "bin" / "train-steps", folder / "model.mlir", folder / "out", *words],
-                              capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            raise AssertionError(done.stderr[-1500:])
-        return {path.name[:-4]: np.load(path) for path in (folder / "out").glob("*.npy")}
+    return train_steps(text, {f"g{name}": array for name, array in gradients.items()}, start, **recipe)
 
 
 def data(seed, dtype=np.float64, shapes=SHAPES, scale=1.0):

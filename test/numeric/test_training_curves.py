@@ -6,9 +6,6 @@ A step of plain gradient descent with rate 1 moves every weight by its gradient,
 so that gradients are seen without a way to ask for them."""
 
 import functools
-import pathlib
-import subprocess
-import tempfile
 import unittest
 
 import jax
@@ -16,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_models
-from folders import BUILD
-from lathe import MODELS
+from lathe import MODELS, train_steps
 from test_ops import random_words
 
 SEED = 7
@@ -44,21 +40,7 @@ def batches(name, steps, size):
 def train(name, values, inputs, element="f64", **recipe):
     """Figures and, where asked for, states: one row per step."""
     text = (MODELS / f"{name}.mlir").read_text().replace("f32", element)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "model.mlir").write_text(text)
-        words = []
-        for kind, arrays in (("input.", inputs), ("state.", values)):
-            for key, array in arrays.items():
-                path = folder / f"{kind}{key}.npy"
-                np.save(path, array)
-                words.append(f"{kind}{key}={path}")
-        words += [f"{key}={value}" for key, value in recipe.items()]
-        done = subprocess.run([BUILD / "bin" / "train-steps", folder / "model.mlir", folder / "out", *words],
-                              capture_output=True, text=True, timeout=500)
-        if done.returncode:
-            raise AssertionError(done.stderr[-1500:])
-        return {path.name[:-4]: np.load(path) for path in (folder / "out").glob("*.npy")}
+    return train_steps(text, inputs, values, timeout=500, **recipe)
 
 
 class Gradients(unittest.TestCase):

@@ -30,13 +30,7 @@ static int bench(const BenchOptions &options) {
   WeightSource weights;
   if (llvm::Error error = openWeights(options, weights))
     return fail(std::move(error));
-  auto model = LoadedModel::load(prepared.executable);
-  if (!model)
-    return fail(model.takeError());
-  SessionOptions sessionOptions = options.sessionOptions();
-  sessionOptions.profile = true;
-  auto session =
-      Session::create(*model, prepared.program, weights, sessionOptions);
+  auto session = startSession(options, prepared, weights, /*profile=*/true);
   if (!session)
     return fail(session.takeError());
   std::vector<TensorView> inputs(prepared.inputs.begin(),

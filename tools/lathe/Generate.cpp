@@ -177,11 +177,7 @@ static int generate(GenerateOptions options) {
   WeightSource weights;
   if (llvm::Error error = openWeights(options, weights))
     return fail(std::move(error));
-  auto loaded = LoadedModel::load(prepared.executable);
-  if (!loaded)
-    return fail(loaded.takeError());
-  auto session = Session::create(*loaded, prepared.program, weights,
-                                 options.sessionOptions());
+  auto session = startSession(options, prepared, weights);
   if (!session)
     return fail(session.takeError());
   if (options.weights.empty())

@@ -190,6 +190,17 @@ llvm::Error openWeights(const ModelOptions &options, WeightSource &weights) {
   return llvm::Error::success();
 }
 
+llvm::Expected<std::unique_ptr<Session>>
+startSession(const ModelOptions &options, const PreparedModel &prepared,
+             WeightSource &weights, bool profile) {
+  auto model = LoadedModel::load(prepared.executable);
+  if (!model)
+    return model.takeError();
+  SessionOptions sessionOptions = options.sessionOptions();
+  sessionOptions.profile = profile;
+  return Session::create(*model, prepared.program, weights, sessionOptions);
+}
+
 /// The sizes that --dim gives; each must be an open size of some input.
 static llvm::Expected<std::map<std::string, int64_t>>
 parseDims(const ModelOptions &options,

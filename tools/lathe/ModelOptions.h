@@ -122,6 +122,11 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
 /// Opens the weights files.
 llvm::Error openWeights(const ModelOptions &options, WeightSource &weights);
 
+/// The prepared program with its weights; `profile` measures every launch.
+llvm::Expected<std::unique_ptr<Session>>
+startSession(const ModelOptions &options, const PreparedModel &prepared,
+             WeightSource &weights, bool profile = false);
+
 } // namespace lathe
 
 #endif // LATHE_TOOLS_MODELOPTIONS_H

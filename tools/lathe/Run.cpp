@@ -77,13 +77,7 @@ static int run(const RunOptions &options) {
   if (llvm::Error error = openWeights(options, weights))
     return fail(std::move(error));
   auto loadStart = std::chrono::steady_clock::now();
-  auto model = LoadedModel::load(prepared.executable);
-  if (!model)
-    return fail(model.takeError());
-  SessionOptions sessionOptions = options.sessionOptions();
-  sessionOptions.profile = options.profile;
-  auto session =
-      Session::create(*model, prepared.program, weights, sessionOptions);
+  auto session = startSession(options, prepared, weights, options.profile);
   if (!session)
     return fail(session.takeError());
   std::chrono::duration<double> loadTime =

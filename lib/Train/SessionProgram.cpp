@@ -57,6 +57,7 @@ SessionProgram::create(std::shared_ptr<LoadedModel> model, unsigned trainStep,
                        unsigned eval, WeightSource &weights,
                        SessionOptions options) {
   std::unique_ptr<SessionProgram> result(new SessionProgram());
+  result->loaded = model;
   if (!options.states)
     options.states = StateStore::create(model);
   result->store = options.states;

@@ -201,8 +201,10 @@ class Train(cli.CommandLine):
     MLP = pathlib.Path(__file__).resolve().parents[2] / "models" / "fashion-mlp.mlir"
 
     def test_fashion_mlp_learns(self):
-        done = self.works("train", self.MLP, "--epochs", "1", "--output-dir", "run", "--json", "figures.json")
+        done = self.works("train", self.MLP, "--epochs", "1", "--output-dir", "run", "--json", "figures.json", "--profile")
         self.assertIn("fashion-mlp.yaml' is used", done.stderr)
+        self.assertRegex(done.stdout, r"contraction +linear")
+        self.assertRegex(done.stdout, r"ms in kernels of [0-9.]+ ms per run")
         figures = json.loads((self.folder / "figures.json").read_text())
         self.assertEqual(figures["step"], 600)
         self.assertGreater(figures["evaluation"]["accuracy"], 0.84)

@@ -189,6 +189,7 @@ makeProgram(const TrainOptions &options, const Model &model,
     return loaded.takeError();
   SessionOptions session = options.sessionOptions();
   session.progress = false;
+  session.profile = options.profile;
   return SessionProgram::create(*loaded, 0, 1, weights, session);
 }
 
@@ -266,6 +267,9 @@ static int run(TrainOptions &options, CLI::App &verb) {
       return fail(std::move(error));
   if (!options.quiet && result->report)
     printReport(*result->report, llvm::outs());
+  if (options.profile)
+    printProfile((*program)->executable(), (*program)->trainSession().profile(),
+                 llvm::outs());
   if (!options.json.empty())
     if (llvm::Error error = writeFigures(options, *result, elapsed.count(),
                                          result->state.step - result->firstStep,

@@ -19,7 +19,7 @@ using train::DataFile;
 using train::FieldOptions;
 
 const std::vector<const char *> TrainOptions::notInRecipes = {
-    "recipe", "resume", "json", "quiet", "output-dir", "reproducer"};
+    "recipe", "resume", "json", "quiet", "profile", "output-dir", "reproducer"};
 
 void nameGroup(CLI::App &verb, const char *name) {
   for (CLI::Option *option :
@@ -124,6 +124,9 @@ void TrainOptions::add(CLI::App &verb) {
                   "Write the trained weights into this .safetensors file");
   verb.add_flag("--no-tensorboard", noTensorBoard, "No event files");
   verb.add_option("--json", json, "Write the figures for programs to read");
+  verb.add_flag("--profile", profile,
+                "Print where the time of a train step goes, kernel by kernel; "
+                "--steps 20 is enough");
   verb.add_flag("--quiet", quiet, "No progress, no report by class");
   nameGroup(verb, "Files");
 }

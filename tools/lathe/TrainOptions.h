@@ -45,7 +45,7 @@ struct TrainOptions : ModelOptions {
 
   train::LoopOptions loop;
   std::string recipe, json, saveModel;
-  bool quiet = false, noTensorBoard = false;
+  bool quiet = false, noTensorBoard = false, profile = false;
 
   void add(CLI::App &verb);
   /// Options that a recipe does not hold.

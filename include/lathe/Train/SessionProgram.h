@@ -33,11 +33,13 @@ public:
   llvm::Expected<Tensor> state(size_t index) override;
   llvm::Error setState(size_t index, const TensorView &value) override;
 
+  const exec::Executable &executable() const { return loaded->executable(); }
   Session &trainSession() { return *trainer; }
   Session &evalSession() { return *evaluator; }
 
 private:
   SessionProgram() = default;
+  std::shared_ptr<LoadedModel> loaded;
   std::unique_ptr<Session> trainer, evaluator;
   std::shared_ptr<StateStore> store;
   std::vector<StateSpec> stateSpecs;

@@ -1,5 +1,6 @@
-// BERT-base encoder: 12 layers, 768 wide, 12 heads.
-// Parameters carry the public checkpoint's names; without a file they start random.
+// BERT-base: 12 layers, 768 wide, 12 heads. Parameters carry the public checkpoint's names;
+// without a file they start random. @main is the encoder; @loss adds the heads of pre-training
+// (masked words and next sentence) and needs a checkpoint that has them.
 
 lathe.parameter @"embeddings.word_embeddings.weight" : tensor<30522x768xf32> {init = #lathe.init<normal, 0.0, 0.02>}
 lathe.parameter @"embeddings.position_embeddings.weight" : tensor<512x768xf32> {init = #lathe.init<normal, 0.0, 0.02>}
@@ -41,11 +42,18 @@ lathe.parameter @"output.LayerNorm.weight" : tensor<12x768xf32>
 lathe.parameter @"output.LayerNorm.bias" : tensor<12x768xf32>
     {key = "encoder.layer.{}.output.LayerNorm.bias", init = #lathe.init<zeros>}
 
-func.func @main(
-    %ids: tensor<?x?xi64> {lathe.name = "input_ids", lathe.dims = ["batch", "sequence"]},
-    %mask: tensor<?x?xi64> {lathe.name = "attention_mask", lathe.dims = ["batch", "sequence"]},
-    %types: tensor<?x?xi64> {lathe.name = "token_type_ids", lathe.dims = ["batch", "sequence"]})
-    -> (tensor<?x?x768xf32> {lathe.name = "last_hidden_state"}) {
+// The heads. The words' output layer is the table of embeddings.
+lathe.parameter @"pooler.dense.weight" : tensor<768x768xf32> {init = #lathe.init<normal, 0.0, 0.02>}
+lathe.parameter @"pooler.dense.bias" : tensor<768xf32> {init = #lathe.init<zeros>}
+lathe.parameter @"cls.predictions.transform.dense.weight" : tensor<768x768xf32> {init = #lathe.init<normal, 0.0, 0.02>}
+lathe.parameter @"cls.predictions.transform.dense.bias" : tensor<768xf32> {init = #lathe.init<zeros>}
+lathe.parameter @"cls.predictions.transform.LayerNorm.weight" : tensor<768xf32> {init = #lathe.init<ones>}
+lathe.parameter @"cls.predictions.transform.LayerNorm.bias" : tensor<768xf32> {init = #lathe.init<zeros>}
+lathe.parameter @"cls.predictions.bias" : tensor<30522xf32> {init = #lathe.init<zeros>}
+lathe.parameter @"cls.seq_relationship.weight" : tensor<2x768xf32> {init = #lathe.init<normal, 0.0, 0.02>}
+lathe.parameter @"cls.seq_relationship.bias" : tensor<2xf32> {init = #lathe.init<zeros>}
+
+func.func private @encode(%ids: tensor<?x?xi64>, %mask: tensor<?x?xi64>, %types: tensor<?x?xi64>) -> tensor<?x?x768xf32> {
   // Word, position and token-type embeddings.
   %words = lathe.get_parameter @"embeddings.word_embeddings.weight" : tensor<30522x768xf32>
   %positions = lathe.get_parameter @"embeddings.position_embeddings.weight" : tensor<512x768xf32>
@@ -115,4 +123,51 @@ func.func @main(
     lathe.yield %n1 : tensor<?x?x768xf32>
   }
   return %out : tensor<?x?x768xf32>
+}
+
+func.func @main(
+    %ids: tensor<?x?xi64> {lathe.name = "input_ids", lathe.dims = ["batch", "sequence"]},
+    %mask: tensor<?x?xi64> {lathe.name = "attention_mask", lathe.dims = ["batch", "sequence"]},
+    %types: tensor<?x?xi64> {lathe.name = "token_type_ids", lathe.dims = ["batch", "sequence"]})
+    -> (tensor<?x?x768xf32> {lathe.name = "last_hidden_state"}) {
+  %out = call @encode(%ids, %mask, %types) : (tensor<?x?xi64>, tensor<?x?xi64>, tensor<?x?xi64>) -> tensor<?x?x768xf32>
+  return %out : tensor<?x?x768xf32>
+}
+
+// Pre-training: words that were masked (their labels; -100 for all others), and whether the
+// second sentence does not follow the first (1) or does (0). Without dropout.
+func.func @loss(
+    %ids: tensor<?x?xi64> {lathe.name = "input_ids", lathe.dims = ["batch", "sequence"]},
+    %mask: tensor<?x?xi64> {lathe.name = "attention_mask", lathe.dims = ["batch", "sequence"]},
+    %types: tensor<?x?xi64> {lathe.name = "token_type_ids", lathe.dims = ["batch", "sequence"]},
+    %labels: tensor<?x?xi64> {lathe.name = "labels", lathe.dims = ["batch", "sequence"]},
+    %next: tensor<?xi64> {lathe.name = "next_sentence_label", lathe.dims = ["batch"]})
+    -> (tensor<f32> {lathe.name = "loss"}, tensor<f32> {lathe.name = "masked_words"}, tensor<f32> {lathe.name = "next_sentence"}) {
+  %h = call @encode(%ids, %mask, %types) : (tensor<?x?xi64>, tensor<?x?xi64>, tensor<?x?xi64>) -> tensor<?x?x768xf32>
+
+  %dense_w = lathe.get_parameter @"cls.predictions.transform.dense.weight" : tensor<768x768xf32>
+  %dense_b = lathe.get_parameter @"cls.predictions.transform.dense.bias" : tensor<768xf32>
+  %norm_g = lathe.get_parameter @"cls.predictions.transform.LayerNorm.weight" : tensor<768xf32>
+  %norm_b = lathe.get_parameter @"cls.predictions.transform.LayerNorm.bias" : tensor<768xf32>
+  %words = lathe.get_parameter @"embeddings.word_embeddings.weight" : tensor<30522x768xf32>
+  %words_b = lathe.get_parameter @"cls.predictions.bias" : tensor<30522xf32>
+  %t0 = lathe.linear %h, %dense_w, %dense_b : (tensor<?x?x768xf32>, tensor<768x768xf32>, tensor<768xf32>) -> tensor<?x?x768xf32>
+  %t1 = lathe.gelu %t0 : (tensor<?x?x768xf32>) -> tensor<?x?x768xf32>
+  %t2 = lathe.layer_norm %t1 scale %norm_g bias %norm_b {epsilon = 1.0e-12} : (tensor<?x?x768xf32>, tensor<768xf32>, tensor<768xf32>) -> tensor<?x?x768xf32>
+  %scores = lathe.linear %t2, %words, %words_b : (tensor<?x?x768xf32>, tensor<30522x768xf32>, tensor<30522xf32>) -> tensor<?x?x30522xf32>
+  %masked = lathe.cross_entropy %scores, %labels {ignore_index = -100 : i64} : (tensor<?x?x30522xf32>, tensor<?x?xi64>) -> tensor<f32>
+
+  // What the first token says of the sentences.
+  %pool_w = lathe.get_parameter @"pooler.dense.weight" : tensor<768x768xf32>
+  %pool_b = lathe.get_parameter @"pooler.dense.bias" : tensor<768xf32>
+  %pair_w = lathe.get_parameter @"cls.seq_relationship.weight" : tensor<2x768xf32>
+  %pair_b = lathe.get_parameter @"cls.seq_relationship.bias" : tensor<2xf32>
+  %c0 = lathe.slice %h {starts = array<i64: 0>, ends = array<i64: 1>, axes = array<i64: 1>} : (tensor<?x?x768xf32>) -> tensor<?x1x768xf32>
+  %c1 = lathe.squeeze %c0 {axes = array<i64: 1>} : (tensor<?x1x768xf32>) -> tensor<?x768xf32>
+  %c2 = lathe.linear %c1, %pool_w, %pool_b : (tensor<?x768xf32>, tensor<768x768xf32>, tensor<768xf32>) -> tensor<?x768xf32>
+  %c3 = lathe.tanh %c2 : (tensor<?x768xf32>) -> tensor<?x768xf32>
+  %pair = lathe.linear %c3, %pair_w, %pair_b : (tensor<?x768xf32>, tensor<2x768xf32>, tensor<2xf32>) -> tensor<?x2xf32>
+  %follows = lathe.cross_entropy %pair, %next : (tensor<?x2xf32>, tensor<?xi64>) -> tensor<f32>
+  %loss = lathe.add %masked, %follows : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  return %loss, %masked, %follows : tensor<f32>, tensor<f32>, tensor<f32>
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Inference.h"
+#include "lathe/Support/KeyPattern.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -67,7 +68,7 @@ LogicalResult ParameterOp::verify() {
     return emitOpError("expected fewer than 2^63 bytes, got shape ")
            << shapeText(type.getShape());
   if (std::optional<StringRef> key = getKey()) {
-    size_t holes = key->count("{}");
+    unsigned holes = KeyPattern(*key).holes();
     if (key->empty() || holes > 1)
       return emitOpError("expected a key with at most one '{}', got '")
              << *key << "'";

@@ -16,7 +16,7 @@ def ParameterOp : Lathe_Op<"parameter", [Symbol]> {
   let description = [{
     The symbol is the tensor's name in public checkpoints. A stacked parameter
     holds the same tensor of several layers: `key` is a pattern with `{}` for the
-    layer index, which counts the leading dim.
+    layer index, which counts the leading dim from 0; `{1}` counts from 1.
 
     ```mlir
     lathe.parameter @"embeddings.word_embeddings.weight" : tensor<30522x384xf32>

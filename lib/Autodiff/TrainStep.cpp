@@ -16,6 +16,7 @@
 
 #include "Optimizers.h"
 #include "lathe/Autodiff/Passes.h"
+#include "lathe/Support/KeyPattern.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
@@ -417,7 +418,7 @@ void TrainStepBuilder::updateScale() {
 /// Rank of one layer's tensor, and whether the parameter stacks layers.
 static bool isStacked(ParameterOp parameter) {
   std::optional<StringRef> key = parameter.getKey();
-  return key && key->contains("{}");
+  return key && KeyPattern(*key).isStacked();
 }
 
 static double weightDecayOf(const TrainRecipe &recipe, ParameterOp parameter) {

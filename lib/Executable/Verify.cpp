@@ -8,6 +8,7 @@
 #include "VerifyGrids.h"
 #include "lathe/Executable/Executable.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/KeyPattern.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringMap.h"
@@ -99,7 +100,7 @@ Error ProgramVerifier::weights(const WeightList &list) {
     if (!bytes)
       return prefixError("parameter " + quote(weight.name()),
                          bytes.takeError());
-    bool stacked = weight.key().find("{}") != std::string::npos;
+    bool stacked = KeyPattern(weight.key()).isStacked();
     if (stacked && weight.type().shape_size() == 0)
       return makeError("parameter {0} is stacked but has rank 0",
                        quote(weight.name()));

@@ -10,6 +10,7 @@
 #include "Initializer.h"
 #include "lathe/Runtime/ThreadPool.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/KeyPattern.h"
 #include "lathe/Support/Recipe.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -23,21 +24,14 @@ namespace lathe {
 
 /// The keys of a parameter in a weights file: one, or one per layer.
 static std::vector<std::string> keysOf(const exec::Weight &weight) {
-  StringRef pattern = weight.key().empty() ? weight.name() : weight.key();
-  size_t hole = weight.key().empty() ? StringRef::npos : pattern.find("{}");
-  if (hole == StringRef::npos)
-    return {pattern.str()};
-  std::vector<std::string> keys;
-  int64_t layers = weight.type().shape(0);
-  for (int64_t i = 0; i < layers; ++i)
-    keys.push_back(
-        (pattern.take_front(hole) + Twine(i) + pattern.drop_front(hole + 2))
-            .str());
-  return keys;
+  if (weight.key().empty())
+    return {weight.name()};
+  KeyPattern pattern(weight.key());
+  return pattern.keys(pattern.isStacked() ? weight.type().shape(0) : 1);
 }
 
 static bool isStacked(const exec::Weight &weight) {
-  return StringRef(weight.key()).contains("{}");
+  return KeyPattern(weight.key()).isStacked();
 }
 
 /// The key of `names` that a user most likely meant by `key`.

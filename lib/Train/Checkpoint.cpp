@@ -11,6 +11,7 @@
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/KeyPattern.h"
 #include "lathe/Support/Safetensors.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
@@ -84,16 +85,12 @@ static TrainingState fromJson(const json &value) {
 /// The tensors of a file that make up a state: names, and one's shape.
 static std::vector<std::string> keysOf(const StateSpec &spec, Shape &shape) {
   shape = spec.shape;
-  StringRef key = spec.key.empty() ? spec.name : spec.key;
-  size_t hole = key.find("{}");
-  if (hole == StringRef::npos || shape.empty())
-    return {key.str()};
-  shape.erase(shape.begin());
-  std::vector<std::string> keys;
-  for (int64_t i = 0; i < spec.shape[0]; ++i)
-    keys.push_back(
-        (key.take_front(hole) + Twine(i) + key.drop_front(hole + 2)).str());
-  return keys;
+  if (spec.key.empty() || shape.empty())
+    return {spec.key.empty() ? spec.name : spec.key};
+  KeyPattern pattern(spec.key);
+  if (pattern.isStacked())
+    shape.erase(shape.begin());
+  return pattern.keys(spec.shape[0]);
 }
 
 namespace {

@@ -20,7 +20,8 @@ struct StateSpec {
   DType dtype;
   Shape shape;
   /// Its name in weights files, where that differs. A "{}" in it stands for the
-  /// index of the first dimension: such a tensor is written slice by slice.
+  /// index of the first dimension (KeyPattern.h): such a tensor is written
+  /// slice by slice.
   std::string key;
   /// One of the model's own (weights, batch-norm statistics), which inference
   /// needs, too; else the optimizer's (moments, step counter, loss scale).

@@ -54,6 +54,7 @@ TEST(Weights, BindByNameAndPattern) {
   expose(m, "a", DType::F32, {2, 2});
   expose(m, "stack", DType::F16, {2, 3}, "l.{}.w");
   expose(m, "z", DType::F32, {2});
+  expose(m, "later", DType::F16, {1, 3}, "l.{1}.w");
   WeightSource source;
   ASSERT_EQ(message(source.add(folder.path())), ""); // a folder of files
   auto session = must(open(m, source));
@@ -61,6 +62,7 @@ TEST(Weights, BindByNameAndPattern) {
   EXPECT_EQ(values(out[0]), std::vector<double>({0, 1, 2, 3}));
   EXPECT_EQ(values(out[1]), std::vector<double>({10, 11, 12, 20, 21, 22}));
   EXPECT_EQ(values(out[2]), std::vector<double>({30, 31}));
+  EXPECT_EQ(values(out[3]), std::vector<double>({20, 21, 22}));
   EXPECT_TRUE(session->notes().empty());
 }
 

@@ -1,6 +1,7 @@
 #include "TestHelpers.h"
 #include "lathe/Support/Compare.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/KeyPattern.h"
 #include "lathe/Support/Progress.h"
 
 #include <cmath>
@@ -197,4 +198,19 @@ TEST(Progress, SaysNothingForTwoSecondsThenALine) {
   }
   std::string text = testing::internal::GetCapturedStderr();
   EXPECT_EQ(text, "reading: 50 %, 2 s, about 2 s left note\n");
+}
+
+TEST(KeyPattern, CountsFromItsFirstIndex) {
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(KeyPattern("h.{}.w").keys(2), (Keys{"h.0.w", "h.1.w"}));
+  EXPECT_EQ(KeyPattern("layer3.{1}.w").keys(2),
+            (Keys{"layer3.1.w", "layer3.2.w"}));
+  EXPECT_EQ(KeyPattern("{9}").keys(2), (Keys{"9", "10"}));
+  // What is no index is part of the name.
+  for (const char *name : {"", "w", "{", "a{x}b", "{-1}", "{1", "{1234567}"}) {
+    EXPECT_FALSE(KeyPattern(name).isStacked()) << name;
+    EXPECT_EQ(KeyPattern(name).keys(2), Keys{name});
+  }
+  EXPECT_EQ(KeyPattern("a.{}.{2}").holes(), 2u);
+  EXPECT_EQ(KeyPattern("a.{}.{2}").keys(1), Keys{"a.0.{2}"});
 }

@@ -15,6 +15,16 @@ lathe.parameter @p : tensor<2x4xf32> {key = "layer.{}.head.{}"}
 
 // -----
 
+// expected-error @+1 {{expected a key with at most one '{}', got 'layer.{1}.head.{}'}}
+lathe.parameter @p : tensor<2x4xf32> {key = "layer.{1}.head.{}"}
+
+// -----
+
+// expected-error @+1 {{expected a leading dim that '{}' in key 'layer.{3}' counts, got rank 0}}
+lathe.parameter @p : tensor<f32> {key = "layer.{3}"}
+
+// -----
+
 // expected-error @+1 {{expected a leading dim that '{}' in key 'layer.{}' counts, got rank 0}}
 lathe.parameter @p : tensor<f32> {key = "layer.{}"}
 

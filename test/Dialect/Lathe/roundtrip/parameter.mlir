@@ -5,6 +5,8 @@ lathe.parameter @"embeddings.word_embeddings.weight" : tensor<30522x384xf32>
 // CHECK: lathe.parameter @query : tensor<6x384x384xf32> {init = #lathe.init<normal, 0.000000e+00 : f64, 2.000000e-02 : f64>, key = "encoder.layer.{}.attention.self.query.weight"}
 lathe.parameter @query : tensor<6x384x384xf32>
     {key = "encoder.layer.{}.attention.self.query.weight", init = #lathe.init<normal, 0.0, 0.02>}
+// CHECK: lathe.parameter @later : tensor<5x8xf32> {key = "layer3.{1}.bn1.weight"}
+lathe.parameter @later : tensor<5x8xf32> {key = "layer3.{1}.bn1.weight"}
 // CHECK: lathe.parameter @zeros : tensor<f32> {init = #lathe.init<zeros>}
 lathe.parameter @zeros : tensor<f32> {init = #lathe.init<zeros>}
 // CHECK: lathe.parameter @flags : tensor<12xi1> {file = "model.bin", file_bytes = 12 : i64, file_offset = 64 : i64}

@@ -1,5 +1,6 @@
 """The part of scripts/demo that runs the models and words what came out."""
 
+import gzip
 import json
 import os
 import pathlib
@@ -101,10 +102,44 @@ def which_sentences_mean_the_same():
             print("  " + line)
 
 
+FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
+CLASSES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+
+def read_idx(name):
+    """An array of unsigned bytes in the form of MNIST's files."""
+    data = gzip.decompress((FASHION / name).read_bytes())
+    shape = np.frombuffer(data, ">u4", count=data[3], offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+
+
+def learn_to_tell_clothes():
+    print("== Learn to tell clothes  (models/fashion-cnn.mlir: 60,000 pictures, once)", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [BUILD / "bin/lathe", "train", TOP / "models/fashion-cnn.mlir", "--epochs", 1, "--output-dir", folder]
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit("demo: the training failed")
+        print(f"   {done.stdout.splitlines()[-1]}")
+        images, labels = read_idx("t10k-images-idx3-ubyte.gz"), read_idx("t10k-labels-idx1-ubyte.gz")
+        chosen = [int(np.flatnonzero(labels == label)[0]) for label in (9, 1, 6, 8)]
+        outputs, report, _ = lathe(
+            TOP / "models/fashion-cnn.mlir", {"image": images[chosen]}, "--weights", pathlib.Path(folder) / "best.safetensors", "--repeat", 10)
+    print("   and what it says of four pictures that it has not seen:")
+    for line in range(0, 28, 2):
+        print("   " + "  ".join("".join(" .:*#"[value // 52] for value in images[i][line : line + 2].max(0)) for i in chosen).rstrip())
+    chances = np.exp(outputs["logits"] - outputs["logits"].max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    print("   " + "  ".join(f"{CLASSES[row.argmax()]} ({row.max():.1%})".center(28) for row in chances).rstrip())
+    print("   " + "  ".join(f"it is: {CLASSES[labels[i]]}".center(28) for i in chosen).rstrip())
+    figures(report)
+
+
 def main():
     what_is_in_a_file()
     what_does_the_picture_say()
     which_sentences_mean_the_same()
+    learn_to_tell_clothes()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Every generator writes into build/oracle/NAME; a stamp with the hash of the
 scripts that made a folder says whether it is still right.
 """
 
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -34,10 +35,13 @@ def oracle(name):
     sources = sorted(HERE.glob("*.py")) + [HERE / "sentences.json", TOP / "scripts" / "requirements.txt"]
     made_by = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = folder / "stamp"
-    if not stamp.exists() or stamp.read_text() != made_by:
-        shutil.rmtree(folder, ignore_errors=True)
-        done = subprocess.run([sys.executable, HERE / script, folder, *options], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{script}: {done.stderr.strip()[-800:]}")
-        stamp.write_text(made_by)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f"{name}.lock", "w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != made_by:
+            shutil.rmtree(folder, ignore_errors=True)
+            done = subprocess.run([sys.executable, HERE / script, folder, *options], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{script}: {done.stderr.strip()[-800:]}")
+            stamp.write_text(made_by)
     return folder

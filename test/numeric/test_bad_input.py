@@ -56,6 +56,8 @@ def safetensors(header, data=b""):
 
 
 class BadInput(unittest.TestCase):
+    SECONDS = 20
+
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)

@@ -73,6 +73,8 @@ def add_attention(program, rng, element):
 
 
 class Attention(unittest.TestCase):
+    SECONDS = 30
+
     def check_random(self, element, seed, count=12):
         rng = np.random.default_rng([SEED, 2000 + seed])
         program = Program(rng)

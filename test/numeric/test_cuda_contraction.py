@@ -206,6 +206,8 @@ def add_product(program, rng, element):
 @random_products(add_product, 24, {
     "f32": [0, 1, 2], "f64": [10], "f16": [20], "bf16": [30], "i32": [40], "i64": [50], "i8": [60]})
 class Contractions(unittest.TestCase):
+    SECONDS = 40
+
     def test_warp_groups(self):
         """Shapes that are large enough for wgmma, with operands in both orders,
         whose lines are no multiples of 16 bytes, which TMA could read."""

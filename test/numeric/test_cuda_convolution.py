@@ -61,6 +61,8 @@ def add_convolution(program, rng, element):
 
 @random_products(add_convolution, 16, {"f32": [1000, 1001, 1002], "f64": [1010], "bf16": [1020], "f16": [1030], "i32": [1040]})
 class Convolutions(unittest.TestCase):
+    SECONDS = 30
+
     pass
 
 

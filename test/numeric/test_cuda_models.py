@@ -32,6 +32,7 @@ def answer(path, inputs):
 class CudaModels(unittest.TestCase):
     """Sums are f32 in an order of the kernels' own: tolerances are those of the
     same models on the CPU."""
+    SECONDS = 50
 
     def compare(self, path, inputs, expected, rtol=0.0, atol=0.0, weights=None, options=PLAIN):
         outputs, _ = lathe.run(path, inputs, weights=weights, threads=2, options=options)

@@ -16,7 +16,7 @@ import unittest
 import numpy as np
 
 BUILD = pathlib.Path(os.environ.get("LATHE_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
-CASES, PER_MODEL = 2000, 40
+CASES, PER_MODEL = 2000, 50
 SIZES = [1, 2, 3, 4, 7, 8, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100]
 
 
@@ -170,7 +170,7 @@ class Cases:
 
 def run(folder, cases, target):
     out = folder / target
-    command = [BUILD / "bin" / "lathe", "run", folder / "model.mlir", "--quiet", "--seed=7", f"--target={target}", "--output-dir", out]
+    command = [BUILD / "bin" / "lathe", "run", folder / "model.mlir", "--quiet", "--seed=7", "--threads=1", f"--target={target}", "--output-dir", out]
     environment = os.environ | {"LATHE_CACHE_DIR": str(BUILD / "test" / "cache")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     if done.returncode:
@@ -192,10 +192,24 @@ def check(first, count):
 
 
 class CudaRandom(unittest.TestCase):
-    def test_random_shapes(self):
-        for first in range(0, CASES, PER_MODEL):
+    APART, SECONDS = True, 80
+
+    def check(self, quarter):
+        for first in range(quarter * CASES // 4, (quarter + 1) * CASES // 4, PER_MODEL):
             with self.subTest(first=first):
                 check(first, PER_MODEL)
+
+    def test_random_shapes_1(self):
+        self.check(0)
+
+    def test_random_shapes_2(self):
+        self.check(1)
+
+    def test_random_shapes_3(self):
+        self.check(2)
+
+    def test_random_shapes_4(self):
+        self.check(3)
 
 
 if __name__ == "__main__":

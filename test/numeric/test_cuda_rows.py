@@ -19,6 +19,7 @@ class SimFamily(Family):
 
 class CudaOps(test_ops.Ops):
     """The ops of test_ops.py once more, on the simulator."""
+    SECONDS = 40
 
     def setUp(self):
         kept, Family.options = Family.options, SimFamily.options
@@ -40,6 +41,8 @@ SIZES = (1, 3, 31, 33, 1000, 1025)
 
 
 class CudaRows(test_ops.unittest.TestCase):
+    SECONDS = 40
+
     def test_reductions_along_rows(self):
         f = SimFamily(31)
         for size, rows in itertools.product(SIZES, (1, 5)):

@@ -100,6 +100,8 @@ def lstm(p, x, h, c):
 
 
 class Equivalence(cli.CommandLine):
+    SECONDS = 20
+
     def setUp(self):
         super().setUp()
         self.random = np.random.Generator(np.random.Philox(17))

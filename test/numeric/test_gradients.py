@@ -346,6 +346,8 @@ def loss(cases):
 
 
 class Gradients(CommandLine):
+    SECONDS = 60
+
     # The same cache every time: hundreds of small kernels.
     @classmethod
     def setUpClass(cls):

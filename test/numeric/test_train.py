@@ -114,6 +114,8 @@ def read_events(path):
 
 
 class Train(cli.CommandLine):
+    SECONDS = 45
+
     def setUp(self):
         super().setUp()
         self.write("net.mlir", MODEL)
@@ -199,6 +201,7 @@ class Train(cli.CommandLine):
 
     FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
     MLP = pathlib.Path(__file__).resolve().parents[2] / "models" / "fashion-mlp.mlir"
+    GPT = MLP.with_name("char-gpt.mlir")
 
     def test_fashion_mlp_learns(self):
         done = self.works("train", self.MLP, "--epochs", "1", "--output-dir", "run", "--json", "figures.json", "--profile")
@@ -210,14 +213,28 @@ class Train(cli.CommandLine):
         self.assertGreater(figures["evaluation"]["accuracy"], 0.84)
         self.assertEqual([one["support"] for one in figures["classes"]], [1000] * 10)
 
-    def test_the_simulator_trains_as_the_cpu_does(self):
-        data = [f"--data=image={self.FASHION}/t10k-images-idx3-ubyte.gz", f"--data=label={self.FASHION}/t10k-labels-idx1-ubyte.gz"]
+    def same_on_the_simulator(self, *words):
+        """20 steps, without checks: those are for the tests of kernels."""
         for target in ("cpu", "cuda-sim"):
-            self.works("train", self.MLP, "--recipe", "none", *data, "--batch", "16", "--steps", "20", "--log-every", "1", "--target",
-                       target, "--no-sim-checks", "--output-dir", target, seconds=120)
+            self.works("train", *words, "--recipe", "none", "--steps", "20", "--log-every", "1", "--target", target,
+                       "--no-sim-checks", "--output-dir", target, seconds=120)
         curve = self.log("cpu")
         self.assertEqual(len(curve), 20)
+        self.assertLess(curve[-1], curve[0])
         np.testing.assert_allclose(self.log("cuda-sim"), curve, rtol=1e-4)
+
+    def test_the_simulator_trains_as_the_cpu_does(self):
+        self.same_on_the_simulator(
+            self.MLP, "--data", f"image={self.FASHION}/t10k-images-idx3-ubyte.gz",
+            "--data", f"label={self.FASHION}/t10k-labels-idx1-ubyte.gz", "--batch", "16")
+
+    def test_the_simulator_trains_a_decoder_as_the_cpu_does(self):
+        text = self.GPT.read_text()
+        layers, count = re.subn(r"tensor<4x(?=[\dx]*xf32>)", "tensor<2x", text)
+        self.assertGreater(count, 12)  # every stacked parameter
+        self.write("gpt.mlir", layers)
+        self.write("text.txt", self.GPT.read_bytes()[:6000])
+        self.same_on_the_simulator("gpt.mlir", "--data", "tokens=text.txt", "--dim", "window=17", "--batch", "2")
 
     def test_interrupted_with_the_keyboard(self):
         process = subprocess.Popen(

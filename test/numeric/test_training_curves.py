@@ -49,6 +49,7 @@ class Gradients(unittest.TestCase):
     """The largest error of a parameter's gradient over its largest element: at most
     1e-9. That of a key's bias is 0 but for rounding, because softmax does not see
     it: below a millionth of the largest gradient of all, that one counts."""
+    SECONDS = 40
 
     def check(self, name, size=3, dropout=()):
         self.check_text(jax_models.text_of(name), jax_models.MODELS[name], size, dropout)
@@ -160,6 +161,7 @@ def reference(name, size):
 
 class Curves(unittest.TestCase):
     """200 steps of AdamW: in f64 within 1e-6 at every step, in f32 within 1 %."""
+    SECONDS = 60
 
     def check(self, name, size, element, tolerance):
         values, inputs, expected = reference(name, size)

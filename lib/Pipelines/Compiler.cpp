@@ -217,6 +217,13 @@ std::unique_ptr<Model> Model::fromModule(OwningOpRef<ModuleOp> module,
   return model;
 }
 
+/// By level: operations, at most, to make a byte again of what loops stack, and
+/// of other values.
+static constexpr std::pair<double, double> kRecompute[] = {
+    {-1, -1},   {1, -1},   {24, -1},   {64, -1},
+    {1e30, -1}, {1e30, 1}, {1e30, 24}, {1e30, 1e30}};
+static_assert(std::size(kRecompute) == kMostRecompute + 1);
+
 OwningOpRef<ModuleOp>
 Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
                       const CompileOptions &options) const {
@@ -232,6 +239,9 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
   graph.explain = options.explain;
+  auto [stacked, values] = kRecompute[options.recompute.value_or(0)];
+  graph.recomputeStacked = stacked;
+  graph.recomputeValues = values;
   PassManager pm(copy->getContext());
   if (!options.reproducer.empty()) {
     // MLIR cannot say which pass it was where several run at once.
@@ -296,6 +306,25 @@ static LogicalResult compileCuda(func::FuncOp entry,
   return cuda::compileForCuda(entry, backend, executable, counts);
 }
 
+/// What lathe-rematerialize has written on the function.
+static void readRecomputed(func::FuncOp entry, CompileStatistics &statistics) {
+  auto report = entry->getAttrOfType<DictionaryAttr>("lathe.recomputed");
+  if (!report)
+    return;
+  statistics.bytesSaved = report.getAs<IntegerAttr>("bytes_saved").getInt();
+  statistics.recomputeFlops = report.getAs<IntegerAttr>("flops").getInt();
+  for (Attribute attribute : report.getAs<ArrayAttr>("ops")) {
+    auto op = cast<DictionaryAttr>(attribute);
+    std::string text = op.getAs<StringAttr>("op").str();
+    if (auto at = op.getAs<LocationAttr>("at"))
+      if (auto place = Location(at)->findInstanceOf<FileLineColLoc>())
+        text += (" at " + place.getFilename().getValue() + ":" +
+                 Twine(place.getLine()) + ":" + Twine(place.getColumn()))
+                    .str();
+    statistics.recomputed.push_back(std::move(text));
+  }
+}
+
 LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
                              const CompileOptions &options,
                              exec::Executable &executable,
@@ -316,9 +345,13 @@ LogicalResult Model::compile(ArrayRef<SmallVector<int64_t>> shapes,
     return failure();
   std::chrono::duration<double> elapsed =
       std::chrono::steady_clock::now() - start;
-  if (statistics)
-    *statistics = {elapsed.count(), counts.kernels, counts.distinct,
-                   counts.fromCache};
+  if (statistics) {
+    statistics->seconds = elapsed.count();
+    statistics->kernels = counts.kernels;
+    statistics->distinct = counts.distinct;
+    statistics->fromCache = counts.fromCache;
+    readRecomputed(entry, *statistics);
+  }
   return success();
 }
 

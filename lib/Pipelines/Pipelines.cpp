@@ -47,6 +47,13 @@ static void addKernelFormation(OpPassManager &pm,
     pm.addPass(createHoistLoad());
     pm.addPass(createCSEPass());
   }
+  if (options.recomputeStacked >= 0 || options.recomputeValues >= 0) {
+    RematerializeOptions recompute;
+    recompute.stacked = options.recomputeStacked;
+    recompute.values = options.recomputeValues;
+    recompute.explain = options.explain;
+    pm.addNestedPass<func::FuncOp>(createRematerialize(recompute));
+  }
   FormKernelsOptions kernels;
   kernels.fuse = options.fuse;
   kernels.explain = options.explain;

@@ -10,9 +10,13 @@
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Autodiff/Autograd.h"
 #include "lathe/Autodiff/TrainStep.h"
+#include "lathe/Executable/MemoryUse.h"
+#include "lathe/Target/ProgramBuilder.h"
 #include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Pass/PassManager.h"
+
+#include <limits>
 
 namespace lathe {
 
@@ -108,26 +112,118 @@ buildEvaluationModule(const Model &model, ArrayRef<SmallVector<int64_t>> shapes,
   return module;
 }
 
-static LogicalResult compileEntry(OwningOpRef<ModuleOp> module, StringRef entry,
+static std::unique_ptr<Model> makeModel(OwningOpRef<ModuleOp> module,
+                                        StringRef entry) {
+  return module ? Model::fromModule(std::move(module), entry) : nullptr;
+}
+
+static SmallVector<SmallVector<int64_t>> shapesOf(const Model &model) {
+  SmallVector<SmallVector<int64_t>> shapes;
+  for (Type type : model.entry().getArgumentTypes())
+    shapes.emplace_back(cast<RankedTensorType>(type).getShape());
+  return shapes;
+}
+
+static LogicalResult compileEntry(const Model &model,
                                   const CompileOptions &options,
                                   exec::Executable &executable,
                                   CompileStatistics &sum) {
-  if (!module)
-    return failure();
-  std::unique_ptr<Model> model = Model::fromModule(std::move(module), entry);
-  if (!model)
-    return failure();
-  SmallVector<SmallVector<int64_t>> shapes;
-  for (Type type : model->entry().getArgumentTypes())
-    shapes.emplace_back(cast<RankedTensorType>(type).getShape());
   CompileStatistics one;
-  if (failed(model->compile(shapes, options, executable, &one)))
+  if (failed(model.compile(shapesOf(model), options, executable, &one)))
     return failure();
   sum.seconds += one.seconds;
   sum.kernels += one.kernels;
   sum.distinct += one.distinct;
   sum.fromCache += one.fromCache;
+  if (!one.recomputed.empty()) {
+    sum.recomputed = std::move(one.recomputed);
+    sum.recomputeFlops = one.recomputeFlops;
+    sum.bytesSaved = one.bytesSaved;
+  }
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+/// What the train step would take, without workspace, which only code knows.
+static FailureOr<MemoryUse> planMemory(const Model &model,
+                                       const CompileOptions &options) {
+  OwningOpRef<ModuleOp> kernels =
+      model.lowerToKernels(shapesOf(model), options);
+  if (!kernels)
+    return failure();
+  exec::Executable plan;
+  plan.add_kernels();
+  auto resolve = [](KernelOp kernel) -> FailureOr<ResolvedKernel> {
+    return ResolvedKernel{0, kernel.getSchedule().str()};
+  };
+  auto entry = kernels->lookupSymbol<func::FuncOp>(model.entry().getSymName());
+  if (failed(buildProgram(entry, plan, resolve)))
+    return failure();
+  return measureMemory(plan, 0, options.threads);
+}
+
+/// Bytes of the train step, the last program but one, and of what evaluation
+/// needs besides.
+static uint64_t totalOf(const exec::Executable &executable, size_t first,
+                        unsigned threads) {
+  uint64_t total = 0;
+  for (size_t i = first; i < size_t(executable.programs_size()); ++i) {
+    MemoryUse use = measureMemory(executable, i, threads);
+    total += i == first ? use.total() : use.arena + use.signature;
+  }
+  return total;
+}
+
+/// Compiles the step so that it fits, keeping as much as then can be.
+static LogicalResult fitStep(const Model &step, const Model *evaluation,
+                             CompileOptions options,
+                             exec::Executable &executable,
+                             CompileStatistics &sum) {
+  uint64_t least = std::numeric_limits<uint64_t>::max(), states = 0, beside = 0;
+  unsigned first = *options.recompute;
+  if (evaluation) {
+    options.recompute = 0;
+    FailureOr<MemoryUse> use = planMemory(*evaluation, options);
+    if (failed(use))
+      return failure();
+    beside = use->arena + use->signature;
+  }
+  for (unsigned level = first; level <= kMostRecompute; ++level) {
+    options.recompute = level;
+    FailureOr<MemoryUse> use = planMemory(step, options);
+    if (failed(use))
+      return failure();
+    states = use->states + use->weights;
+    least = std::min(least, use->total() + beside);
+    if (use->total() + beside > options.maxMemory)
+      continue;
+    exec::Executable candidate = executable;
+    CompileStatistics statistics;
+    if (failed(compileEntry(step, options, candidate, statistics)))
+      return failure();
+    uint64_t total =
+        totalOf(candidate, executable.programs_size(), options.threads) +
+        beside;
+    if (total > options.maxMemory) {
+      least = total;
+      continue;
+    }
+    executable.Swap(&candidate);
+    sum = std::move(statistics);
+    return success();
+  }
+  return step.entry().emitError("the training needs ")
+         << formatBytes(least) << ", " << formatBytes(least - options.maxMemory)
+         << " more than --max-memory allows, with all computed again that can "
+            "be; "
+         << formatBytes(states)
+         << " of it are parameters and the optimizer's state"
+         << (beside ? ", " + formatBytes(beside) + " evaluation" : "")
+         << ": a smaller --batch needs less, and so does --accumulate, which "
+            "cuts the batch into parts";
 }
 
 LogicalResult
@@ -136,15 +232,31 @@ compileTraining(const Model &model, ArrayRef<SmallVector<int64_t>> stepShapes,
                 const TrainRecipe &recipe, const CompileOptions &options,
                 exec::Executable &executable, CompileStatistics *statistics) {
   CompileStatistics sum;
-  if (failed(compileEntry(buildTrainingModule(model, stepShapes, recipe),
-                          "train_step", options, executable, sum)))
+  std::unique_ptr<Model> step =
+      makeModel(buildTrainingModule(model, stepShapes, recipe), "train_step");
+  if (!step)
     return failure();
-  if (!evalShapes.empty() &&
-      failed(compileEntry(buildEvaluationModule(model, evalShapes, recipe),
-                          "eval", options, executable, sum)))
+  std::unique_ptr<Model> evaluation;
+  if (!evalShapes.empty()) {
+    evaluation =
+        makeModel(buildEvaluationModule(model, evalShapes, recipe), "eval");
+    if (!evaluation)
+      return failure();
+  }
+  CompileOptions forStep = options;
+  if (!forStep.recompute)
+    forStep.recompute = kDefaultRecompute;
+  CompileOptions forEvaluation = options;
+  forEvaluation.recompute = 0;
+  if (failed(options.maxMemory
+                 ? fitStep(*step, evaluation.get(), forStep, executable, sum)
+                 : compileEntry(*step, forStep, executable, sum)))
+    return failure();
+  if (evaluation &&
+      failed(compileEntry(*evaluation, forEvaluation, executable, sum)))
     return failure();
   if (statistics)
-    *statistics = sum;
+    *statistics = std::move(sum);
   return success();
 }
 

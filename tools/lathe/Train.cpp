@@ -10,6 +10,7 @@
 #include "Report.h"
 #include "TrainOptions.h"
 #include "Verbs.h"
+#include "lathe/Executable/MemoryUse.h"
 #include "lathe/Pipelines/Training.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Progress.h"
@@ -21,6 +22,7 @@
 #include "llvm/Support/Path.h"
 
 #include <chrono>
+#include <map>
 #include <set>
 
 namespace lathe {
@@ -135,7 +137,8 @@ headline(const TrainOptions &options, const std::optional<Report> &report) {
 
 static llvm::Error writeFigures(const TrainOptions &options,
                                 const LoopResult &result, double seconds,
-                                uint64_t steps, double compileSeconds) {
+                                uint64_t steps, double compileSeconds,
+                                const MemoryUse &memory) {
   nlohmann::json json = {
       {"step", result.state.step},
       {"loss", result.loss},
@@ -145,6 +148,10 @@ static llvm::Error writeFigures(const TrainOptions &options,
       {"ending", result.ending == Ending::Finished   ? "finished"
                  : result.ending == Ending::NoBetter ? "no better"
                                                      : "interrupted"}};
+  json["step_memory"] = {
+      {"values", memory.arena},      {"states", memory.states},
+      {"weights", memory.weights},   {"inputs_and_outputs", memory.signature},
+      {"workspace", memory.scratch}, {"total", memory.total()}};
   for (const auto &[name, value] : result.state.scalars)
     json["training"][name] = value;
   if (result.state.bestStep) {
@@ -163,6 +170,32 @@ static llvm::Error writeFigures(const TrainOptions &options,
   return writeJson(options.json, json);
 }
 
+/// What a step takes, and what is computed again so that it takes no more.
+static void explainMemory(const exec::Executable &executable,
+                          const CompileStatistics &statistics,
+                          unsigned threads) {
+  raw_ostream &os = llvm::outs();
+  printMemoryTimeline(measureMemory(executable, 0, threads), "a train step",
+                      /*count=*/12, os);
+  MemoryUse evaluation = measureMemory(executable, 1, threads);
+  os << "evaluation needs " << formatBytes(evaluation.arena) << " besides\n";
+  if (statistics.recomputed.empty()) {
+    os << "nothing is computed again for the backward part\n";
+    return;
+  }
+  os << llvm::formatv("computed again for the backward part, with {0:f1} "
+                      "million operations: {1} less is kept\n",
+                      statistics.recomputeFlops * 1e-6,
+                      formatBytes(statistics.bytesSaved));
+  // The ops of a place in the model stand together.
+  std::map<std::string, unsigned> count;
+  for (const std::string &op : statistics.recomputed)
+    ++count[op];
+  for (const auto &[op, times] : count)
+    os << "  " << op
+       << (times > 1 ? ", " + std::to_string(times) + " times" : "") << "\n";
+}
+
 /// Compiles the model for batches of these types, and loads it; null after a
 /// diagnostic.
 static llvm::Expected<std::unique_ptr<SessionProgram>>
@@ -176,9 +209,16 @@ makeProgram(const TrainOptions &options, const Model &model,
   Progress bar("compiling kernels", 0);
   if (!options.quiet)
     compile.progress = [&bar](unsigned done, unsigned) { bar.update(done); };
+  compile.explain = options.explain;
+  compile.recompute = options.recompute;
+  if (!options.maxMemory.empty())
+    compile.maxMemory = llvm::cantFail(parseSize(options.maxMemory));
+  CompileStatistics statistics;
   if (failed(compileTraining(model, shapes, shapes, options.optimizer.recipe,
-                             compile, *executable)))
+                             compile, *executable, &statistics)))
     return nullptr;
+  if (options.explain)
+    explainMemory(*executable, statistics, compile.threads);
   if (llvm::Error error = verifyExecutable(*executable))
     return error;
   WeightSource weights;
@@ -271,9 +311,11 @@ static int run(TrainOptions &options, CLI::App &verb) {
     printProfile((*program)->executable(), (*program)->trainSession().profile(),
                  llvm::outs());
   if (!options.json.empty())
-    if (llvm::Error error = writeFigures(options, *result, elapsed.count(),
-                                         result->state.step - result->firstStep,
-                                         compileTime.count()))
+    if (llvm::Error error = writeFigures(
+            options, *result, elapsed.count(),
+            result->state.step - result->firstStep, compileTime.count(),
+            measureMemory((*program)->executable(), 0,
+                          options.compileOptions().threads)))
       return fail(std::move(error));
   llvm::outs() << llvm::formatv("train: step {0}, loss {1:f4}",
                                 result->state.step, result->loss);

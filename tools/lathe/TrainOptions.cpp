@@ -12,6 +12,7 @@
 #include "lathe/Support/Error.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 
 namespace lathe {
 
@@ -19,7 +20,8 @@ using train::DataFile;
 using train::FieldOptions;
 
 const std::vector<const char *> TrainOptions::notInRecipes = {
-    "recipe", "resume", "json", "quiet", "profile", "output-dir", "reproducer"};
+    "recipe",  "resume",  "json",       "quiet",
+    "profile", "explain", "output-dir", "reproducer"};
 
 void nameGroup(CLI::App &verb, const char *name) {
   for (CLI::Option *option :
@@ -97,6 +99,22 @@ void TrainOptions::add(CLI::App &verb) {
       ->check(kFiniteNotNegative);
 
   nameGroup(verb, "Course");
+  verb.add_option("--max-memory", maxMemory,
+                  "Bytes that tensors may take (512M, 2G): as many values as "
+                  "need be are computed again for the backward part instead of "
+                  "kept; an error says what is missing where that is not "
+                  "enough")
+      ->check([](const std::string &text) {
+        auto size = parseSize(text);
+        return size ? std::string() : llvm::toString(size.takeError());
+      });
+  verb.add_option("--recompute", recompute,
+                  "How many values are computed again for the backward part "
+                  "instead of kept: 0 none, 1 what costs no time, up to 4 all "
+                  "but the input of each layer, up to 7 outside of layers, too")
+      ->check(CLI::Range(0u, kMostRecompute))
+      ->capture_default_str();
+  nameGroup(verb, "Memory");
   optimizer.add(verb);
 
   verb.add_option("--labels", labels,
@@ -124,11 +142,36 @@ void TrainOptions::add(CLI::App &verb) {
                   "Write the trained weights into this .safetensors file");
   verb.add_flag("--no-tensorboard", noTensorBoard, "No event files");
   verb.add_option("--json", json, "Write the figures for programs to read");
+  verb.add_flag("--explain", explain,
+                "Print where the memory of a step goes over time, and what is "
+                "computed again to save it");
   verb.add_flag("--profile", profile,
                 "Print where the time of a train step goes, kernel by kernel; "
                 "--steps 20 is enough");
   verb.add_flag("--quiet", quiet, "No progress, no report by class");
   nameGroup(verb, "Files");
+}
+
+llvm::Expected<uint64_t> parseSize(llvm::StringRef text) {
+  llvm::StringRef digits = text.take_while(llvm::isDigit);
+  std::string unit = text.drop_front(digits.size()).lower();
+  unsigned shift = llvm::StringSwitch<unsigned>(unit)
+                       .Cases("", "b", 0)
+                       .Cases("k", "kb", "kib", 10)
+                       .Cases("m", "mb", "mib", 20)
+                       .Cases("g", "gb", "gib", 30)
+                       .Cases("t", "tb", "tib", 40)
+                       .Default(64);
+  uint64_t value = 0;
+  if (digits.empty() || shift == 64)
+    return makeError("expected a size such as 512M or 2G, got {0}",
+                     quote(text));
+  if (digits.getAsInteger(10, value) || value > (UINT64_MAX >> shift))
+    return makeError("expected a size below 16 million TiB, got {0}",
+                     quote(text));
+  if (value == 0)
+    return makeError("expected a size above 0, got {0}", quote(text));
+  return value << shift;
 }
 
 /// "NAME=REST"; the option's name for the message.

@@ -46,11 +46,18 @@ struct TrainOptions : ModelOptions {
   train::LoopOptions loop;
   std::string recipe, json, saveModel;
   bool quiet = false, noTensorBoard = false, profile = false;
+  bool explain = false;
+  std::string maxMemory; ///< "512M"
+  unsigned recompute = kDefaultRecompute;
 
   void add(CLI::App &verb);
   /// Options that a recipe does not hold.
   static const std::vector<const char *> notInRecipes;
 };
+
+/// Bytes of "512M" or "2G" (of 1024s; a number alone counts bytes). Errors:
+/// another form, nothing, more than 64 bits hold.
+llvm::Expected<uint64_t> parseSize(llvm::StringRef text);
 
 /// The data sets for inputs of these types, and what each is made of.
 struct TrainData {

@@ -41,6 +41,13 @@ enum class Target { Cpu, CudaSim, Cuda };
 /// "cpu", "cuda-sim", "cuda".
 StringRef targetName(Target target);
 
+/// The levels of CompileOptions::recompute: elementwise ops (1), data movement
+/// and reductions (2), products with a short inner side, as those of attention
+/// (3), everything (4), each of what loops stack; then the same steps of all
+/// other values.
+constexpr unsigned kMostRecompute = 7;
+constexpr unsigned kDefaultRecompute = 1;
+
 struct CompileOptions {
   Target target = Target::Cpu;
   /// Target cuda: "sm_80", "sm_90a", ...
@@ -64,6 +71,12 @@ struct CompileOptions {
   /// Record on every kernel why its neighbours are not in it
   /// (lathe/Transforms/ExplainKernels.h shows it).
   bool explain = false;
+  /// How willing a train step is to compute values again for its backward part
+  /// instead of keeping them: 0 (keep all) to kMostRecompute. None: what costs
+  /// no time. Other programs keep all.
+  std::optional<unsigned> recompute;
+  /// Training: bytes that tensors may take; 0 for no limit.
+  uint64_t maxMemory = 0;
   /// Where a pass reproducer goes when a pass fails; "" for none.
   std::string reproducer;
   std::function<void(unsigned, unsigned)> progress;
@@ -72,6 +85,11 @@ struct CompileOptions {
 struct CompileStatistics {
   double seconds = 0;
   unsigned kernels = 0, distinct = 0, fromCache = 0;
+  /// Of a train step that was compiled with `explain`: what is made again for
+  /// the backward part ("exp at model.mlir:7:3"), the arithmetic of that, and
+  /// the bytes that are not kept for it.
+  std::vector<std::string> recomputed;
+  int64_t recomputeFlops = 0, bytesSaved = 0;
 };
 
 /// A model as parsed, before specialization.

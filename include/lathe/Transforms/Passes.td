@@ -421,6 +421,69 @@ def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// Training
+//===----------------------------------------------------------------------===//
+
+def Rematerialize : Pass<"lathe-rematerialize", "::mlir::func::FuncOp"> {
+  let summary = "choose what the backward part keeps of the forward one";
+  let description = [{
+    On a train step, whose first result is the rank-0 loss: what the loss depends
+    on is the forward part, all else the backward part. Values that the second
+    reads of the first are kept, or made again by copies of their ops, just before
+    they are needed. Which ones is a minimum cut, weighed in bytes, as in
+    AOTAutograd's partitioner (Horace He, "Min-cut optimal recomputation",
+    dev-discuss.pytorch.org/t/467), by two rules: an op is copied where it takes at
+    most so many operations per byte of its result, and parameters, arguments and
+    constants are there anyway. With a limit of 1 elementwise ops, views and random
+    numbers are made again; reductions to less than a quarter, products, attention
+    and convolutions are not. An op that moves data by itself (a slice, a gather)
+    counts as 16.
+
+    Of a `lathe.scan` that runs back over the iterations of another one the values
+    are what that has stacked (`stacked`), most of the memory of a stack of layers.
+    With a high limit nothing stays of a layer but what it began with. All other
+    values are those of a block (`values`); in a block that is not a loop the
+    backward part soon needs many copies at once, which is why they are kept by
+    default. The copies compute the same bits. Runs after the last pass that merges
+    equal ops: it would take the copies for what they are.
+
+    Before:
+    ```mlir
+    %y, %as, %es = lathe.scan init(%x = %x0) inputs(%w = %ws) : ... {
+      %a = lathe.matmul %x, %w : ...
+      %e = lathe.exp %a : ...
+      lathe.yield %e, %a, %e : ...
+    }
+    ...
+    %dx = lathe.scan init(%d = %dy) inputs(%a = %as, %e = %es) : ... {reverse} : ... {
+      %0 = lathe.mul %d, %e : ...
+    ```
+    After:
+    ```mlir
+    %y, %as = lathe.scan init(%x = %x0) inputs(%w = %ws) : ...
+    ...
+    %dx = lathe.scan init(%d = %dy) inputs(%a = %as) : ... {reverse} : ... {
+      %e = lathe.exp %a : ...
+      %0 = lathe.mul %d, %e : ...
+    ```
+  }];
+  let options = [
+    Option<"stacked", "stacked", "double", /*default=*/"1",
+           "Operations, at most, to make a byte of a stacked result again; "
+           "negative: keep them">,
+    Option<"values", "values", "double", /*default=*/"-1",
+           "The same for other values">,
+    Option<"explain", "explain", "bool", /*default=*/"false",
+           "Say in 'lathe.recomputed' of the function what is made again">
+  ];
+  let statistics = [
+    Statistic<"numRecomputed", "recomputed", "ops copied into the backward part">,
+    Statistic<"bytesSaved", "bytes-saved", "bytes that are not kept any more">,
+    Statistic<"flopsAdded", "flops-added", "operations of the copies">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // Kernels
 //===----------------------------------------------------------------------===//
 

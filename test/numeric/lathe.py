@@ -53,14 +53,14 @@ def assert_close(found, expected, rtol=0.0, atol=0.0, what="output"):
             f"{what}: {expected[worst]} expected at {list(map(int, worst))}, {found[worst]} found (rtol {rtol:g}, atol {atol:g})")
 
 
-def train_steps(text, inputs, states, timeout=300, **recipe):
-    """Train steps of a model's text over given batches (train-steps.cpp): figures
-    and states by name, one row per step."""
+def train_steps(text, inputs, start, /, timeout=300, **recipe):
+    """Train steps of a model's text over given batches (train-steps.cpp), from
+    `start`, states by name: figures and states by name, one row per step."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "model.mlir").write_text(text)
         words = []
-        for kind, arrays in (("input", inputs), ("state", states)):
+        for kind, arrays in (("input", inputs), ("state", start)):
             for name, array in arrays.items():
                 path = folder / f"{kind}.{name}.npy"
                 np.save(path, array)

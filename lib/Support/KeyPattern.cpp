@@ -19,7 +19,8 @@ static bool consumeHole(StringRef &text, uint64_t &first) {
   StringRef rest = text;
   if (!rest.consume_front("{"))
     return false;
-  StringRef digits = rest.take_while([](char c) { return '0' <= c && c <= '9'; });
+  StringRef digits =
+      rest.take_while([](char c) { return '0' <= c && c <= '9'; });
   if (digits.size() > kMaxDigits ||
       !rest.drop_front(digits.size()).starts_with("}"))
     return false;

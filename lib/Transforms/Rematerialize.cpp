@@ -38,6 +38,10 @@ using namespace lathe;
 /// What moving data with a kernel of its own counts as, in flops per byte.
 static constexpr double kMoveFlopsPerByte = 16;
 
+/// The error function is a polynomial of many terms, which takes longer than to
+/// write its result and read it again: keeping it is faster.
+static constexpr double kErfFlops = 16;
+
 /// Arithmetic to make a byte of the op's result again. A reduction to a tenth
 /// has ten operations per element; so has a product with an inner size of five.
 static double getFlopsPerByte(Operation *op) {
@@ -51,6 +55,8 @@ static double getFlopsPerByte(Operation *op) {
   for (Value result : op->getResults())
     bytes += getNumBytes(result.getType());
   double flops = getCost(op).flops / bytes;
+  if (isa<GeluOp, ErfOp>(op))
+    flops *= kErfFlops;
   if (kind != FusionKind::Opaque)
     return flops;
   // What makes much of little (random numbers, for one) needs no traffic.

@@ -62,6 +62,21 @@ func.func @kept(%x: tensor<4x16xf32>, %w: tensor<16x16xf32>) -> (tensor<f32>, te
 
 // -----
 
+// GELU takes longer than to write its result and read it.
+// CHECK-LABEL: func.func @gelu
+// CHECK: lathe.gelu
+// CHECK-NOT: lathe.gelu
+// CHECK: return
+func.func @gelu(%x: tensor<4x16xf32>, %w: tensor<8x16xf32>) -> (tensor<f32>, tensor<4x8xf32>) {
+  %p = lathe.linear %x, %w : (tensor<4x16xf32>, tensor<8x16xf32>) -> tensor<4x8xf32>
+  %t = lathe.gelu %p : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %loss = lathe.reduce_sum %t {axes = array<i64: 0, 1>} : (tensor<4x8xf32>) -> tensor<f32>
+  %d = lathe.mul %p, %t : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %loss, %d : tensor<f32>, tensor<4x8xf32>
+}
+
+// -----
+
 // Random numbers come from the key; a mask is not kept.
 // CHECK-LABEL: func.func @dropout
 // CHECK: lathe.random_uniform

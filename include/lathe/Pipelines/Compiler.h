@@ -41,10 +41,10 @@ enum class Target { Cpu, CudaSim, Cuda };
 /// "cpu", "cuda-sim", "cuda".
 StringRef targetName(Target target);
 
-/// The levels of CompileOptions::recompute: elementwise ops (1), data movement
-/// and reductions (2), products with a short inner side, as those of attention
-/// (3), everything (4), each of what loops stack; then the same steps of all
-/// other values.
+/// The levels of CompileOptions::recompute: elementwise ops but GELU (1), data
+/// movement and reductions (2), products with a short inner side, as those of
+/// attention (3), everything (4), each of what loops stack; then the same steps
+/// of all other values.
 constexpr unsigned kMostRecompute = 7;
 constexpr unsigned kDefaultRecompute = 1;
 

@@ -1,4 +1,5 @@
-//===- KeyPattern.h - Names of stacked parameters in weights files -*- C++ -*-===//
+//===- KeyPattern.h - Names of stacked parameters in weights files -*- C++
+//-*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

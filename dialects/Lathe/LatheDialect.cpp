@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Lathe.h"
+#include "dialects/Lathe/Gradient.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -70,6 +70,10 @@ void LatheDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialects/Lathe/Control.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Gradient.cpp.inc"
       >();
 }
 

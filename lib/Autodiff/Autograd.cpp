@@ -42,8 +42,6 @@ public:
 private:
   LogicalResult checkFunction();
   void collectSources();
-  LogicalResult boundLoops();
-  LogicalResult expandComposites();
   Activity findActivity();
   void addResult(Source source, Value gradient);
 
@@ -123,49 +121,6 @@ Activity GradientBuilder::findActivity() {
   return Activity(block, values, block.getTerminator()->getOperand(0));
 }
 
-LogicalResult GradientBuilder::boundLoops() {
-  while (true) {
-    Activity activity = findActivity();
-    WhileOp next;
-    function.walk([&](WhileOp loop) {
-      if (llvm::any_of(loop->getResults(),
-                       [&](Value v) { return activity.isActive(v); }))
-        next = loop;
-    });
-    if (!next)
-      return success();
-    if (failed(boundLoop(next)))
-      return failure();
-  }
-}
-
-/// A decomposition may hold composites in turn.
-LogicalResult GradientBuilder::expandComposites() {
-  while (true) {
-    Activity activity = findActivity();
-    SmallVector<DecomposableOpInterface> composites;
-    function.walk([&](DecomposableOpInterface op) {
-      if (!isa<DifferentiableOpInterface>(*op) &&
-          llvm::any_of(op->getResults(),
-                       [&](Value v) { return activity.isActive(v); }))
-        composites.push_back(op);
-    });
-    if (composites.empty())
-      return success();
-    for (DecomposableOpInterface op : composites) {
-      OpBuilder builder(op);
-      FailureOr<SmallVector<Value>> values = op.decompose(builder);
-      if (failed(values) ||
-          TypeRange(ValueRange(*values)) != op->getResultTypes())
-        return op->emitOpError("has no derivative rule and cannot be expanded, "
-                               "and the gradient of the loss must pass "
-                               "through it");
-      op->replaceAllUsesWith(*values);
-      op->erase();
-    }
-  }
-}
-
 void GradientBuilder::addResult(Source source, Value gradient) {
   Builder builder(function.getContext());
   SmallVector<NamedAttribute> attributes;
@@ -208,7 +163,7 @@ LogicalResult GradientBuilder::run() {
       function.removeResultAttr(i,
                                 StringAttr::get(function.getContext(), mark));
   collectSources();
-  if (failed(boundLoops()) || failed(expandComposites()))
+  if (failed(prepareForGradients(function, [&] { return findActivity(); })))
     return failure();
   Activity activity = findActivity();
   Operation *end = block.getTerminator();

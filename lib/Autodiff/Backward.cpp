@@ -35,6 +35,58 @@ void Backward::replace(Operation *op, ValueRange results) {
   replaced.push_back(op);
 }
 
+static LogicalResult boundLoops(func::FuncOp function,
+                                function_ref<Activity()> findActivity) {
+  while (true) {
+    Activity activity = findActivity();
+    WhileOp next;
+    function.walk([&](WhileOp loop) {
+      if (llvm::any_of(loop->getResults(),
+                       [&](Value v) { return activity.isActive(v); }))
+        next = loop;
+    });
+    if (!next)
+      return success();
+    if (failed(boundLoop(next)))
+      return failure();
+  }
+}
+
+/// A decomposition may hold composites in turn.
+static LogicalResult expandComposites(func::FuncOp function,
+                                      function_ref<Activity()> findActivity) {
+  while (true) {
+    Activity activity = findActivity();
+    SmallVector<DecomposableOpInterface> composites;
+    function.walk([&](DecomposableOpInterface op) {
+      if (!isa<DifferentiableOpInterface>(*op) &&
+          llvm::any_of(op->getResults(),
+                       [&](Value v) { return activity.isActive(v); }))
+        composites.push_back(op);
+    });
+    if (composites.empty())
+      return success();
+    for (DecomposableOpInterface op : composites) {
+      OpBuilder builder(op);
+      FailureOr<SmallVector<Value>> values = op.decompose(builder);
+      if (failed(values) ||
+          TypeRange(ValueRange(*values)) != op->getResultTypes())
+        return op->emitOpError("has no derivative rule and cannot be expanded, "
+                               "and the gradient of the loss must pass "
+                               "through it");
+      op->replaceAllUsesWith(*values);
+      op->erase();
+    }
+  }
+}
+
+LogicalResult prepareForGradients(func::FuncOp function,
+                                  function_ref<Activity()> findActivity) {
+  if (failed(boundLoops(function, findActivity)))
+    return failure();
+  return expandComposites(function, findActivity);
+}
+
 LogicalResult Backward::run(Block &block, Cotangents &cotangents,
                             OpBuilder &builder) {
   // The builder may stand in the same block.

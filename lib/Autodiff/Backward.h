@@ -60,6 +60,12 @@ private:
 /// error where no bound is found.
 LogicalResult boundLoop(WhileOp loop);
 
+/// Bounds the loops of `function` that a gradient must pass through, and
+/// expands the composites without a rule. `findActivity` looks at the function
+/// as it is.
+LogicalResult prepareForGradients(func::FuncOp function,
+                                  function_ref<Activity()> findActivity);
+
 } // namespace lathe
 
 #endif // LATHE_AUTODIFF_BACKWARD_H

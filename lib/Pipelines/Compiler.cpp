@@ -10,6 +10,7 @@
 #include "CudaCode.h"
 
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Autodiff/Passes.h"
 #include "lathe/Pipelines/Pipelines.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/MappedFile.h"
@@ -251,6 +252,7 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   }
   if (isInference)
     pm.addNestedPass<func::FuncOp>(createInferenceMode());
+  pm.addNestedPass<func::FuncOp>(createExpandGradients());
   if (options.target == Target::Cpu)
     addCpuGraphPasses(pm, graph);
   else

@@ -9,6 +9,7 @@
 
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Autodiff/Autograd.h"
+#include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/TrainStep.h"
 #include "lathe/Executable/MemoryUse.h"
 #include "lathe/Target/ProgramBuilder.h"
@@ -28,6 +29,12 @@ func::FuncOp findLoss(const Model &model) {
   return nullptr;
 }
 
+static LogicalResult runOn(func::FuncOp function, std::unique_ptr<Pass> pass) {
+  PassManager pm(function.getContext(), func::FuncOp::getOperationName());
+  pm.addPass(std::move(pass));
+  return pm.run(function);
+}
+
 /// A copy of the model with `@loss` as the one entry, specialized, and its
 /// parameters marked.
 static OwningOpRef<ModuleOp> prepare(const Model &model,
@@ -40,15 +47,11 @@ static OwningOpRef<ModuleOp> prepare(const Model &model,
   for (auto function : llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
     if (function != loss && function.isPublic())
       function.erase();
-  if (failed(specialize(loss, shapes)) || failed(makeTrainable(loss, recipe)))
+  if (failed(specialize(loss, shapes)) ||
+      failed(runOn(loss, createExpandGradients())) ||
+      failed(makeTrainable(loss, recipe)))
     return nullptr;
   return copy;
-}
-
-static LogicalResult runOn(func::FuncOp function, std::unique_ptr<Pass> pass) {
-  PassManager pm(function.getContext(), func::FuncOp::getOperationName());
-  pm.addPass(std::move(pass));
-  return pm.run(function);
 }
 
 /// The shapes of one of the parts that gradients accumulate over.

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -290,6 +291,28 @@ class Train(cli.CommandLine):
             f1.append(2 * hit / max(1, (answers == c).sum() + (truth == c).sum()))
             self.assertAlmostEqual(figures["classes"][c]["f1"], f1[c], places=12)
         self.assertAlmostEqual(figures["evaluation"]["f1"], np.mean(f1), places=12)
+
+    def test_a_step_is_compiled_once(self):
+        """The same step comes from the cache; another model, batch or recipe does not."""
+        def train(*options):
+            self.train("--steps", "5", "--output-dir", "out", "--json", "json", *options)
+            weights = self.weights("out", 5)
+            shutil.rmtree(self.folder / "out")
+            return json.loads((self.folder / "json").read_text())["from_cache"], weights
+
+        (fresh, first), (again, second) = train("--beta1", "0.8"), train("--beta1", "0.8")
+        self.assertEqual((fresh, again), (False, True))
+        self.assertEqual(first, second)
+        self.assertFalse(train("--beta1", "0.7")[0])
+        for options in (["--no-optimize"], ["--no-cache"], ["--recompute", "7"], ["--max-memory", "1G"]):
+            with self.subTest(options):
+                self.assertFalse(train("--beta1", "0.8", *options)[0])
+        self.DATA = (*self.DATA[:-3], "8", *self.DATA[-2:])
+        self.assertFalse(train("--beta1", "0.8")[0])
+        self.write("net.mlir", MODEL.replace("tanh", "sigmoid"))
+        changed, other = train("--beta1", "0.8")
+        self.assertFalse(changed)
+        self.assertNotEqual(first, other)
 
     def test_a_recipe_is_the_flags(self):
         options = ("--epochs", "2", "--validation", "0.2", "--optimizer", "adam", "--learning-rate", "0.01", "--freeze", "a.*",

@@ -142,6 +142,8 @@ static int show(const CompileVerbOptions &options) {
   auto shapes = resolveShapes(model->inputs(), options, *given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
+  if (options.trainStep && !takeTrainStep(model, *shapes))
+    return kFailed;
   // With an artifact they come with that.
   if (!options.makesArtifact())
     prepared.printNotes();
@@ -165,6 +167,11 @@ static int compile(CompileVerbOptions &options) {
   if (*isCompiled)
     return fail("'" + options.file +
                 "' is compiled already, expected a model: .mlir or .onnx");
+  if (options.trainStep) {
+    if (!options.entry.empty() && options.entry != "loss")
+      return fail("--train is made of @loss, not of '" + options.entry + "'");
+    options.entry = "loss";
+  }
   if (llvm::sys::fs::equivalent(options.file, options.output))
     return fail("-o names the model itself, '" + options.output + "'");
   options.noteUnused(
@@ -223,6 +230,8 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "  lathe compile model.mlir --emit kernels          the fusion groups\n"
       "  lathe compile model.mlir --emit asm | less       machine code per "
       "kernel\n"
+      "  lathe compile model.mlir --train --emit lathe    the graph of a train "
+      "step\n"
       "  lathe compile model.mlir --explain               why kernels hold "
       "what they hold\n"
       "  lathe compile model.mlir --emit cuda -o kernels  CUDA C++, a file per "
@@ -243,6 +252,9 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
   verb->add_flag("--explain", options->explain,
                  "Print each kernel's ops and why neighbours were left out; "
                  "the artifact is written, too, where -o names it");
+  verb->add_flag("--train", options->trainStep,
+                 "The train step of @loss, with AdamW, in the model's place: "
+                 "gradients and updates");
   verb->add_option("--json", options->json,
                    "Write the figures for programs to read");
   verb->callback([options, &exitCode] { exitCode = compile(*options); });

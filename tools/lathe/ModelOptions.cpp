@@ -8,9 +8,10 @@
 
 #include "ModelOptions.h"
 
+#include "ExecutableCache.h"
 #include "InputData.h"
 #include "Verbs.h"
-#include "lathe/Support/DiskCache.h"
+#include "lathe/Pipelines/Training.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/MappedFile.h"
 #include "lathe/Support/Progress.h"
@@ -117,6 +118,8 @@ CompileOptions ModelOptions::compileOptions() const {
   for (const std::string &text : tiles)
     result.tiles.push_back(llvm::cantFail(parseTile(text)));
   result.tf32 = tf32;
+  if (trainStep)
+    result.recompute = kDefaultRecompute;
   result.reproducer = reproducer;
   return result;
 }
@@ -319,118 +322,6 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
   return result;
 }
 
-/// Identifies a model file without reading a large one: small files by content.
-static std::string identifyFile(StringRef path) {
-  llvm::sys::fs::file_status status;
-  if (llvm::sys::fs::status(path, status))
-    return "";
-  if (status.getSize() <= (4u << 20)) {
-    auto buffer = llvm::MemoryBuffer::getFile(path);
-    return buffer ? sha256Hex((*buffer)->getBuffer()) : "";
-  }
-  SmallString<256> real;
-  (void)llvm::sys::fs::real_path(path, real);
-  return (real + "\n" + Twine(status.getSize()) + "\n" +
-          Twine(status.getLastModificationTime().time_since_epoch().count()))
-      .str();
-}
-
-/// Everything the compiled form depends on.
-static std::string cacheKey(const ModelOptions &options,
-                            const std::vector<NamedTensor> &given) {
-  std::string key =
-      "executable\n" + identifyFile(options.file) + "\n" +
-      identifyFile("/proc/self/exe") + "\n" + options.entry + " " +
-      options.target + " " + options.arch + " " + options.isa +
-      (options.noSimChecks ? " no-sim-checks" : "") +
-      (options.tf32 ? " tf32" : "") + (options.noFuse ? " no-fuse" : "") +
-      (options.noOptimize ? " no-optimize" : "") + "\n";
-  // External data of a model is named by the model's own path, as it was given.
-  SmallString<256> real;
-  (void)llvm::sys::fs::real_path(options.file, real);
-  key += real.str().str() + "\n" + options.file + "\n";
-  for (const std::string &dim : options.dims)
-    key += "dim " + dim + "\n";
-  for (const std::string &tile : options.tiles)
-    key += "tile " + tile + "\n";
-  for (const NamedTensor &tensor : given)
-    key += tensor.name + " " +
-           formatType(tensor.tensor.dtype(), tensor.tensor.shape()) + "\n";
-  return key;
-}
-
-/// Small tensors of a file beside the model become constants of the program,
-/// and larger ones must be there: the program is good for these files alone.
-static std::string withSources(std::string key, ArrayRef<std::string> sources) {
-  for (const std::string &path : sources)
-    key += "file " + path + "\n" + identifyFile(path) + "\n";
-  return key;
-}
-
-namespace {
-/// Compiled models by what they were made of. Which files besides the model
-/// those are is known after an import only, so it is kept, too, beside what
-/// there was to say.
-class ExecutableCache {
-public:
-  ExecutableCache(const ModelOptions &options,
-                  const std::vector<NamedTensor> &given)
-      // Edited kernels must be seen, whatever the cache holds, and a reproducer
-      // is asked for to see passes run.
-      : enabled(!options.noCache && options.cudaSourceFolder.empty() &&
-                options.reproducer.empty()),
-        key(enabled ? cacheKey(options, given) : "") {}
-
-  std::shared_ptr<exec::Executable> get(std::vector<std::string> &notes) {
-    std::optional<std::string> list;
-    if (enabled)
-      list = cache.get("sources\n" + key);
-    if (!list)
-      return nullptr;
-    std::vector<std::string> sources;
-    for (StringRef line : llvm::split(*list, '\n'))
-      if (line.consume_front("file "))
-        sources.push_back(line.str());
-      else if (line.consume_front("note "))
-        notes.push_back(line.str());
-    std::optional<std::string> bytes = cache.get(withSources(key, sources));
-    if (!bytes) {
-      notes.clear();
-      return nullptr;
-    }
-    auto executable = parseExecutable(*bytes, "the cached model");
-    if (executable)
-      return std::move(*executable);
-    llvm::consumeError(executable.takeError());
-    notes.clear();
-    return nullptr;
-  }
-
-  void put(const PreparedModel &prepared) {
-    if (!enabled || prepared.holdsInputValues)
-      return;
-    auto bytes = serializeExecutable(*prepared.executable);
-    if (!bytes)
-      return llvm::consumeError(bytes.takeError());
-    std::string list = "\n";
-    for (const std::string &note : prepared.notes)
-      list += "note " + note + "\n";
-    for (const std::string &path : prepared.sources)
-      list += "file " + path + "\n";
-    if (llvm::StringRef(list).count('\n') !=
-        1 + prepared.notes.size() + prepared.sources.size())
-      return; // a name with a line end
-    cache.put("sources\n" + key, list);
-    cache.put(withSources(key, prepared.sources), *bytes);
-  }
-
-private:
-  bool enabled;
-  std::string key;
-  DiskCache cache;
-};
-} // namespace
-
 std::unique_ptr<Model> loadModel(MLIRContext &context,
                                  const ModelOptions &options,
                                  const std::vector<NamedTensor> &given,
@@ -467,6 +358,21 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
   return model;
 }
 
+bool takeTrainStep(std::unique_ptr<Model> &model,
+                   std::vector<SmallVector<int64_t>> &shapes) {
+  OwningOpRef<ModuleOp> module =
+      buildTrainingModule(*model, shapes, TrainRecipe());
+  if (!module)
+    return false;
+  model = Model::fromModule(std::move(module), "train_step");
+  if (!model)
+    return false;
+  shapes.clear();
+  for (const InputDeclaration &input : model->inputs())
+    shapes.emplace_back(input.shape.begin(), input.shape.end());
+  return true;
+}
+
 /// Weights in files that the model names but the import does not read.
 static void addWeightFiles(PreparedModel &prepared, StringRef modelFile) {
   std::set<std::string> all(prepared.sources.begin(), prepared.sources.end());
@@ -489,6 +395,8 @@ static int compileModel(const ModelOptions &options,
   auto shapes = resolveShapes(model->inputs(), options, given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
+  if (options.trainStep && !takeTrainStep(model, *shapes))
+    return kFailed;
   CompileOptions compile = options.compileOptions();
   if (compile.target == Target::Cpu)
     options.noteUnused({"--tile", "--tf32", "--cuda-source-dir"}, "on the CPU");
@@ -570,7 +478,11 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {
-    ExecutableCache cache(options, *given);
+    std::string types;
+    for (const NamedTensor &tensor : *given)
+      types += tensor.name + " " +
+               formatType(tensor.tensor.dtype(), tensor.tensor.shape()) + "\n";
+    ExecutableCache cache(options, types);
     prepared.executable = cache.get(prepared.notes);
     prepared.fromCache = prepared.executable != nullptr;
     if (!prepared.fromCache) {

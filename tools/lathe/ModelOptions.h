@@ -45,6 +45,8 @@ struct ModelOptions {
   bool tf32 = false;
   bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;
 
+  bool trainStep = false; ///< compile --train
+
   std::string reproducer;
   uint64_t maxLoopIterations = SessionOptions().maxWhileIterations;
   const CLI::App *verb = nullptr;
@@ -118,6 +120,11 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
               const ModelOptions &options,
               const std::vector<NamedTensor> &given,
               std::vector<std::string> &notes);
+
+/// Puts the train step of the model's @loss, with the default recipe, in its
+/// place; `shapes` become those of its inputs. False after a diagnostic.
+bool takeTrainStep(std::unique_ptr<Model> &model,
+                   std::vector<SmallVector<int64_t>> &shapes);
 
 /// Opens the weights files.
 llvm::Error openWeights(const ModelOptions &options, WeightSource &weights);

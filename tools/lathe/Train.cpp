@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ExecutableCache.h"
 #include "RecipeFile.h"
 #include "Report.h"
 #include "TrainOptions.h"
@@ -137,14 +138,15 @@ headline(const TrainOptions &options, const std::optional<Report> &report) {
 
 static llvm::Error writeFigures(const TrainOptions &options,
                                 const LoopResult &result, double seconds,
-                                uint64_t steps, double compileSeconds,
+                                uint64_t steps, const PreparedModel &prepared,
                                 const MemoryUse &memory) {
   nlohmann::json json = {
       {"step", result.state.step},
       {"loss", result.loss},
       {"seconds", seconds},
       {"steps_per_second", seconds > 0 ? steps / seconds : 0},
-      {"compile_seconds", compileSeconds},
+      {"compile_seconds", prepared.compileSeconds},
+      {"from_cache", prepared.fromCache},
       {"ending", result.ending == Ending::Finished   ? "finished"
                  : result.ending == Ending::NoBetter ? "no better"
                                                      : "interrupted"}};
@@ -196,15 +198,32 @@ static void explainMemory(const exec::Executable &executable,
        << (times > 1 ? ", " + std::to_string(times) + " times" : "") << "\n";
 }
 
-/// Compiles the model for batches of these types, and loads it; null after a
-/// diagnostic.
-static llvm::Expected<std::unique_ptr<SessionProgram>>
-makeProgram(const TrainOptions &options, const Model &model,
-            llvm::ArrayRef<TensorSpec> inputs) {
+/// Compiles the model for batches of these types, unless that was done before;
+/// null after a diagnostic.
+static std::shared_ptr<exec::Executable>
+compileProgram(const TrainOptions &options, const Model &model,
+               llvm::ArrayRef<TensorSpec> inputs, PreparedModel &prepared) {
   SmallVector<SmallVector<int64_t>> shapes;
-  for (const TensorSpec &spec : inputs)
+  std::string details = "training\n";
+  for (const TensorSpec &spec : inputs) {
     shapes.emplace_back(spec.shape);
-  auto executable = std::make_shared<exec::Executable>();
+    details += spec.name + " " + formatType(spec.dtype, spec.shape) + "\n";
+  }
+  for (const auto &[name, value] : listRecipeFields(options.optimizer.recipe))
+    details += name + " " + value + "\n";
+  // How much fits depends on the threads, which have memory of their own.
+  if (!options.maxMemory.empty())
+    details += "memory " + options.maxMemory + " " +
+               std::to_string(options.compileOptions().threads) + "\n";
+  details += "recompute " + std::to_string(int(options.recompute)) + "\n";
+  ExecutableCache cache(options, details);
+  std::vector<std::string> notes;
+  // To be explained, it must be made.
+  if (!options.explain && (prepared.executable = cache.get(notes))) {
+    prepared.fromCache = true;
+    return prepared.executable;
+  }
+  prepared.executable = std::make_shared<exec::Executable>();
   CompileOptions compile = options.compileOptions();
   Progress bar("compiling kernels", 0);
   if (!options.quiet)
@@ -215,10 +234,20 @@ makeProgram(const TrainOptions &options, const Model &model,
     compile.maxMemory = llvm::cantFail(parseSize(options.maxMemory));
   CompileStatistics statistics;
   if (failed(compileTraining(model, shapes, shapes, options.optimizer.recipe,
-                             compile, *executable, &statistics)))
+                             compile, *prepared.executable, &statistics)))
     return nullptr;
   if (options.explain)
-    explainMemory(*executable, statistics, compile.threads);
+    explainMemory(*prepared.executable, statistics, compile.threads);
+  cache.put(prepared);
+  return prepared.executable;
+}
+
+/// The compiled model with its weights; null after a diagnostic.
+static llvm::Expected<std::unique_ptr<SessionProgram>>
+makeProgram(const TrainOptions &options,
+            std::shared_ptr<exec::Executable> executable) {
+  if (!executable)
+    return nullptr;
   if (llvm::Error error = verifyExecutable(*executable))
     return error;
   WeightSource weights;
@@ -263,13 +292,15 @@ static int run(TrainOptions &options, CLI::App &verb) {
   uint64_t steps = totalSteps(options.loop, *data->trainingLoader);
   if (llvm::Error error = options.optimizer.finish(steps))
     return fail(std::move(error));
-  auto program = makeProgram(options, *model, *inputs);
+  auto executable = compileProgram(options, *model, *inputs, prepared);
+  prepared.compileSeconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
+  auto program = makeProgram(options, std::move(executable));
   if (!program)
     return fail(program.takeError());
   if (!*program)
     return kFailed;
-  std::chrono::duration<double> compileTime =
-      std::chrono::steady_clock::now() - begin;
 
   MetricOptions metrics =
       chooseMetrics(options, (*program)->inputs(), (*program)->outputs(),
@@ -311,11 +342,11 @@ static int run(TrainOptions &options, CLI::App &verb) {
     printProfile((*program)->executable(), (*program)->trainSession().profile(),
                  llvm::outs());
   if (!options.json.empty())
-    if (llvm::Error error = writeFigures(
-            options, *result, elapsed.count(),
-            result->state.step - result->firstStep, compileTime.count(),
-            measureMemory((*program)->executable(), 0,
-                          options.compileOptions().threads)))
+    if (llvm::Error error =
+            writeFigures(options, *result, elapsed.count(),
+                         result->state.step - result->firstStep, prepared,
+                         measureMemory((*program)->executable(), 0,
+                                       options.compileOptions().threads)))
       return fail(std::move(error));
   llvm::outs() << llvm::formatv("train: step {0}, loss {1:f4}",
                                 result->state.step, result->loss);

@@ -64,6 +64,31 @@ def Autograd : Pass<"lathe-autograd", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 
+def ExpandGradients : Pass<"lathe-expand-gradients", "::mlir::func::FuncOp"> {
+  let summary = "put the backward part in the place of lathe.gradient";
+  let description = [{
+    By the rules of `lathe-autograd`, in a specialized function, where ONNX's
+    Gradient asks for derivatives inside of a model. The forward part is the
+    model's own: nothing is computed twice.
+
+    Before:
+    ```mlir
+    %y = lathe.mul %a, %a : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %d = lathe.gradient %y, %a : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    ```
+    After:
+    ```mlir
+    %y = lathe.mul %a, %a : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %one = lathe.constant dense<1.0> : tensor<f32>
+    %0 = lathe.mul %one, %a : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %d = lathe.add %0, %0 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    ```
+  }];
+  let statistics = [
+    Statistic<"numExpanded", "expanded", "Gradients put in place">
+  ];
+}
+
 def MakeTrainable : Pass<"lathe-make-trainable", "::mlir::ModuleOp"> {
   let summary = "mark the parameters that training changes as mutable";
   let description = [{

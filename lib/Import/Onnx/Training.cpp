@@ -1,11 +1,15 @@
-//===- Training.cpp - Optimizer steps of ONNX's training operator set -----===//
+//===- Training.cpp - ONNX's training operator set ------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Importer.h"
+
+#include "dialects/Lathe/Gradient.h"
+#include "lathe/Support/Error.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace lathe::onnx_import {
 namespace {
@@ -74,10 +78,76 @@ LogicalResult momentum(Node &n) {
   });
 }
 
+/// The value `y` for other values of what it is computed from: its ops once
+/// more.
+Value recompute(Node &n, Value y, IRMapping &given) {
+  SmallVector<Operation *> ops;
+  for (Operation &op : *n.b.getInsertionBlock())
+    ops.push_back(&op);
+  for (Operation *op : ops) {
+    bool depends = false;
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        depends |= given.contains(operand);
+    });
+    if (depends && llvm::none_of(op->getResults(), [&](Value result) {
+          return given.contains(result);
+        }))
+      n.b.clone(*op, given);
+  }
+  return given.lookupOrDefault(y);
+}
+
+/// The derivative of the tensor "y" by those of "xs", where these and those of
+/// "zs" have the values of the inputs.
+LogicalResult gradient(Node &n) {
+  SmallVector<std::string> names = n.strings("xs");
+  size_t count = names.size();
+  llvm::append_range(names, n.strings("zs"));
+  if (count == 0 || names.size() != n.numInputs())
+    return n.fail("expected an input for each name in xs and zs, got " +
+                  Twine(n.numInputs()) + " for " + Twine(names.size()));
+  auto find = [&](StringRef name) {
+    Value value = n.importer.lookup(name, n.scope);
+    if (!value)
+      (void)n.fail("nothing in front of the node computes " + quote(name));
+    return value;
+  };
+  Value y = find(n.s("y"));
+  IRMapping given;
+  SmallVector<Value> by;
+  bool isMoved = false;
+  for (auto [i, name] : llvm::enumerate(names)) {
+    Value named = find(name), value = n.in(i);
+    if (!n.ok())
+      return failure();
+    if (value.getType() != named.getType())
+      return n.fail("expected an input of the type of " + quote(name));
+    bool differs = value != named;
+    // What is computed from constants is folded: it depends on nothing.
+    if ((differs || i < count) && (named.getDefiningOp<ConstantOp>() ||
+                                   value.getDefiningOp<ConstantOp>()))
+      return n.fail(quote(name) + " is a constant, which is not supported");
+    isMoved |= differs;
+    given.map(named, value);
+    if (i < count)
+      by.push_back(value);
+  }
+  if (!n.ok())
+    return failure();
+  if (isMoved)
+    y = recompute(n, y, given);
+  auto results = n.makeAll<GradientOp>(count, y, ValueRange(by));
+  for (auto [i, result] : llvm::enumerate(results))
+    n.out(i, result);
+  return n.status();
+}
+
 constexpr const char *kTraining = "ai.onnx.preview.training";
 constexpr OpRow rows[] = {
     {"Adagrad", 1, 0, adagrad, kTraining},
     {"Adam", 1, 0, adam, kTraining},
+    {"Gradient", 1, 0, gradient, kTraining},
     {"Momentum", 1, 0, momentum, kTraining},
 };
 

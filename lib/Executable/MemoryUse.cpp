@@ -204,8 +204,10 @@ void printMemoryTimeline(const MemoryUse &use, llvm::StringRef program,
   os << "memory of " << program << ": " << formatBytes(use.total()) << " = "
      << formatBytes(use.arena) << " values in between + "
      << formatBytes(use.states) << " states + " << formatBytes(use.weights)
-     << " weights + " << formatBytes(use.signature) << " inputs and outputs + "
-     << formatBytes(use.scratch) << " workspace\n";
+     << " weights + " << formatBytes(use.signature) << " inputs and outputs";
+  if (use.scratch)
+    os << " + " << formatBytes(use.scratch) << " workspace";
+  os << "\n";
   if (use.live.empty())
     return;
   uint64_t most = std::max<uint64_t>(1, use.live[use.peak]);

@@ -16,6 +16,7 @@
 #include "lathe/Support/MappedFile.h"
 #include "lathe/Target/Cpu/CpuBackend.h"
 #include "lathe/Target/Cuda/CudaBackend.h"
+#include "lathe/Target/KernelIdentity.h"
 #include "lathe/Target/ProgramBuilder.h"
 #include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/Specialize.h"
@@ -263,6 +264,18 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
       failed(addScheduleChoices(*copy, options.tiles, options.tf32)))
     return nullptr;
   return copy;
+}
+
+FailureOr<MemoryUse> planMemory(func::FuncOp entry) {
+  exec::Executable plan;
+  auto resolve = [&](KernelOp kernel) -> FailureOr<ResolvedKernel> {
+    describeKernel(kernel, *plan.add_kernels());
+    return ResolvedKernel{uint32_t(plan.kernels_size() - 1),
+                          kernel.getSchedule().str()};
+  };
+  if (failed(buildProgram(entry, plan, resolve)))
+    return failure();
+  return measureMemory(plan, 0, /*threads=*/1);
 }
 
 StringRef targetName(Target target) {

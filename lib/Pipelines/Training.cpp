@@ -12,7 +12,6 @@
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/TrainStep.h"
 #include "lathe/Executable/MemoryUse.h"
-#include "lathe/Target/ProgramBuilder.h"
 #include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/Specialize.h"
 #include "mlir/Pass/PassManager.h"
@@ -150,22 +149,15 @@ static LogicalResult compileEntry(const Model &model,
 // Memory
 //===----------------------------------------------------------------------===//
 
-/// What the train step would take, without workspace, which only code knows.
+/// What the program would take, without workspace.
 static FailureOr<MemoryUse> planMemory(const Model &model,
                                        const CompileOptions &options) {
   OwningOpRef<ModuleOp> kernels =
       model.lowerToKernels(shapesOf(model), options);
   if (!kernels)
     return failure();
-  exec::Executable plan;
-  plan.add_kernels();
-  auto resolve = [](KernelOp kernel) -> FailureOr<ResolvedKernel> {
-    return ResolvedKernel{0, kernel.getSchedule().str()};
-  };
-  auto entry = kernels->lookupSymbol<func::FuncOp>(model.entry().getSymName());
-  if (failed(buildProgram(entry, plan, resolve)))
-    return failure();
-  return measureMemory(plan, 0, options.threads);
+  return lathe::planMemory(
+      kernels->lookupSymbol<func::FuncOp>(model.entry().getSymName()));
 }
 
 /// Bytes of the train step, the last program but one, and of what evaluation

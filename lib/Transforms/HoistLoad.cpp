@@ -37,6 +37,10 @@ static bool readsFromMemory(Operation *user) {
   return kind == FusionKind::Contraction || kind == FusionKind::Opaque;
 }
 
+/// Values that take no work to make, but for writing them, are not kept from
+/// here on: the zeros that the gradient of a vocabulary is scattered into.
+static constexpr int64_t kMaxSpread = 16 << 20;
+
 /// Whether `value`, known at load, is worth a buffer of its own.
 static bool isWorthKeeping(Value value, const LoadTime &loadTime,
                            ArrayRef<Operation *> users) {
@@ -44,10 +48,14 @@ static bool isWorthKeeping(Value value, const LoadTime &loadTime,
     return false;
   int64_t bytes = getNumBytes(value.getType());
   int64_t source = loadTime.getSourceBytes(value);
+  auto fusible = value.getDefiningOp<FusibleOpInterface>();
+  bool isSpread =
+      fusible && fusible.getFusionKind() == FusionKind::View && bytes > source;
+  if (isSpread && source <= kSmallBytes && bytes >= kMaxSpread)
+    return false;
   if (llvm::any_of(users, readsFromMemory))
     return true;
-  auto fusible = value.getDefiningOp<FusibleOpInterface>();
-  if (fusible && fusible.getFusionKind() == FusionKind::View && bytes > source)
+  if (isSpread)
     return false;
   return bytes <= kSmallBytes || bytes / kMaxGrowth <= source;
 }

@@ -122,3 +122,16 @@ func.func @main(%x: tensor<4x8xf32>) -> tensor<4x16xf32> {
   %0 = lathe.packed_matmul %x, %p {n = 16 : i64} : (tensor<4x8xf32>, tensor<1x8x32xf32>) -> tensor<4x16xf32>
   return %0 : tensor<4x16xf32>
 }
+
+// -----
+
+// Refused: zeros, however often they are read, above 16 MiB.
+// CHECK-NOT: @main_load
+// CHECK-LABEL: func.func @main(
+// CHECK: lathe.broadcast
+func.func @main(%i: tensor<4x1xi64>, %u: tensor<4x1024xf32>) -> tensor<8192x1024xf32> {
+  %zero = lathe.constant dense<0.0> : tensor<f32>
+  %zeros = lathe.broadcast %zero {shape = array<i64: 8192, 1024>} : (tensor<f32>) -> tensor<8192x1024xf32>
+  %0 = lathe.scatter_nd %zeros, %i, %u : (tensor<8192x1024xf32>, tensor<4x1xi64>, tensor<4x1024xf32>) -> tensor<8192x1024xf32>
+  return %0 : tensor<8192x1024xf32>
+}

@@ -125,6 +125,11 @@ static int explain(const CompileVerbOptions &options, const Model &model,
   if (!kernels)
     return kFailed;
   printKernelsAsText(*kernels, llvm::outs());
+  StringRef entry = model.entry().getSymName();
+  auto use = planMemory(kernels->lookupSymbol<func::FuncOp>(entry));
+  if (failed(use))
+    return kFailed;
+  printMemoryTimeline(*use, "@" + entry.str(), /*count=*/8, llvm::outs());
   return kDone;
 }
 
@@ -250,8 +255,9 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
                              "cuda", "cubin", "executable"}))
       ->capture_default_str();
   verb->add_flag("--explain", options->explain,
-                 "Print each kernel's ops and why neighbours were left out; "
-                 "the artifact is written, too, where -o names it");
+                 "Print each kernel's ops and why neighbours were left out, "
+                 "and where memory goes over time; the artifact is written, "
+                 "too, where -o names it");
   verb->add_flag("--train", options->trainStep,
                  "The train step of @loss, with AdamW, in the model's place: "
                  "gradients and updates");

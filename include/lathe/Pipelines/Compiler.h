@@ -8,7 +8,7 @@
 #ifndef LATHE_PIPELINES_COMPILER_H
 #define LATHE_PIPELINES_COMPILER_H
 
-#include "lathe/Executable/Executable.h"
+#include "lathe/Executable/MemoryUse.h"
 #include "lathe/Import/Onnx.h"
 #include "lathe/Support/Tensor.h"
 #include "lathe/Target/ScheduleChoices.h"
@@ -131,6 +131,10 @@ private:
   func::FuncOp entryFunc;
   std::vector<InputDeclaration> declarations;
 };
+
+/// What a program takes by the plan of its buffers, before its kernels are
+/// compiled: all but their workspace. `entry` is from lowerToKernels.
+FailureOr<MemoryUse> planMemory(func::FuncOp entry);
 
 /// The public function `name`; where that is empty the only one, or @main. Null
 /// after a diagnostic.

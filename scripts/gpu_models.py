@@ -30,6 +30,16 @@ def attention(shape, dtype, causal):
                     f"  return %0 : {kind}\n")
 
 
+def attention_gradients(shape, dtype, causal):
+    kind, rows = f"tensor<{'x'.join(map(str, shape))}x{dtype}>", f"tensor<{'x'.join(map(str, shape[:-1]))}xf32>"
+    mark = " {causal}" if causal else ""
+    names = ("q", "k", "v", "g")
+    return (f"func.func @main({', '.join(f'%{n}: {kind}' for n in names)}, %delta: {rows}) -> ({kind}, {kind}, {kind}, {kind}) {{\n"
+            f"  %0:2 = lathe.attention_training %q, %k, %v{mark} : ({kind}, {kind}, {kind}) -> ({kind}, {rows})\n"
+            f"  %1:3 = lathe.attention_backward %q, %k, %v, %g, %0#1, %delta{mark} : ({kind}, {kind}, {kind}, {kind}, {rows}, {rows})"
+            f" -> ({kind}, {kind}, {kind})\n  return %0#0, %1#0, %1#1, %1#2 : {kind}, {kind}, {kind}, {kind}\n}}\n")
+
+
 def convolution(batch, size, channels, filters, kernel, dtype):
     """Channels first, the same size out as in."""
     x, y = (f"tensor<{batch}x{c}x{size}x{size}x{dtype}>" for c in (channels, filters))

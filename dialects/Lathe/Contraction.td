@@ -1,4 +1,4 @@
-//===- Contraction.td - Matrix products and attention -*- tablegen -*-===//
+//===- Contraction.td - Matrix products -*- tablegen -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -52,22 +52,6 @@ def PackedMatmulOp : Lathe_PureOp<"packed_matmul", [FusibleKindOnly]> {
     last panel may be padded. The packed side has no batch dims.
   }];
   let arguments = (ins Lathe_FloatTensor:$lhs, Lathe_FloatTensor:$packed, I64Attr:$n);
-  let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
-}
-
-def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, Decomposable]> {
-  let summary = "scaled dot-product attention";
-  let description = [{
-    `softmax(q k^T * scale + mask) v` over `q [b, h, s, d]`, `k [b, g, t, d]`,
-    `v [b, g, t, e]` -> `[b, h, s, e]`; h is a multiple of g (grouped-query). `mask`
-    broadcasts to `[b, h, s, t]`: a float mask is added, a Boolean one keeps where
-    true. With `causal`, query i sees keys j <= i + (t - s). `scale` defaults to
-    1/sqrt(d). A row that may see nothing gives zeros.
-  }];
-  let arguments = (ins Lathe_FloatTensor:$query, Lathe_FloatTensor:$key,
-                       Lathe_FloatTensor:$value, Optional<Lathe_Tensor>:$mask,
-                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal);
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }

@@ -49,6 +49,8 @@ SliceRange normalizeSlice(int64_t start, int64_t end, int64_t step,
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Contraction.h.inc"
 #define GET_OP_CLASSES
+#include "dialects/Lathe/Attention.h.inc"
+#define GET_OP_CLASSES
 #include "dialects/Lathe/Convolution.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Shape.h.inc"

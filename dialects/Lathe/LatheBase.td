@@ -156,6 +156,9 @@ def PartlyDifferentiable :
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand"]>;
 def TrainingForm : DeclareOpInterfaceMethods<TrainingOpInterface>;
 def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
+// The same with another form for gradients.
+def GradientComposite :
+    DeclareOpInterfaceMethods<DecomposableOpInterface, ["decomposeForGradient"]>;
 def LayoutAgnostic : DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>;
 
 #endif // LATHE_BASE_TD

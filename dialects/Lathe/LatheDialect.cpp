@@ -37,6 +37,10 @@ void LatheDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialects/Lathe/Attention.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialects/Lathe/Convolution.cpp.inc"
       >();
   addOperations<

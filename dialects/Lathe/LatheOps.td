@@ -8,6 +8,7 @@
 include "dialects/Lathe/Elementwise.td"
 include "dialects/Lathe/Reduction.td"
 include "dialects/Lathe/Contraction.td"
+include "dialects/Lathe/Attention.td"
 include "dialects/Lathe/Convolution.td"
 include "dialects/Lathe/Shape.td"
 include "dialects/Lathe/Indexing.td"

@@ -84,14 +84,18 @@ static int64_t getFlops(Operation *op) {
   int64_t results = getNumElements(op->getResult(0).getType());
   if (int64_t depth = getContractionDepth(op))
     return multiply(2, multiply(results, depth));
-  if (auto attention = dyn_cast<AttentionOp>(op)) {
-    auto query = cast<RankedTensorType>(attention.getQuery().getType());
-    auto key = cast<RankedTensorType>(attention.getKey().getType());
+  if (isa<AttentionOp, AttentionTrainingOp, AttentionBackwardOp>(op)) {
+    auto query = cast<RankedTensorType>(op->getOperand(0).getType());
+    auto key = cast<RankedTensorType>(op->getOperand(1).getType());
     int64_t scores =
         multiply(product(query.getShape().drop_back()), key.getDimSize(2));
-    int64_t depth = query.getShape().back() + lastDim(attention.getValue());
+    int64_t depth = query.getShape().back(), width = lastDim(op->getOperand(2));
+    // Scores, the weights' gradient, and three products with those; the
+    // exponential, two differences and two products of every score.
+    if (isa<AttentionBackwardOp>(op))
+      return multiply(scores, 2 * (3 * depth + 2 * width) + 5);
     // Scale, maximum, difference, exponential and sum of every score.
-    return multiply(scores, 2 * depth + 5);
+    return multiply(scores, 2 * (depth + width) + 5);
   }
   auto fusible = dyn_cast<FusibleOpInterface>(op);
   if (!fusible)

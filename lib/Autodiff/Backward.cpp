@@ -68,7 +68,7 @@ static LogicalResult expandComposites(func::FuncOp function,
       return success();
     for (DecomposableOpInterface op : composites) {
       OpBuilder builder(op);
-      FailureOr<SmallVector<Value>> values = op.decompose(builder);
+      FailureOr<SmallVector<Value>> values = op.decomposeForGradient(builder);
       if (failed(values) ||
           TypeRange(ValueRange(*values)) != op->getResultTypes())
         return op->emitOpError("has no derivative rule and cannot be expanded, "

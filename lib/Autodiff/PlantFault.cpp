@@ -52,6 +52,35 @@ static void substitute(Value old, Value now, MutableArrayRef<Value> gradients) {
       gradient = now;
 }
 
+/// The ops of a rule. Composites that no rule stands for are expanded, so that
+/// mistakes can be made in their parts.
+static SmallVector<Operation *> expand(ArrayRef<Operation *> built,
+                                       MutableArrayRef<Value> gradients) {
+  SmallVector<Operation *> steps;
+  for (Operation *step : built) {
+    auto composite = dyn_cast<DecomposableOpInterface>(step);
+    if (!composite || isa<DifferentiableOpInterface>(step)) {
+      steps.push_back(step);
+      continue;
+    }
+    Operation *before = step->getPrevNode();
+    OpBuilder builder(step);
+    FailureOr<SmallVector<Value>> values = composite.decompose(builder);
+    if (failed(values)) {
+      steps.push_back(step);
+      continue;
+    }
+    for (Operation *part = before ? before->getNextNode()
+                                  : &step->getBlock()->front();
+         part != step; part = part->getNextNode())
+      steps.push_back(part);
+    for (auto [old, now] : llvm::zip_equal(step->getResults(), *values))
+      substitute(old, now, gradients);
+    step->erase();
+  }
+  return steps;
+}
+
 void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
                               MutableArrayRef<Value> gradients) {
   if (kind == FaultKind::Sign || kind == FaultKind::Factor ||
@@ -59,7 +88,7 @@ void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
     for (unsigned i = 0; i < gradients.size(); ++i)
       if (gradients[i] && hasFloatElements(op->getOperand(i)))
         changeGradient(i, gradients);
-  for (Operation *step : built) {
+  for (Operation *step : expand(built, gradients)) {
     if (planted)
       return;
     OpBuilder builder(step->getContext());

@@ -33,6 +33,14 @@ static void addRecognition(OpPassManager &pm) {
   pm.addPass(createDecompose(transposed));
 }
 
+/// Composites with a schedule of their own on every target.
+static ArrayRef<std::string> getScheduled() {
+  static const std::string names[] = {"lathe.attention",
+                                      "lathe.attention_training",
+                                      "lathe.attention_backward"};
+  return names;
+}
+
 /// From primitives and the composites in `kept` to kernels.
 static void addKernelFormation(OpPassManager &pm,
                                const GraphPipelineOptions &options,
@@ -67,22 +75,18 @@ void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
     pm.addNestedPass<func::FuncOp>(createChannelsLast());
     pm.addNestedPass<func::FuncOp>(createPackWeights());
   }
-  // Attention has a schedule of its own; without optimization it is expanded,
+  // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
-  const std::string attention[] = {"lathe.attention"};
-  addKernelFormation(pm, options,
-                     options.optimize ? ArrayRef<std::string>(attention)
-                                      : ArrayRef<std::string>());
+  addKernelFormation(
+      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>());
 }
 
 void addCudaGraphPasses(OpPassManager &pm,
                         const GraphPipelineOptions &options) {
   if (options.optimize)
     addRecognition(pm);
-  const std::string attention[] = {"lathe.attention"};
-  addKernelFormation(pm, options,
-                     options.optimize ? ArrayRef<std::string>(attention)
-                                      : ArrayRef<std::string>());
+  addKernelFormation(
+      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>());
 }
 
 void registerLathePipelines() {

@@ -231,24 +231,34 @@ static bool sameFactors(ArrayRef<Factor> a, ArrayRef<Factor> b) {
          });
 }
 
-/// Re-expresses an output in the order of the anchor's own elements: digits are
-/// sorted by where they stand in the anchor's result.
+/// Re-expresses an output in the order of the elements of the anchor's result
+/// that it reads: digits are sorted by where they stand in it.
 static bool toAnchorSpace(ExprPtr value, RankedTensorType type,
-                          int64_t anchorElements, KernelOutput &output,
+                          Operation *anchorOp, KernelOutput &output,
                           std::string &whyNot) {
   const StridedView *anchor = nullptr;
-  bool sameView = true;
+  bool sameView = true, sameResult = true;
   forEachLeaf(*value, [&](Expr &leaf) {
     if (leaf.kind != Expr::Kind::Anchor)
       return;
     if (anchor && !sameFactors(anchor->factors, leaf.view.factors))
       sameView = false;
+    if (anchor && output.result != leaf.index)
+      sameResult = false;
     anchor = &leaf.view;
+    output.result = leaf.index;
   });
   if (!anchor) {
     whyNot = "an output does not depend on the product";
     return false;
   }
+  if (!sameResult) {
+    whyNot = "an output reads two results of " + opName(anchorOp);
+    return false;
+  }
+  int64_t anchorElements =
+      cast<RankedTensorType>(anchorOp->getResult(output.result).getType())
+          .getNumElements();
   if (!sameView) {
     whyNot = "an output reads the product in two orders";
     return false;
@@ -393,13 +403,10 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
     whyNot = "the kernel has no op of this schedule";
     return failure();
   }
-  int64_t anchorElements =
-      cast<RankedTensorType>(result.anchor->getResult(0).getType())
-          .getNumElements();
   for (Value value : body.getTerminator()->getOperands()) {
     KernelOutput output;
     if (!toAnchorSpace(exprs.lookup(value),
-                       cast<RankedTensorType>(value.getType()), anchorElements,
+                       cast<RankedTensorType>(value.getType()), result.anchor,
                        output, whyNot))
       return failure();
     result.outputs.push_back(std::move(output));

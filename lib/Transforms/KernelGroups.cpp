@@ -33,6 +33,11 @@ static constexpr unsigned kSearchBudget = 512;
 /// Elementwise consumers looked at behind a contraction.
 static constexpr unsigned kMaxEpilogue = 24;
 
+/// Ops with a schedule that reads and writes through transposes.
+static bool isAttention(Operation *op) {
+  return isa<AttentionOp, AttentionTrainingOp, AttentionBackwardOp>(op);
+}
+
 static FusionKind getKind(Operation *op) {
   auto fusible = dyn_cast<FusibleOpInterface>(op);
   return fusible ? fusible.getFusionKind() : FusionKind::Opaque;
@@ -75,7 +80,7 @@ KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
     : block(block), options(options) {
   collect();
   for (Operation &op : block)
-    if (belongsInKernel(&op) && isa<AttentionOp>(op))
+    if (belongsInKernel(&op) && isAttention(&op))
       formAttention(&op);
   for (Operation &op : block)
     if (belongsInKernel(&op) && !getGroup(&op) &&
@@ -214,19 +219,20 @@ LogicalResult KernelGroups::canShare(KernelGroup &into,
 void KernelGroups::formAttention(Operation *op) {
   SmallVector<Operation *> ops = {op};
   if (options.fuse) {
-    auto attention = cast<AttentionOp>(op);
-    for (Value side :
-         {attention.getQuery(), attention.getKey(), attention.getValue()})
+    // All operands but the mask and what stands for rows.
+    unsigned sides = isa<AttentionBackwardOp>(op) ? 4 : 3;
+    for (Value side : op->getOperands().take_front(sides))
       if (TransposeOp transpose = getTransposeFor(side, op))
         if (transpose->getBlock() == &block && !getGroup(transpose) &&
             !llvm::is_contained(ops, transpose))
           ops.push_back(transpose);
-    if (op->getResult(0).hasOneUse()) {
-      Operation *user = *op->getResult(0).user_begin();
-      if (isa<TransposeOp>(user) && user->getBlock() == &block &&
-          !getGroup(user))
-        ops.push_back(user);
-    }
+    for (Value result : op->getResults())
+      if (result.hasOneUse()) {
+        Operation *user = *result.user_begin();
+        if (isa<TransposeOp>(user) && user->getBlock() == &block &&
+            !getGroup(user))
+          ops.push_back(user);
+      }
   }
   newGroup(ops, "attention");
 }
@@ -417,7 +423,7 @@ bool KernelGroups::sortUnits() {
     group->ops.clear();
     for (Operation *op : ops) {
       std::optional<RowDomain> rows = RowDomain::start(op);
-      StringRef schedule = isa<AttentionOp>(op) ? "attention"
+      StringRef schedule = isAttention(op) ? "attention"
                            : getKind(op) == FusionKind::Contraction
                                ? getContractionSchedule(op)
                            : rows ? "rows"

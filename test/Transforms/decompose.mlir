@@ -286,3 +286,36 @@ func.func @open_sizes(%q: tensor<?x8x5x16xf32>, %key: tensor<2xi64>, %x: tensor<
   %3 = lathe.softmax %y : (tensor<8x4xf32>) -> tensor<8x?xf32>
   return %0, %1, %2, %3 : tensor<?x8x5x16xf32>, tensor<?x8x5x16xf32>, tensor<f32>, tensor<8x?xf32>
 }
+
+// -----
+
+// With the log-sum-exp, 0 where a row may see nothing.
+// CHECK-LABEL: func @attention_training
+// CHECK: %[[MAX:.*]] = lathe.reduce_max
+// CHECK: %[[NONE:.*]] = lathe.compare eq, %[[MAX]]
+// CHECK: %[[SHIFT:.*]] = lathe.select %[[NONE]]
+// CHECK: %[[SUM:.*]] = lathe.reduce_sum
+// CHECK: %[[SAFE:.*]] = lathe.select %[[NONE]], %{{.*}}, %[[SUM]]
+// CHECK: %[[LOG:.*]] = lathe.log %[[SAFE]]
+// CHECK: %[[LSE:.*]] = lathe.add %[[SHIFT]], %[[LOG]]
+// CHECK: lathe.reshape %[[LSE]] {shape = array<i64: 2, 8, 5>}
+func.func @attention_training(%q: tensor<2x8x5x16xf32>, %k: tensor<2x8x4x16xf32>) -> (tensor<2x8x5x16xf32>, tensor<2x8x5xf32>) {
+  %0:2 = lathe.attention_training %q, %k, %k {causal} : (tensor<2x8x5x16xf32>, tensor<2x8x4x16xf32>, tensor<2x8x4x16xf32>) -> (tensor<2x8x5x16xf32>, tensor<2x8x5xf32>)
+  return %0#0, %0#1 : tensor<2x8x5x16xf32>, tensor<2x8x5xf32>
+}
+
+// -----
+
+// Two products for scores and the weights' gradient, three with the results;
+// heads that share a key head are rows of one product, and so add up.
+// CHECK-LABEL: func @attention_backward
+// CHECK: lathe.matmul %{{.*}} {transpose_rhs} : (tensor<2x2x20x16xf32>, tensor<2x2x7x16xf32>) -> tensor<2x2x20x7xf32>
+// CHECK: %[[P:.*]] = lathe.exp
+// CHECK: lathe.matmul %{{.*}} {transpose_rhs} : (tensor<2x2x20x32xf32>, tensor<2x2x7x32xf32>) -> tensor<2x2x20x7xf32>
+// CHECK: lathe.matmul %{{.*}} : (tensor<2x2x20x7xf32>, tensor<2x2x7x16xf32>) -> tensor<2x2x20x16xf32>
+// CHECK: lathe.matmul %{{.*}} {transpose_lhs} : (tensor<2x2x20x7xf32>, tensor<2x2x20x16xf32>) -> tensor<2x2x7x16xf32>
+// CHECK: lathe.matmul %{{.*}} {transpose_lhs} : (tensor<2x2x20x7xf32>, tensor<2x2x20x32xf32>) -> tensor<2x2x7x32xf32>
+func.func @attention_backward(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>, %g: tensor<2x8x5x32xf32>, %r: tensor<2x8x5xf32>) -> (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) {
+  %0:3 = lathe.attention_backward %q, %k, %v, %g, %r, %r : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x8x5x32xf32>, tensor<2x8x5xf32>, tensor<2x8x5xf32>) -> (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>)
+  return %0#0, %0#1, %0#2 : tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>
+}

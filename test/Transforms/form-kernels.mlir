@@ -106,6 +106,25 @@ func.func @attention(%q: tensor<1x5x2x4xf32>, %k: tensor<1x5x2x4xf32>, %v: tenso
 
 // -----
 
+// Its gradients likewise, each of the results on its own.
+// CHECK-LABEL: func.func @attention_backward
+// CHECK: lathe.kernel "attention_backward" schedule "attention"
+// CHECK-COUNT-2: lathe.transpose
+// CHECK: lathe.attention_backward
+// CHECK-COUNT-2: lathe.transpose
+// CHECK: lathe.yield
+// CHECK: return
+func.func @attention_backward(%x: tensor<1x5x2x4xf32>, %g: tensor<1x5x2x4xf32>, %r: tensor<1x2x5xf32>) -> (tensor<1x5x2x4xf32>, tensor<1x2x5x4xf32>, tensor<1x5x2x4xf32>) {
+  %0 = lathe.transpose %x {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x5x2x4xf32>) -> tensor<1x2x5x4xf32>
+  %1 = lathe.transpose %g {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x5x2x4xf32>) -> tensor<1x2x5x4xf32>
+  %2:3 = lathe.attention_backward %0, %0, %0, %1, %r, %r : (tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5xf32>, tensor<1x2x5xf32>) -> (tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>)
+  %3 = lathe.transpose %2#0 {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x2x5x4xf32>) -> tensor<1x5x2x4xf32>
+  %4 = lathe.transpose %2#2 {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x2x5x4xf32>) -> tensor<1x5x2x4xf32>
+  return %3, %2#1, %4 : tensor<1x5x2x4xf32>, tensor<1x2x5x4xf32>, tensor<1x5x2x4xf32>
+}
+
+// -----
+
 // One transpose read twice by the same attention comes along; one that is also
 // read elsewhere does not.
 // CHECK-LABEL: func.func @shared_transpose

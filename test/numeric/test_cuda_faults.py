@@ -20,6 +20,17 @@ def attention(element):
         f"  %r = lathe.attention %x, %x, %x : ({type}, {type}, {type}) -> {type}\n  return %r : {type}\n}}\n")
 
 
+def attention_gradients(element):
+    """The sum of all three, of x as every operand."""
+    type, rows = f"tensor<1x2x70x64x{element}>", "tensor<1x2x70xf32>"
+    return (
+        f'func.func @main(%x: {type} {{lathe.name = "x"}}, %s: {rows} {{lathe.name = "s"}}, %d: {rows} {{lathe.name = "d"}})'
+        f' -> ({type} {{lathe.name = "y"}}) {{\n'
+        f"  %r:3 = lathe.attention_backward %x, %x, %x, %x, %s, %d {{causal}} : ({', '.join([type] * 4)}, {rows}, {rows}) -> ({type}, {type}, {type})\n"
+        f"  %0 = lathe.add %r#0, %r#1 : ({type}, {type}) -> {type}\n"
+        f"  %1 = lathe.add %0, %r#2 : ({type}, {type}) -> {type}\n  return %1 : {type}\n}}\n")
+
+
 class Faults(unittest.TestCase):
     def check(self, model, skeleton, inputs, expected, tolerance, faults, arch="sm_80"):
         texts = Texts(model, arch)
@@ -97,6 +108,36 @@ class Faults(unittest.TestCase):
             ("weights as words of the wrong rows", "", [("packPair(low[2], low[3], T{})", "packPair(high[0], high[1], T{})"), ("packPair(high[0], high[1], T{}), packPair(high[2]", "packPair(low[2], low[3], T{}), packPair(high[2]")]),
             ("no barrier before keys are overwritten", RACE, [("    waitForCopies<0>();\n    __syncthreads();\n    if (firstKey", "    waitForCopies<0>();\n    if (firstKey")]),
         ])
+
+    def check_gradients(self, element, skeleton, tolerance, faults):
+        x = GENERATOR.standard_normal((1, 2, 70, 64), np.float32).astype(element) / 4
+        wide = x.astype(np.float64)
+        scores = wide @ wide.swapaxes(-1, -2) / 8
+        scores = np.where(np.tri(70, dtype=bool), scores, -np.inf)
+        saved = np.log(np.exp(scores).sum(-1))
+        weights = np.exp(scores - saved[..., None])
+        delta = (weights @ wide * wide).sum(-1)
+        gradients = weights * (wide @ wide.swapaxes(-1, -2) - delta[..., None]) / 8
+        expected = gradients @ wide + gradients.swapaxes(-1, -2) @ wide + weights.swapaxes(-1, -2) @ wide
+        model = attention_gradients({"float32": "f32", "float16": "f16"}[element])
+        inputs = {"x": x, "s": saved.astype(np.float32), "d": delta.astype(np.float32)}
+        self.check(model, skeleton, inputs, expected, tolerance, [
+            ("no barrier before columns are overwritten", RACE, [("// Nobody reads the columns before any more.\n      __syncthreads();", "")]),
+            ("no barrier before columns are used", RACE, [("waitForCopies<0>();\n      __syncthreads();\n\n      float weights", "waitForCopies<0>();\n\n      float weights")]),
+            ("columns that are not waited for", "that nobody wrote", [("waitForCopies<0>();\n      __syncthreads();\n\n      float weights", "__syncthreads();\n\n      float weights")]),
+            ("gradients of queries that are not scaled", "", [("sums1, scale, place", "sums1, 1.0f, place")]),
+            *faults], "sm_80")
+
+    def test_gradients_on_cuda_cores(self):
+        self.check_gradients("float32", "attention_backward_simt.cuh", 1e-4, [
+            ("no delta", "", [("(inner[i][j] - getDelta<Shape>(saved, batch, query))", "inner[i][j]")]),
+            ("no barrier before gradients are used", RACE, [("      __syncthreads();\n      multiplyValues", "      multiplyValues")])])
+
+    def test_gradients_on_tensor_cores(self):
+        self.check_gradients("float16", "attention_backward_mma.cuh", 4e-3, [
+            ("no delta", "", [("(inner[j][i] - less)", "inner[j][i]")]),
+            ("a strip that is not turned", "", [("alongK = !Operand::alongK", "alongK = Operand::alongK")]),
+            ("words of the wrong rows", "", [("packPair(low[2], low[3], T{})", "packPair(high[0], high[1], T{})")])])
 
     @staticmethod
     def attend(x):

@@ -130,6 +130,13 @@ def DecomposableOpInterface : OpInterface<"DecomposableOpInterface"> {
       }],
       "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "decompose",
       (ins "::mlir::OpBuilder &":$builder)>,
+    InterfaceMethod<[{
+        The same where a gradient has to pass through the op, which has no rule:
+        an op that has one, and that also gives what the rule needs.
+      }],
+      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>",
+      "decomposeForGradient", (ins "::mlir::OpBuilder &":$builder), "",
+      "return $_op.decompose(builder);">,
   ];
 }
 

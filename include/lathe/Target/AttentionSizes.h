@@ -10,6 +10,7 @@
 #define LATHE_TARGET_ATTENTIONSIZES_H
 
 #include "lathe/Target/KernelViews.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
 
@@ -24,9 +25,14 @@ struct AttentionSizes {
   /// Of the scores; 1 / sqrt(depth) where the op says nothing.
   double scale = 1;
 
-  /// `views.anchor` must be an AttentionOp.
+  /// Whether `op` is one of those whose sizes these are.
+  static bool isForward(Operation *op) {
+    return isa<AttentionOp, AttentionTrainingOp>(op);
+  }
+  static bool isBackward(Operation *op) { return isa<AttentionBackwardOp>(op); }
+
+  /// `views.anchor` must be one of them.
   static AttentionSizes get(const KernelViews &views) {
-    auto op = cast<AttentionOp>(views.anchor);
     ArrayRef<int64_t> q = views.operands[0].view.sizes,
                       v = views.operands[2].view.sizes;
     AttentionSizes sizes;
@@ -37,9 +43,14 @@ struct AttentionSizes {
     sizes.groups = v[1];
     sizes.keys = v[2];
     sizes.width = v[3];
-    sizes.causal = op.getCausal();
-    sizes.scale = op.getScale() ? op.getScale()->convertToDouble()
-                                : 1 / std::sqrt(double(sizes.depth));
+    sizes.scale = 1 / std::sqrt(double(sizes.depth));
+    auto read = [&](auto op) {
+      sizes.causal = op.getCausal();
+      if (op.getScale())
+        sizes.scale = op.getScale()->convertToDouble();
+    };
+    llvm::TypeSwitch<Operation *>(views.anchor)
+        .Case<AttentionOp, AttentionTrainingOp, AttentionBackwardOp>(read);
     return sizes;
   }
 };

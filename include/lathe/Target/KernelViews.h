@@ -75,12 +75,15 @@ struct Expr {
 };
 using ExprPtr = std::shared_ptr<Expr>;
 
-/// One output of the kernel over the anchor's index space: leaf views and
-/// `destination` go through the elements in the order of the anchor's result.
+/// One output of the kernel over the index space of one of the anchor's
+/// results: leaf views and `destination` go through the elements in that
+/// result's order.
 struct KernelOutput {
   ExprPtr value;
   StridedView destination;
   Type elementType;
+  /// Which of the anchor's results it is made of.
+  unsigned result = 0;
 };
 
 /// An operand of the anchor: which argument of the kernel it reads, and how.

@@ -16,27 +16,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AttentionOperands.h"
 #include "Epilogue.h"
 #include "MicroKernel.h"
-#include "lathe/Target/AttentionSizes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
 
 namespace {
-/// A [batch, head, row, column] operand.
-struct Operand {
-  unsigned argument = 0;
-  int64_t offset = 0;
-  SmallVector<Factor> batch, head;
-  SmallVector<Factor> row, column;
-};
-
-struct Attention : AttentionSizes {
-  Operand q, k, v;
-  std::optional<Operand> mask;
-  bool floatMask = false;
+struct Attention : AttentionOperands {
+  /// Where the log-sum-exp of every row goes; empty where nobody reads it.
+  std::optional<Epilogue> logSumExp;
 };
 
 class AttentionEmitter {
@@ -45,25 +36,22 @@ public:
                    const Attention &a, const Epilogue &epilogue,
                    const CpuFeatures &features)
       : b(b), frame(frame), a(a), epilogue(epilogue), features(features),
-        lanes(features.vectorWidth),
-        vectors(a.queries <= features.vectorWidth ? 1 : 2),
-        block(vectors * lanes), valueVectors(llvm::divideCeil(a.width, lanes)),
+        queryBlocks(a.queries, features.vectorWidth), lanes(queryBlocks.lanes),
+        vectors(queryBlocks.vectors), block(queryBlocks.getColumns()),
+        valueVectors(llvm::divideCeil(a.width, lanes)),
         vector(VectorType::get(lanes, b.getF32Type())) {}
 
   int64_t emit();
 
 private:
   /// The item at hand.
-  struct Item {
-    Value batch, head, firstQuery, numQueries;
+  struct Item : QueryLanes {
     Value keyBase, valueBase;
-    SmallVector<Value> lanesValid;
   };
 
   void emitItem(Value item);
   void emitKeyBlock(const Item &item, Value firstKey, int64_t keys, bool first);
   SmallVector<Value> emitScores(const Item &item, Value firstKey, int64_t keys);
-  Value emitVisible(const Item &item, Value score, Value key, int64_t v);
   void emitSoftmax(int64_t keys, ArrayRef<Value> blockMax, bool first);
   void emitValues(const Item &item, Value firstKey, int64_t keys, bool first);
   void emitResult(const Item &item);
@@ -88,18 +76,16 @@ private:
     Value element = b.create<memref::LoadOp>(buffer, index);
     return b.create<vector::BroadcastOp>(vector, element);
   }
-  static int64_t stride(ArrayRef<Factor> factors) {
-    return factors.empty() ? 0 : factors[0].stride;
-  }
 
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;
   const Attention &a;
   const Epilogue &epilogue;
   const CpuFeatures &features;
+  QueryBlocks queryBlocks;
   int64_t lanes, vectors, block, valueVectors;
   VectorType vector;
-  Tiling queryBlocks, keyBlocks;
+  Tiling keyBlocks;
   /// Q^T [depth][block], scores and then weights [keys of a block][block], the
   /// result so far [block][valueVectors * lanes], and one number per query.
   Value packed, scores, sums, maxima, totals, corrections;
@@ -108,9 +94,8 @@ private:
 
 int64_t AttentionEmitter::emit() {
   int64_t heads = a.batch * a.heads;
-  queryBlocks = Tiling::balanced(a.queries, block);
   keyBlocks = Tiling::balanced(a.keys, 256);
-  if (heads * queryBlocks.count == 0 || a.width == 0)
+  if (heads * queryBlocks.tiling.count == 0 || a.width == 0)
     return 0;
   packed = frame.allocate(b, std::max<int64_t>(a.depth, 1) * block);
   scores = frame.allocate(b, std::max<int64_t>(keyBlocks.big, 1) * block);
@@ -119,40 +104,25 @@ int64_t AttentionEmitter::emit() {
   totals = frame.allocate(b, block);
   corrections = frame.allocate(b, block);
   emitFor(b, frame.begin, frame.end, 1, [&](Value item) { emitItem(item); });
-  return heads * queryBlocks.count;
+  return heads * queryBlocks.tiling.count;
 }
 
 void AttentionEmitter::emitItem(Value index) {
   Item item;
-  Value queryBlock = remIndex(b, index, queryBlocks.count);
-  Value rest = divIndex(b, index, queryBlocks.count);
-  item.head = remIndex(b, rest, a.heads);
-  item.batch = divIndex(b, rest, a.heads);
-  item.firstQuery = queryBlocks.emitStart(b, queryBlock);
-  item.numQueries = indexConstant(b, queryBlocks.big);
-  if (!queryBlocks.isUniform())
-    item.numQueries = b.create<arith::SelectOp>(
-        lessThan(b, queryBlock, indexConstant(b, queryBlocks.numBig)),
-        item.numQueries, indexConstant(b, queryBlocks.big - 1));
-  for (int64_t v = 0; v < vectors; ++v)
-    item.lanesValid.push_back(
-        emitMask(b, addIndex(b, item.numQueries, -v * lanes), lanes));
-  Value group = divIndex(b, item.head, a.heads / a.groups);
-  auto base = [&](const Operand &operand, Value head) {
-    return addIndex(b,
-                    addIndex(b, emitOffset(b, operand.batch, item.batch),
-                             emitOffset(b, operand.head, head)),
-                    operand.offset);
-  };
-  item.keyBase = base(a.k, group);
-  item.valueBase = base(a.v, group);
+  Value rest = divIndex(b, index, queryBlocks.tiling.count);
+  Value head = remIndex(b, rest, a.heads), batch = divIndex(b, rest, a.heads);
+  static_cast<QueryLanes &>(item) = queryBlocks.emitLanes(
+      b, batch, head, remIndex(b, index, queryBlocks.tiling.count));
+  Value group = divIndex(b, head, a.heads / a.groups);
+  item.keyBase = a.k.emitBase(b, batch, group);
+  item.valueBase = a.v.emitBase(b, batch, group);
 
   PanelCopy copy;
   copy.source = frame.inputs[a.q.argument];
-  copy.index = addIndex(b, base(a.q, item.head),
-                        mulIndex(b, item.firstQuery, stride(a.q.row)));
-  copy.kStride = stride(a.q.column);
-  copy.columnStride = stride(a.q.row);
+  copy.index = addIndex(b, a.q.emitBase(b, batch, head),
+                        mulIndex(b, item.firstQuery, a.q.rowStride()));
+  copy.kStride = a.q.columnStride();
+  copy.columnStride = a.q.rowStride();
   copy.depth = a.depth;
   copy.columns = block;
   copy.width = lanes;
@@ -217,19 +187,20 @@ SmallVector<Value> AttentionEmitter::emitScores(const Item &item,
           Product product;
           product.width = lanes;
           product.depth = a.depth;
-          product.setUniform(rows, stride(a.k.row), vectors);
+          product.setUniform(rows, a.k.rowStride(), vectors);
           product.a = frame.inputs[a.k.argument];
           product.aIndex =
-              addIndex(b, item.keyBase, mulIndex(b, key, stride(a.k.row)));
-          product.aStep = stride(a.k.column);
+              addIndex(b, item.keyBase, mulIndex(b, key, a.k.rowStride()));
+          product.aStep = a.k.columnStride();
           product.b = packed;
           product.bIndex = indexConstant(b, 0);
           product.bStep = block;
           SmallVector<Value> result = product.emit(b, product.emitZeros(b));
           for (int64_t r = 0; r < rows; ++r)
             for (int64_t v = 0; v < vectors; ++v) {
-              Value score = emitVisible(item, result[r * vectors + v],
-                                        addIndex(b, key, r), v);
+              Value score =
+                  emitVisible(b, frame, a, item, result[r * vectors + v],
+                              addIndex(b, key, r), v);
               next[v] = b.create<arith::MaxNumFOp>(next[v], score);
               Value at = mulIndex(b, addIndex(b, row, r), block);
               store(score, scores, addIndex(b, at, v * lanes));
@@ -242,63 +213,14 @@ SmallVector<Value> AttentionEmitter::emitScores(const Item &item,
   return maximum;
 }
 
-/// The score of `key` with the mask and the causal limit applied.
-Value AttentionEmitter::emitVisible(const Item &item, Value score, Value key,
-                                    int64_t v) {
-  Value hidden;
-  if (a.mask || a.causal)
-    hidden = constant(-std::numeric_limits<float>::infinity());
-  if (a.mask) {
-    const Operand &mask = *a.mask;
-    Value buffer = frame.inputs[mask.argument];
-    Type element = cast<MemRefType>(buffer.getType()).getElementType();
-    auto type = VectorType::get(lanes, element);
-    Value index = addIndex(b, emitOffset(b, mask.batch, item.batch),
-                           emitOffset(b, mask.head, item.head));
-    index = addIndex(b, index, emitOffset(b, mask.column, key));
-    index = addIndex(b, index, mask.offset);
-    Value query = addIndex(b, item.firstQuery, v * lanes);
-    index = addIndex(b, index, mulIndex(b, query, stride(mask.row)));
-    Value value;
-    if (stride(mask.row) == 0) {
-      value = b.create<memref::LoadOp>(buffer, index);
-      value = b.create<vector::BroadcastOp>(type, value);
-    } else {
-      SmallVector<int32_t> offsets;
-      for (int64_t lane = 0; lane < lanes; ++lane)
-        offsets.push_back(lane * stride(mask.row));
-      auto offsetType = VectorType::get(lanes, b.getI32Type());
-      Value lanesAt = b.create<arith::ConstantOp>(
-          DenseElementsAttr::get(offsetType, ArrayRef<int32_t>(offsets)));
-      Value padding = b.create<arith::ConstantOp>(b.getZeroAttr(type));
-      value = b.create<vector::GatherOp>(type, buffer, ValueRange(index),
-                                         lanesAt, item.lanesValid[v], padding);
-    }
-    if (a.floatMask) {
-      score = b.create<arith::AddFOp>(score, value);
-    } else {
-      Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(type));
-      Value keep =
-          b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, value, zero);
-      score = b.create<arith::SelectOp>(keep, score, hidden);
-    }
-  }
-  if (!a.causal)
-    return score;
-  // Lane l is query firstQuery + v * lanes + l; it sees the key where
-  // key - (keys - queries) - firstQuery - v * lanes <= l.
-  Value distance = b.create<arith::SubIOp>(
-      addIndex(b, key, a.queries - a.keys - v * lanes), item.firstQuery);
-  Value tooEarly = emitMask(b, distance, lanes);
-  return b.create<arith::SelectOp>(tooEarly, hidden, score);
-}
-
 /// Turns scores into weights and brings maxima and totals up to date.
 void AttentionEmitter::emitSoftmax(int64_t keys, ArrayRef<Value> blockMax,
                                    bool first) {
   SmallVector<Value> maximum(blockMax), total;
   for (int64_t v = 0; v < vectors; ++v) {
     if (first) {
+      if (a.logSumExp)
+        store(maximum[v], maxima, v * lanes);
       total.push_back(constant(0));
       continue;
     }
@@ -356,8 +278,8 @@ void AttentionEmitter::emitValues(const Item &item, Value firstKey,
                   product.b = frame.inputs[a.v.argument];
                   product.bIndex =
                       addIndex(b, addIndex(b, item.valueBase, column),
-                               mulIndex(b, firstKey, stride(a.v.row)));
-                  product.bStep = stride(a.v.row);
+                               mulIndex(b, firstKey, a.v.rowStride()));
+                  product.bStep = a.v.rowStride();
                   if (a.width % lanes)
                     for (int64_t v = 0; v < numVectors; ++v)
                       product.masks.push_back(
@@ -396,6 +318,14 @@ void AttentionEmitter::emitResult(const Item &item) {
     Value inverse = b.create<arith::DivFOp>(constant(1), total);
     store(b.create<arith::SelectOp>(none, constant(0), inverse), corrections,
           v * lanes);
+    if (!a.logSumExp)
+      continue;
+    Value sum = b.create<arith::AddFOp>(load(maxima, v * lanes),
+                                        b.create<math::LogOp>(total));
+    a.logSumExp->emitVector(
+        b, frame, b.create<arith::SelectOp>(none, constant(0), sum),
+        {item.batch, item.head, addIndex(b, item.firstQuery, v * lanes)},
+        item.valid[v]);
   }
   emitFor(b, indexConstant(b, 0), item.numQueries, 1, [&](Value row) {
     Value inverse = splat(corrections, row);
@@ -414,74 +344,27 @@ void AttentionEmitter::emitResult(const Item &item) {
   });
 }
 
-//===----------------------------------------------------------------------===//
-// Reading the kernel
-//===----------------------------------------------------------------------===//
-
-static bool readOperand(const AnchorOperand &from, ArrayRef<int64_t> sizes,
-                        Operand &operand, std::string &whyNot) {
-  auto view = from.view.broadcastTo(sizes);
-  auto digits = view ? view->split(sizes) : std::nullopt;
-  if (!digits || (*digits)[2].size() > 1) {
-    whyNot = "an operand of the attention has no strides";
-    return false;
-  }
-  operand.argument = from.argument;
-  operand.offset = from.view.offset;
-  operand.batch = (*digits)[0];
-  operand.head = (*digits)[1];
-  operand.row = (*digits)[2];
-  operand.column = (*digits)[3];
-  return true;
-}
-
-static bool readAttention(const KernelViews &views, Attention &a,
-                          std::string &whyNot) {
-  ArrayRef<AnchorOperand> operands = views.operands;
-  for (const AnchorOperand &operand : operands.take_front(3))
-    if (!operand.elementType.isF32()) {
-      whyNot = "only f32 attention has a tiled schedule";
-      return false;
-    }
-  ArrayRef<int64_t> q = operands[0].view.sizes, v = operands[2].view.sizes;
-  static_cast<AttentionSizes &>(a) = AttentionSizes::get(views);
-  if (!readOperand(operands[0], q, a.q, whyNot) ||
-      !readOperand(operands[1], {a.batch, a.groups, a.keys, a.depth}, a.k,
-                   whyNot) ||
-      !readOperand(operands[2], v, a.v, whyNot))
-    return false;
-  for (const Operand *operand : {&a.q, &a.k, &a.v})
-    if (operand->column.size() > 1) {
-      whyNot = "an operand of the attention has no stride along the head";
-      return false;
-    }
-  if (!a.v.column.empty() && a.v.column[0].stride != 1) {
-    whyNot = "the values are not contiguous along the head";
-    return false;
-  }
-  if (operands.size() < 4)
-    return true;
-  Type element = operands[3].elementType;
-  if (!element.isF32() && !element.isInteger(1)) {
-    whyNot = "the mask is neither f32 nor Boolean";
-    return false;
-  }
-  a.floatMask = element.isF32();
-  a.mask.emplace();
-  return readOperand(operands[3], {a.batch, a.heads, a.queries, a.keys},
-                     *a.mask, whyNot);
-}
-
 FailureOr<LoweredKernel>
 cpu::scheduleAttention(KernelOp kernel, ModuleOp module, StringRef symbol,
                        const CpuFeatures &features, std::string &whyNot) {
-  FailureOr<KernelViews> views = KernelViews::get(
-      kernel, [](Operation *op) { return isa<AttentionOp>(op); }, whyNot);
+  FailureOr<KernelViews> views =
+      KernelViews::get(kernel, AttentionSizes::isForward, whyNot);
   if (failed(views))
     return failure();
   Attention a;
-  if (!readAttention(*views, a, whyNot))
+  if (!a.read(*views, /*maskIndex=*/3, whyNot))
     return failure();
+  if (!a.v.isContiguous()) {
+    whyNot = "the values are not contiguous along the head";
+    return failure();
+  }
+  FailureOr<Epilogue> logSumExp =
+      Epilogue::get(*views, {a.batch, a.heads, a.queries}, features.vectorWidth,
+                    whyNot, /*result=*/1);
+  if (failed(logSumExp))
+    return failure();
+  if (!logSumExp->isEmpty())
+    a.logSumExp = *logSumExp;
   return emitAnchored<AttentionEmitter>(
       kernel, *views, module, symbol, features, a,
       {a.batch, a.heads, a.queries, a.width}, whyNot);

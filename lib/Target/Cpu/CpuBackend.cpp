@@ -36,6 +36,7 @@ struct LoweredModule {
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
       {"attention", scheduleAttention},
+      {"attention", scheduleAttentionBackward},
       {"contraction", scheduleContraction},
       {"convolution", scheduleConvolution},
       {"pack", schedulePack},

@@ -54,10 +54,14 @@ bool Epilogue::addAccess(const Expr &leaf, const StridedView &view,
 
 FailureOr<Epilogue> Epilogue::get(const KernelViews &views,
                                   ArrayRef<int64_t> coordinates, int64_t width,
-                                  std::string &whyNot) {
+                                  std::string &whyNot, unsigned which) {
   Epilogue result;
   result.width = width;
-  result.outputs = views.outputs;
+  for (auto [place, output] : llvm::enumerate(views.outputs))
+    if (output.result == which) {
+      result.outputs.push_back(output);
+      result.places.push_back(place);
+    }
   for (KernelOutput &output : result.outputs) {
     bool ok = true;
     forEachLeaf(*output.value, [&](Expr &leaf) {
@@ -159,10 +163,11 @@ void Epilogue::emitOutputs(ImplicitLocOpBuilder &b, const KernelFrame &function,
     Value index = emitIndex(b, outputAccess[i], outputs[i].destination.offset,
                             coordinates);
     Value value = toStorage(b, b.getLoc(), values[i], outputs[i].elementType);
+    Value buffer = function.outputs[places[i]];
     if (mask)
-      b.create<vector::MaskedStoreOp>(function.outputs[i], index, mask, value);
+      b.create<vector::MaskedStoreOp>(buffer, index, mask, value);
     else
-      b.create<vector::StoreOp>(value, function.outputs[i], index);
+      b.create<vector::StoreOp>(value, buffer, index);
   }
 }
 

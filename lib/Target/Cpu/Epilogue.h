@@ -18,11 +18,15 @@ namespace lathe::cpu {
 /// consecutive dims of its result: {batch, m, n}, {pixel, channel}.
 class Epilogue {
 public:
-  /// Fails with the reason in `whyNot` where a leaf or an output cannot be read
-  /// or written in whole vectors of `width` along the last coordinate.
+  /// That of the outputs made of the anchor's result number `result`. Fails
+  /// with the reason in `whyNot` where a leaf or an output cannot be read or
+  /// written in whole vectors of `width` along the last coordinate.
   static FailureOr<Epilogue> get(const KernelViews &views,
                                  ArrayRef<int64_t> coordinates, int64_t width,
-                                 std::string &whyNot);
+                                 std::string &whyNot, unsigned result = 0);
+
+  /// Whether nothing is made of the result.
+  bool isEmpty() const { return outputs.empty(); }
 
   /// Whether it costs so little that it may be repeated for every register of a
   /// tile; else it is a loop over rows of a tile in memory.
@@ -62,6 +66,8 @@ private:
                   ArrayRef<Value> coordinates) const;
 
   SmallVector<KernelOutput> outputs;
+  /// Which output of the kernel each is.
+  SmallVector<unsigned> places;
   llvm::DenseMap<const Expr *, Access> leafAccess;
   SmallVector<Access> outputAccess;
   int64_t width = 16;

@@ -170,47 +170,44 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
 
   // Columns beyond the valid ones repeat the last valid one.
   Value last = addIndex(builder, validColumns, -1);
-  auto emitScalars = [&](int64_t kBegin, int64_t kEnd) {
+  auto emitScalars = [&] {
     emitFor(builder, zero, indexConstant(builder, columns), 1, [&](Value c) {
       Value from =
           addIndex(builder, index,
                    mulIndex(builder, minIndex(builder, c, last), columnStride));
-      emitFor(builder, indexConstant(builder, kBegin),
-              indexConstant(builder, kEnd), 1, [&](Value k) {
-                Value element = builder.create<memref::LoadOp>(
-                    source,
-                    addIndex(builder, from, mulIndex(builder, k, kStride)));
-                builder.create<memref::StoreOp>(
-                    scaled(element), panel,
-                    addIndex(builder, c, mulIndex(builder, k, panelStride)));
-              });
+      emitFor(builder, zero, indexConstant(builder, depth), 1, [&](Value k) {
+        Value element = builder.create<memref::LoadOp>(
+            source, addIndex(builder, from, mulIndex(builder, k, kStride)));
+        builder.create<memref::StoreOp>(
+            scaled(element), panel,
+            addIndex(builder, c, mulIndex(builder, k, panelStride)));
+      });
     });
   };
-  int64_t transposed = kStride == 1 ? depth / width * width : 0;
-  if (transposed)
-    emitFor(
-        builder, zero, indexConstant(builder, columns), width, [&](Value c) {
-          SmallVector<Value> from;
-          for (int64_t lane = 0; lane < width; ++lane)
-            from.push_back(addIndex(
-                builder, index,
-                mulIndex(builder,
-                         minIndex(builder, addIndex(builder, c, lane), last),
-                         columnStride)));
-          emitFor(builder, zero, indexConstant(builder, transposed), width,
-                  [&](Value k) {
-                    SmallVector<Value> rows;
-                    for (Value base : from)
-                      rows.push_back(scaled(builder.create<vector::LoadOp>(
-                          type, source, addIndex(builder, base, k))));
-                    transpose(builder, rows);
-                    Value to =
-                        addIndex(builder, c, mulIndex(builder, k, panelStride));
-                    for (auto [i, row] : llvm::enumerate(rows))
-                      builder.create<vector::StoreOp>(
-                          row, panel, addIndex(builder, to, i * panelStride));
-                  });
-        });
-  if (transposed != depth)
-    emitScalars(transposed, depth);
+  if (kStride != 1 || depth < width)
+    return emitScalars();
+  emitFor(builder, zero, indexConstant(builder, columns), width, [&](Value c) {
+    SmallVector<Value> from;
+    for (int64_t lane = 0; lane < width; ++lane)
+      from.push_back(addIndex(
+          builder, index,
+          mulIndex(builder, minIndex(builder, addIndex(builder, c, lane), last),
+                   columnStride)));
+    auto emitBlock = [&](Value k) {
+      SmallVector<Value> rows;
+      for (Value base : from)
+        rows.push_back(scaled(builder.create<vector::LoadOp>(
+            type, source, addIndex(builder, base, k))));
+      transpose(builder, rows);
+      Value to = addIndex(builder, c, mulIndex(builder, k, panelStride));
+      for (auto [i, row] : llvm::enumerate(rows))
+        builder.create<vector::StoreOp>(row, panel,
+                                        addIndex(builder, to, i * panelStride));
+    };
+    int64_t whole = depth / width * width;
+    emitFor(builder, zero, indexConstant(builder, whole), width, emitBlock);
+    // What is left, with some of those before once more.
+    if (whole != depth)
+      emitBlock(indexConstant(builder, depth - width));
+  });
 }

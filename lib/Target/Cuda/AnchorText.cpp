@@ -232,11 +232,10 @@ unsigned EpilogueText::findLeaf(const Expr &expr) const {
   return leaves.size();
 }
 
-FailureOr<EpilogueText> EpilogueText::get(KernelOp kernel,
-                                          const KernelViews &views,
-                                          ArrayRef<int64_t> coordinates,
-                                          ArrayRef<StringRef> names,
-                                          Type sumType, std::string &whyNot) {
+FailureOr<EpilogueText>
+EpilogueText::get(KernelOp kernel, const KernelViews &views,
+                  ArrayRef<int64_t> coordinates, ArrayRef<StringRef> names,
+                  Type sumType, std::string &whyNot, const EpiloguePart &part) {
   if (!views.constants.empty()) {
     whyNot = "the kernel reads a constant that is not one number";
     return failure();
@@ -249,17 +248,23 @@ FailureOr<EpilogueText> EpilogueText::get(KernelOp kernel,
     }
   EpilogueText result;
   result.kernel = kernel;
+  result.name = part.name;
   result.sumType = sumType;
   result.anchorType =
-      cast<RankedTensorType>(views.anchor->getResult(0).getType())
+      cast<RankedTensorType>(views.anchor->getResult(part.result).getType())
           .getElementType();
   result.coordinates.assign(coordinates.begin(), coordinates.end());
   for (StringRef name : names)
     result.names.push_back(name.str());
-  result.outputs = views.outputs;
+  for (auto [place, output] : llvm::enumerate(views.outputs))
+    if (output.result == part.result) {
+      result.outputs.push_back(output);
+      result.places.push_back(place);
+    }
   unsigned inputs = kernel.getBody().getNumArguments();
   // Lanes are columns that every output has side by side, 16 bytes at most.
-  int64_t lanes = 16 / std::max<int64_t>(2, getStorageBytes(sumType) / 2);
+  int64_t lanes = std::min(
+      part.lanes, 16 / std::max<int64_t>(2, getStorageBytes(sumType) / 2));
   while (coordinates.back() % lanes)
     lanes /= 2;
   for (auto [i, output] : llvm::enumerate(result.outputs)) {
@@ -276,9 +281,9 @@ FailureOr<EpilogueText> EpilogueText::get(KernelOp kernel,
       return failure();
     }
     int64_t limit = std::min(lanes, 16 / getStorageBytes(output.elementType));
-    int64_t vector =
-        getVector(*access, access->size() - 1, output.destination.offset,
-                  getElementAlignment(kernel, inputs + i), limit);
+    int64_t vector = getVector(
+        *access, access->size() - 1, output.destination.offset,
+        getElementAlignment(kernel, inputs + result.places[i]), limit);
     // Outputs that are no rows are written one by one, whatever the lanes.
     lanes = vector > 1 ? std::min(lanes, vector) : std::min<int64_t>(lanes, 4);
     result.destinations.push_back(std::move(*access));
@@ -387,7 +392,7 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
   writer.forgetNames();
   std::string sumName = typeName(sumType);
   writer.line();
-  writer.open("struct Epilogue");
+  writer.open("struct " + name);
   writer.line("using Sum = " + sumName + ";");
   writer.line("static constexpr int lanes = " + Twine(lanes) + ";");
   SmallVector<unsigned> arguments;
@@ -399,7 +404,7 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
     }
   for (auto [i, output] : llvm::enumerate(outputs))
     writer.line(typeName(getStorageType(output.elementType)) + " *" +
-                KernelFile::output(i) + ";");
+                KernelFile::output(places[i]) + ";");
   writer.line("__device__ __forceinline__ void");
   std::string head = "operator()(";
   for (const std::string &name : names)
@@ -446,9 +451,9 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
   SmallVector<bool> isPacked;
   for (auto [i, output] : llvm::enumerate(outputs)) {
     isPacked.push_back(
-        lanes > 1 &&
-        getVector(destinations[i], last, output.destination.offset,
-                  getElementAlignment(kernel, inputs + i), lanes) == lanes);
+        lanes > 1 && getVector(destinations[i], last, output.destination.offset,
+                               getElementAlignment(kernel, inputs + places[i]),
+                               lanes) == lanes);
     if (isPacked.back())
       writer.line("Pack<" + typeName(getStorageType(output.elementType)) +
                   ", " + Twine(lanes) + "> y" + Twine(i) + ";");
@@ -469,7 +474,7 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
     if (isPacked[i])
       writer.line("y" + Twine(i) + "." + at + " = " + value + ";");
     else
-      writer.line(KernelFile::output(i) + "[" +
+      writer.line(KernelFile::output(places[i]) + "[" +
                   offsetText(destinations[i], lanes > 1 ? laneNames : names,
                              output.destination.offset) +
                   "] = " + value + ";");
@@ -480,7 +485,7 @@ LogicalResult EpilogueText::print(CodeWriter &writer,
     if (isPacked[i])
       writer.line(
           "storePack(" +
-          sum(KernelFile::output(i),
+          sum(KernelFile::output(places[i]),
               offsetText(destinations[i], names, output.destination.offset)) +
           ", y" + Twine(i) + ");");
   writer.close();
@@ -498,8 +503,8 @@ std::string EpilogueText::construct() const {
       text += KernelFile::input(leaf.argument) + ", ";
     }
   for (unsigned i = 0; i < outputs.size(); ++i)
-    text += (i ? ", " : "") + KernelFile::output(i);
-  return "Epilogue{" + text + "}";
+    text += (i ? ", " : "") + KernelFile::output(places[i]);
+  return name + "{" + text + "}";
 }
 
 } // namespace lathe::cuda

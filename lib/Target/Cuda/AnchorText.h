@@ -66,6 +66,14 @@ struct OperandText {
   std::string construct() const;
 };
 
+/// Of an anchor with several results, each has an epilogue of its own.
+struct EpiloguePart {
+  unsigned result = 0;
+  std::string name = "Epilogue";
+  /// No more than so many lanes.
+  int64_t lanes = 8;
+};
+
 /// The epilogue of an anchor over row-major coordinates.
 class EpilogueText {
 public:
@@ -75,9 +83,10 @@ public:
   static FailureOr<EpilogueText> get(KernelOp kernel, const KernelViews &views,
                                      ArrayRef<int64_t> coordinates,
                                      ArrayRef<StringRef> names, Type sumType,
-                                     std::string &whyNot);
+                                     std::string &whyNot,
+                                     const EpiloguePart &part = {});
 
-  /// Prints the struct `Epilogue`; fails where an op has no CUDA form.
+  /// Prints the struct; fails where an op has no CUDA form.
   LogicalResult print(CodeWriter &writer, std::string &whyNot) const;
   /// "Epilogue{in2, out0}".
   std::string construct() const;
@@ -94,10 +103,13 @@ private:
   unsigned findLeaf(const Expr &expr) const;
 
   KernelOp kernel;
+  std::string name;
   Type sumType, anchorType;
   SmallVector<int64_t> coordinates;
   SmallVector<std::string> names;
   SmallVector<KernelOutput> outputs;
+  /// Which output of the kernel each is.
+  SmallVector<unsigned> places;
   SmallVector<Leaf> leaves;
   SmallVector<Access> destinations;
   int64_t lanes = 1;

@@ -7,30 +7,18 @@
 //
 // A kernel of one `attention`, views before it and elementwise ops behind it,
 // by the skeletons attention_simt.cuh (f32) and attention_mma.cuh (f16, bf16).
-// Batch and head are one coordinate; heads that share keys have stride 0 there.
 //
 //===----------------------------------------------------------------------===//
 
-#include "AnchorText.h"
+#include "AttentionText.h"
 #include "KernelFile.h"
 #include "Printer.h"
 
-#include "lathe/Conversion/ScalarBody.h"
-#include "lathe/Target/AttentionSizes.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace lathe::cuda {
 
 namespace {
-struct Attention : AttentionSizes {
-  Type elementType;
-  /// Over {batch and head, row, k} as gemm.cuh has them.
-  Access q, k, v;
-  /// Over {batch and head, query, key}.
-  std::optional<Access> mask;
-  AnchorOperand maskOperand;
-};
-
 /// How a block walks over the keys, and the memory it needs for that.
 struct AttentionTile {
   bool tensorCores;
@@ -40,67 +28,7 @@ struct AttentionTile {
 
 static constexpr int64_t kQueries = 64; // of a block; attention.cuh
 
-/// Digits over {batch and head, row, k} of a [batch, head, row, k] operand,
-/// each head of which stands for `repeats` heads.
-static std::optional<Access> readOperand(const StridedView &view,
-                                         int64_t repeats) {
-  auto digits = view.split(view.sizes);
-  if (!digits)
-    return std::nullopt;
-  SmallVector<Factor> batch = (*digits)[0];
-  llvm::append_range(batch, (*digits)[1]);
-  if (repeats != 1)
-    batch.push_back({repeats, 0});
-  return Access{batch, (*digits)[2], (*digits)[3]};
-}
-
-static bool readAttention(const KernelViews &views, Attention &a,
-                          std::string &whyNot) {
-  ArrayRef<AnchorOperand> operands = views.operands;
-  static_cast<AttentionSizes &>(a) = AttentionSizes::get(views);
-  a.elementType = operands[0].elementType;
-  if (a.elementType.isF64()) {
-    whyNot = "attention in f64 has no skeleton";
-    return false;
-  }
-  if (a.depth < 1 || a.depth > 128 || a.width > 128) {
-    whyNot = "the heads are empty or have more than 128 places";
-    return false;
-  }
-  int64_t repeats = a.groups ? a.heads / a.groups : 1;
-  auto query = readOperand(operands[0].view, 1),
-       key = readOperand(operands[1].view, repeats),
-       value = readOperand(operands[2].view, repeats);
-  if (!query || !key || !value) {
-    whyNot = "an operand of the attention has no strides";
-    return false;
-  }
-  a.q = *query;
-  a.k = *key;
-  a.v = *value;
-  // The second product sums over keys.
-  std::swap(a.v[1], a.v[2]);
-  if (operands.size() < 4)
-    return true;
-  a.maskOperand = operands[3];
-  Type element = a.maskOperand.elementType;
-  if (!isa<Float32Type, Float16Type, BFloat16Type>(element) &&
-      !element.isInteger(1)) {
-    whyNot = "the mask is neither Boolean nor a float of up to 32 bits";
-    return false;
-  }
-  auto wide =
-      a.maskOperand.view.broadcastTo({a.batch, a.heads, a.queries, a.keys});
-  auto mask = wide ? readOperand(*wide, 1) : std::nullopt;
-  if (!mask) {
-    whyNot = "the mask has no strides";
-    return false;
-  }
-  a.mask = *mask;
-  return true;
-}
-
-static AttentionTile chooseTile(const Attention &a) {
+static AttentionTile chooseTile(const AttentionAccess &a) {
   AttentionTile tile;
   tile.tensorCores = !a.elementType.isF32();
   if (tile.tensorCores) {
@@ -126,42 +54,24 @@ static AttentionTile chooseTile(const Attention &a) {
   return tile;
 }
 
-static void printScore(CodeWriter &writer, const Attention &a) {
-  writer.line();
-  writer.open("struct Score");
-  std::string text = "score";
-  if (a.mask) {
-    Type element = a.maskOperand.elementType;
-    std::string name = KernelFile::input(a.maskOperand.argument);
-    writer.line("const " + typeName(getStorageType(element)) + " *" + name +
-                ";");
-    std::string mask = name + "[" +
-                       offsetText(*a.mask, {"batch", "query", "key"},
-                                  a.maskOperand.view.offset) +
-                       "]";
-    if (element.isInteger(1))
-      text = mask + " ? score : hiddenScore()";
-    else
-      text = "score + " + (element.isF32() ? mask : "toFloat(" + mask + ")");
-  }
-  writer.line("__device__ __forceinline__ float");
-  writer.open("operator()(int batch, int query, int key, float score) const");
-  writer.line("return " + text + ";");
-  writer.close();
-  writer.close(";");
-}
-
 FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
                                         const GpuFeatures &,
                                         std::string &whyNot) {
-  FailureOr<KernelViews> views = KernelViews::get(
-      kernel, [](Operation *op) { return isa<AttentionOp>(op); }, whyNot);
+  FailureOr<KernelViews> views =
+      KernelViews::get(kernel, AttentionSizes::isForward, whyNot);
   if (failed(views))
     return failure();
-  Attention a;
-  if (!readAttention(*views, a, whyNot))
+  AttentionAccess a;
+  if (!a.read(*views, /*maskIndex=*/3, whyNot))
     return failure();
+  // The second product sums over keys.
+  std::swap(a.v[1], a.v[2]);
   int64_t batch = a.batch * a.heads;
+  bool givesRows = views->anchor->getNumResults() == 2;
+  if (givesRows && a.width == 0) {
+    whyNot = "the values are empty";
+    return failure();
+  }
   if (batch * a.queries * a.width == 0) {
     KernelFile file(kernel, symbol);
     file.openGrid({}, "nothing to compute");
@@ -173,6 +83,15 @@ FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
       Float32Type::get(kernel.getContext()), whyNot);
   if (failed(epilogue))
     return failure();
+  FailureOr<EpilogueText> rows = failure();
+  if (givesRows) {
+    rows = EpilogueText::get(kernel, *views, {batch, a.queries},
+                             {"batch", "query"},
+                             Float32Type::get(kernel.getContext()), whyNot,
+                             {/*result=*/1, "LogSumExp", /*lanes=*/1});
+    if (failed(rows))
+      return failure();
+  }
 
   AttentionTile tile = chooseTile(a);
   GridLaunch launch;
@@ -206,20 +125,19 @@ FailureOr<KernelText> scheduleAttention(KernelOp kernel, StringRef symbol,
   operand("Q", "query", 0, a.q);
   operand("K", "key", 1, a.k);
   operand("V", "column", 2, a.v);
-  printScore(writer, a);
-  if (failed(epilogue->print(writer, whyNot)))
+  a.printScore(writer);
+  if (failed(epilogue->print(writer, whyNot)) ||
+      (givesRows && failed(rows->print(writer, whyNot))))
     return failure();
   file.openGrid(
       launch, "a block per " + std::to_string(kQueries) + " queries of a head",
       256 / tile.threads);
   Type f32 = Float32Type::get(kernel.getContext());
-  std::string score =
-      a.mask ? "Score{" + KernelFile::input(a.maskOperand.argument) + "}"
-             : "Score{}";
   writer.line(Twine(tile.tensorCores ? "attentionMma" : "attentionSimt") +
               "<Shape, Tile>(" + operands +
-              literal(FloatAttr::get(f32, a.scale)) + ", " + score + ", " +
-              epilogue->construct() + ");");
+              literal(FloatAttr::get(f32, a.scale)) + ", " +
+              a.constructScore() + ", " + epilogue->construct() + ", " +
+              (givesRows ? rows->construct() : "NoLogSumExp{}") + ");");
   file.closeGrid();
   return file.take(0);
 }

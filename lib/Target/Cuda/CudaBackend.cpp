@@ -54,6 +54,7 @@ llvm::Expected<GpuFeatures> GpuFeatures::forArchitecture(StringRef name) {
 static ArrayRef<NamedSchedule> getSchedules() {
   static const NamedSchedule schedules[] = {
       {"attention", scheduleAttention},
+      {"attention", scheduleAttentionBackward},
       {"contraction", scheduleContraction, /*hasTiles=*/true},
       {"convolution", scheduleConvolution, /*hasTiles=*/true},
       {"steps", scheduleSteps},

@@ -16,7 +16,7 @@
 // CHECK: struct Score {
 // CHECK: return score;
 // CHECK: storePack(out0 + (batch / 4) * 25600 + (batch % 4) * 64 + query * 256 + column, y0);
-// CHECK: attentionSimt<Shape, Tile>(Q{in0}, K{in1}, V{in2}, 0.125f, Score{}, Epilogue{out0});
+// CHECK: attentionSimt<Shape, Tile>(Q{in0}, K{in1}, V{in2}, 0.125f, Score{}, Epilogue{out0}, NoLogSumExp{});
 
 // Tensor cores, a Boolean mask.
 // CHECK: #include "lathe/attention_mma.cuh"

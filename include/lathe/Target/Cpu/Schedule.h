@@ -56,6 +56,11 @@ using ScheduleFn = FailureOr<LoweredKernel> (*)(KernelOp kernel,
 /// this order. `scheduleOpaque` takes everything that lowers to linalg.
 FailureOr<LoweredKernel> scheduleAttention(KernelOp, ModuleOp, StringRef,
                                            const CpuFeatures &, std::string &);
+/// Its gradients from the saved log-sum-exp.
+FailureOr<LoweredKernel> scheduleAttentionBackward(KernelOp, ModuleOp,
+                                                   StringRef,
+                                                   const CpuFeatures &,
+                                                   std::string &);
 FailureOr<LoweredKernel> scheduleContraction(KernelOp, ModuleOp, StringRef,
                                              const CpuFeatures &,
                                              std::string &);

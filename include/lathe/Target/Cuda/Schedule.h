@@ -81,6 +81,11 @@ using ScheduleFn = FailureOr<KernelText> (*)(KernelOp kernel, StringRef symbol,
 FailureOr<KernelText> scheduleAttention(KernelOp, StringRef,
                                         const GpuFeatures &, std::string &);
 
+/// Its gradients from the saved log-sum-exp: a grid by queries, one by keys.
+FailureOr<KernelText> scheduleAttentionBackward(KernelOp, StringRef,
+                                                const GpuFeatures &,
+                                                std::string &);
+
 /// A matrix product with views before it and elementwise ops behind it.
 FailureOr<KernelText> scheduleContraction(KernelOp, StringRef,
                                           const GpuFeatures &, std::string &);

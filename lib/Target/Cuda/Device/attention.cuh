@@ -20,6 +20,7 @@
 //            it. float operator()(int batch, int query, int key, float score)
 //            const;
 //          }
+//   LogSumExp  the epilogue of a query's log-sum-exp, one lane, or NoLogSumExp
 //
 //===----------------------------------------------------------------------===//
 
@@ -91,4 +92,16 @@ struct OnlineSoftmax {
 /// A query that sees nothing gives zeros.
 LATHE_FN float invertTotal(float total) {
   return total == 0.0f ? 0.0f : 1.0f / total;
+}
+
+/// For a softmax that nobody differentiates.
+struct NoLogSumExp {};
+LATHE_FN void keepLogSumExp(const NoLogSumExp &, int, int, float, float) {}
+
+/// The logarithm of the sum of exponentials; 0 for a query that sees nothing.
+template <typename LogSumExp>
+LATHE_FN void keepLogSumExp(const LogSumExp &rows, int batch, int query,
+                            float largest, float total) {
+  rows(batch, query,
+       Pack<float, 1>{{total == 0.0f ? 0.0f : largest + logf(total)}});
 }

@@ -23,9 +23,10 @@ template <int Keys, int Depth, int Width> struct MmaAttentionTile {
 };
 
 template <typename Shape, typename Tile, typename Q, typename K, typename V,
-          typename Score, typename Epilogue>
+          typename Score, typename Epilogue, typename LogSumExp>
 LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
-                           const Score &score, const Epilogue &epilogue) {
+                           const Score &score, const Epilogue &epilogue,
+                           const LogSumExp &rows) {
   using T = typename Q::Element;
   using StripQ = Strip<Q, kQueries, Tile::depth>;
   using StripK = Strip<K, Tile::keys, Tile::depth>;
@@ -140,6 +141,9 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
     total += __shfl_xor_sync(0xffffffff, total, 1, 4);
     total += __shfl_xor_sync(0xffffffff, total, 2, 4);
     const float inverse = invertTotal(total);
+    const int query = place.m + row + lane / 4 + half * 8;
+    if (lane % 4 == 0 && query < Shape::queries)
+      keepLogSumExp(rows, place.batch, query, state[half].largest, total);
     float *const at = tile + (row + lane / 4 + half * 8) * pitch + lane % 4 * 2;
 #pragma unroll
     for (int c = 0; c < columnBlocks; ++c)

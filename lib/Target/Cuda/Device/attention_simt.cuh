@@ -39,9 +39,10 @@ LATHE_FN Pack<float, count> loadColumns(const float *line, int x) {
 }
 
 template <typename Shape, typename Tile, typename Q, typename K, typename V,
-          typename Score, typename Epilogue>
+          typename Score, typename Epilogue, typename LogSumExp>
 LATHE_FN void attentionSimt(const Q &q, const K &k, const V &v, float scale,
-                            const Score &score, const Epilogue &epilogue) {
+                            const Score &score, const Epilogue &epilogue,
+                            const LogSumExp &rows) {
   constexpr int keysOfThread = Tile::keys / 16, columns = Tile::width / 16;
   constexpr int keyVector = keysOfThread < 4 ? keysOfThread : 4;
   constexpr int vector = columns < 4 ? columns : 4;
@@ -152,6 +153,9 @@ LATHE_FN void attentionSimt(const Q &q, const K &k, const V &v, float scale,
     for (int step = 8; step > 0; step /= 2)
       total += __shfl_xor_sync(0xffffffff, total, step, 16);
     const float inverse = invertTotal(total);
+    if (x == 0 && place.m + y + i < Shape::queries)
+      keepLogSumExp(rows, place.batch, place.m + y + i, state[i].largest,
+                    total);
 #pragma unroll
     for (int c = 0; c < columns; c += vector) {
       Pack<float, vector> pack;

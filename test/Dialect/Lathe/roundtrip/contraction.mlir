@@ -33,16 +33,3 @@ func.func @packed(%x: tensor<9x3xf32>, %w: tensor<3x70xf32>, %t: tensor<70x3xf32
   %2 = lathe.packed_matmul %x, %0 {n = 70 : i64} : (tensor<9x3xf32>, tensor<3x3x32xf32>) -> tensor<9x70xf32>
   return
 }
-
-// CHECK-LABEL: func @attention
-func.func @attention(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>, %v: tensor<2x2x7x32xf32>, %m: tensor<2x1x1x7xf32>, %b: tensor<5x7xi1>, %o: tensor<?x8x?x16xf32>) {
-  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
-  %0 = lathe.attention %q, %k, %v : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>) -> tensor<2x8x5x32xf32>
-  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {scale = 2.500000e-01 : f64} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x1x1x7xf32>) -> tensor<2x8x5x32xf32>
-  %1 = lathe.attention %q, %k, %v, %m {scale = 2.500000e-01 : f64} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x1x1x7xf32>) -> tensor<2x8x5x32xf32>
-  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {causal} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<5x7xi1>) -> tensor<2x8x5x32xf32>
-  %2 = lathe.attention %q, %k, %v, %b {causal} : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<5x7xi1>) -> tensor<2x8x5x32xf32>
-  // CHECK: lathe.attention %{{.*}}, %{{.*}}, %{{.*}} : (tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>) -> tensor<?x8x?x16xf32>
-  %3 = lathe.attention %o, %o, %o : (tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>, tensor<?x8x?x16xf32>) -> tensor<?x8x?x16xf32>
-  return
-}

@@ -1,0 +1,35 @@
+//===- AttentionVjp.cpp - Derivatives of attention ------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Lathe/Vjp.h"
+
+namespace lathe {
+
+// With weights p = exp(score - log_sum_exp), the cotangent G of the result and
+// g of log_sum_exp: the scores' gradient is p * (G v^T - (rowsum(G * result) -
+// g)), because the sum over a row of p * (G v^T) is G times the result.
+Gradients AttentionTrainingOp::buildVjp(OpBuilder &builder,
+                                        ValueRange cotangents) {
+  VjpBuilder b(builder, *this);
+  Value cotangent = cotangents[0] ? cotangents[0] : b.zerosLike(getResult());
+  Value delta =
+      b.sum(b.mul(b.widen(cotangent), b.widen(getResult())), {3}, false);
+  if (cotangents[1])
+    delta = b.sub(delta, cotangents[1]);
+  auto backward = builder.create<AttentionBackwardOp>(
+      getLoc(), getQuery(), getKey(), getValue(), cotangent, getLogSumExp(),
+      delta, getMask(), getScaleAttr(), getCausal());
+  SmallVector<Value> gradients(backward->getResults());
+  if (Value mask = getMask())
+    gradients.push_back(
+        hasFloatElements(mask)
+            ? b.gradientOf(mask, backward.buildScoreGradient(builder))
+            : Value());
+  return gradients;
+}
+
+} // namespace lathe

@@ -82,6 +82,27 @@ def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let results = (outs Lathe_NumericTensor:$result, RankedTensorOf<[I64]>:$indices);
 }
 
+def MaxPoolGradientOp : Lathe_PureOp<"max_pool_gradient", [FusibleKindOnly, Decomposable,
+    DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>]> {
+  let summary = "the gradient of max_pool over windows that do not overlap";
+  let description = [{
+    Every element of `input` looks whether it is the first maximum of its window
+    `kernel`, whose stride is its size: if so it gets the window's element of
+    `cotangent`, else 0. Elements behind the last window get 0, and where a window
+    holds a NaN, its first element is taken.
+
+    ```mlir
+    %0 = lathe.max_pool_gradient %x, %g {kernel = array<i64: 2, 2>}
+        : (tensor<8x16x28x28xf32>, tensor<8x16x14x14xf32>) -> tensor<8x16x28x28xf32>
+    ```
+  }];
+  let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$cotangent,
+                       DenseI64ArrayAttr:$kernel,
+                       DefaultValuedAttr<Lathe_ImageLayout, "ImageLayout::channels_first">:$layout);
+  let results = (outs Lathe_NumericTensor:$result);
+  let hasVerifier = 1;
+}
+
 def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, Differentiable, LayoutAgnostic, SameOperandsAndResultElementType]> {
   let summary = "interpolation to another size";
   let description = [{

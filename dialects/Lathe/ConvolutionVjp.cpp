@@ -183,11 +183,28 @@ Gradients AvgPoolOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
       b.gradientOf(getInput(), backToLayout(b, result, getLayout()))};
 }
 
+/// Whether every element is in one window at most, and none in the padding.
+template <typename OpTy> static bool hasTiles(OpTy op) {
+  auto input = tensorType(op.getInput());
+  Sizes kernel = op.getKernel();
+  Windows w(op, input.getShape(), kernel, kernel);
+  auto isNot = [](int64_t wanted) {
+    return [=](int64_t size) { return size != wanted; };
+  };
+  bool isPadded = llvm::any_of(op.getPadLow(), isNot(0)) ||
+                  llvm::any_of(op.getPadHigh(), isNot(0));
+  return !op.getCeilMode() && !isPadded && input.getNumElements() != 0 &&
+         Sizes(w.strides) == kernel && llvm::none_of(w.dilations, isNot(1));
+}
+
 /// The cotangent goes to the maximum, of several to the first; its place is
 /// found again. `op` is a max_pool, with or without index.
 template <typename OpTy>
 static Value differentiateMaxPool(OpTy op, OpBuilder &builder, Value g) {
   VjpBuilder b(builder, op);
+  if (hasTiles(op) && tensorType(g).getNumElements() != 0)
+    return b.make<MaxPoolGradientOp>(op.getInput(), g, op.getKernel(),
+                                     op.getLayout());
   Value x = channelsFirst(b, op.getInput(), op.getLayout());
   g = channelsFirst(b, g, op.getLayout());
   Sizes in = tensorType(x).getShape();
@@ -200,13 +217,22 @@ static Value differentiateMaxPool(OpTy op, OpBuilder &builder, Value g) {
       RankedTensorType::get(tensorType(g).getShape(), i64), x, op.getKernel(),
       op.getStrides(), op.getDilations(), op.getPadLow(), op.getPadHigh(),
       op.getCeilMode(), ImageLayout::channels_first, /*column_major=*/false);
-  Value index = b.reshape(pool.getIndices(), {places});
+  // Images have nothing to do with each other: the places count within one.
+  int64_t images = in[0] * in[1], pixels = elements / images;
+  int64_t windows = places / images;
+  Value index = b.reshape(pool.getIndices(), {images, windows});
   // A window in the padding has no place.
   Value nowhere =
       b.compare(ComparePredicate::lt, index, b.constant(i64, int64_t(0)));
-  Value updates = b.select(nowhere, b.number(0, g), b.reshape(g, {places}));
-  Value zeros = b.splat(tensorType(g).getElementType(), Sizes{elements}, 0.0);
-  Value sums = b.make<ScatterElementsOp>(zeros, index, updates, /*axis=*/0,
+  Value updates =
+      b.select(nowhere, b.number(0, g), b.reshape(g, {images, windows}));
+  Value first = b.mul(
+      b.reshape(b.make<IotaOp>(Sizes(images), /*axis=*/0, i64), {images, 1}),
+      b.constant(i64, pixels));
+  index = b.select(nowhere, b.constant(i64, int64_t(0)), b.sub(index, first));
+  Value zeros =
+      b.splat(tensorType(g).getElementType(), Sizes{images, pixels}, 0.0);
+  Value sums = b.make<ScatterElementsOp>(zeros, index, updates, /*axis=*/1,
                                          ScatterMode::add);
   return backToLayout(b, b.reshape(sums, in), op.getLayout());
 }

@@ -33,6 +33,35 @@ def CrossEntropyOp : Lathe_PureOp<"cross_entropy", [FusibleKindOnly, Decomposabl
   }];
   let hasVerifier = 1;
 }
+def LinearCrossEntropyOp : Lathe_PureOp<"linear_cross_entropy",
+    [FusibleKindOnly, Decomposable, Differentiable]> {
+  let summary = "cross_entropy of linear(input, weight, bias), in chunks of rows";
+  let description = [{
+    The loss is that of `cross_entropy %logits, %labels reduce mean` with
+    `%logits = linear %input, %weight, %bias`; of the logits there are never more
+    than those of `chunk` rows. Made by `lathe-chunk-losses`.
+
+    Where they are used, the same loop over chunks also computes the gradients of
+    the *sum* of the rows' losses: of input, weight and bias (`d_...`; all results
+    are f32 where operands are 16-bit floats). The rule of the loss scales them, so that the
+    logits are computed once (as Liger does: Hsu et al., arXiv 2410.10989; Wijmans
+    et al., "Cut your losses", arXiv 2411.09009, does without the logits of even
+    one chunk). They have no gradients themselves.
+
+    ```mlir
+    %loss, %dx, %dw = lathe.linear_cross_entropy %x, %w, %labels {chunk = 64 : i64}
+        : (tensor<8x64x768xf32>, tensor<50257x768xf32>, tensor<8x64xi64>)
+        -> (tensor<f32>, tensor<8x64x768xf32>, tensor<50257x768xf32>)
+    ```
+  }];
+  let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$weight,
+                       Lathe_IndexTensor:$labels, Optional<Lathe_FloatTensor>:$bias,
+                       I64Attr:$chunk, OptionalAttr<I64Attr>:$ignore_index,
+                       DefaultValuedAttr<F64Attr, "0.0">:$label_smoothing);
+  let results = (outs Lathe_FloatTensor:$loss, Lathe_FloatTensor:$d_input,
+                      Lathe_FloatTensor:$d_weight, Optional<Lathe_FloatTensor>:$d_bias);
+  let hasVerifier = 1;
+}
 def MseOp : Lathe_PureOp<"mse", [FusibleKindOnly, Decomposable, Differentiable]> {
   let summary = "squared difference";
   let description = "Mean over all elements; `reduce sum` adds them up, `reduce none` keeps the shape.";

@@ -50,7 +50,7 @@ def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable, Dif
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
-def BatchNormTrainingOp : Lathe_PureOp<"batch_norm_training", [FusibleKindOnly, Decomposable, TrainingForm]> {
+def BatchNormTrainingOp : Lathe_PureOp<"batch_norm_training", [FusibleKindOnly, Decomposable, Differentiable, TrainingForm]> {
   let summary = "batch norm with the batch's own statistics, and running ones for inference";
   let description = [{
     `(x - mean) / sqrt(variance + epsilon) * scale + bias` per channel of `axis`,

@@ -99,4 +99,74 @@ Gradients BatchNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
       gradientOf(getVariance(), gVariance)};
 }
 
+// With the mean m and the deviation d of the batch, unit = (x - m) / d:
+//   dx = scale / d * (g - mean(g) - unit * mean(g * unit))
+// (Ioffe and Szegedy, arXiv 1502.03167). The statistics are spelled as in the
+// decomposition, so that they are computed once; what is left are the two sums
+// and one pass over the elements with two numbers per channel.
+Gradients BatchNormTrainingOp::buildVjp(OpBuilder &builder,
+                                        ValueRange cotangents) {
+  VjpBuilder b(builder, *this);
+  auto type = tensorType(getInput());
+  int64_t rank = type.getRank(), axis = *normalizeAxis(getAxis(), rank);
+  SmallVector<int64_t> axes;
+  int64_t count = 1;
+  for (int64_t i = 0; i < rank; ++i)
+    if (i != axis) {
+      axes.push_back(i);
+      count *= type.getDimSize(i);
+    }
+  if (axes.empty() || count == 0)
+    return emitOpError("expected elements to normalize over");
+  auto channel = [&](Value value) { return b.alongAxis(value, axis, rank); };
+  auto mean = [&](Value value) -> Value {
+    return b.make<ReduceMeanOp>(value, axes, /*keepdims=*/false);
+  };
+  auto gradientOf = [&](Value operand, Value gradient) {
+    return gradient ? b.cast(gradient, tensorType(operand).getElementType())
+                    : Value();
+  };
+  Value x = b.widen(getInput());
+  Value centered = b.sub(x, channel(mean(x)));
+  Value variance = mean(b.mul(centered, centered));
+  Value shifted =
+      b.add(variance, b.number(getEpsilon().convertToDouble(), variance));
+  Value deviation = b.make<SqrtOp>(shifted);
+
+  // dx = a * g + b * centered + c, each null where it is zero.
+  double n = double(count), momentum = getMomentum().convertToDouble();
+  Value dx, slope, offset, gScale, gBias, gMean, gVariance;
+  auto plus = [&](Value a, Value more) { return a ? b.add(a, more) : more; };
+  if (cotangents[0]) {
+    Value g = b.widen(cotangents[0]);
+    Value factor = b.div(b.widen(getScale()), deviation);
+    gBias = b.sum(g, axes, /*keepdims=*/false);
+    Value along = b.sum(b.mul(g, centered), axes, /*keepdims=*/false);
+    gScale = b.div(along, deviation);
+    dx = b.mul(g, channel(factor));
+    slope = b.scale(b.div(b.mul(factor, along), shifted), -1.0 / n);
+    offset = b.scale(b.mul(factor, gBias), -1.0 / n);
+  }
+  if (cotangents[1]) {
+    Value g = b.widen(cotangents[1]);
+    offset = plus(offset, b.scale(g, momentum / n));
+    gMean = b.scale(g, 1.0 - momentum);
+  }
+  if (cotangents[2]) {
+    Value g = b.widen(cotangents[2]);
+    double correction = getBiased() || count < 2 ? n : n - 1;
+    slope = plus(slope, b.scale(g, 2.0 * momentum / correction));
+    gVariance = b.scale(g, 1.0 - momentum);
+  }
+  if (slope)
+    dx = plus(dx, b.mul(centered, channel(slope)));
+  if (offset)
+    dx = dx ? b.add(dx, channel(offset))
+            : b.broadcast(channel(offset), type.getShape());
+  return SmallVector<Value>{
+      b.gradientOf(getInput(), dx), gradientOf(getScale(), gScale),
+      gradientOf(getBias(), gBias), gradientOf(getMean(), gMean),
+      gradientOf(getVariance(), gVariance)};
+}
+
 } // namespace lathe

@@ -25,12 +25,14 @@ static void addRecognition(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
   // Statistics fold into filters before filters are laid out anew.
   pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
-  // Made of convolutions, whose filters are laid out like all others.
+  // Before layouts are chosen: what is made of convolutions, whose filters are
+  // laid out like all others, and norms of images.
   // The options only refer to their names, until the pass is made.
-  const std::string only[] = {"lathe.conv_transpose"};
-  DecomposeOptions transposed;
-  transposed.only = only;
-  pm.addPass(createDecompose(transposed));
+  const std::string only[] = {"lathe.conv_transpose",
+                              "lathe.batch_norm_training"};
+  DecomposeOptions images;
+  images.only = only;
+  pm.addPass(createDecompose(images));
 }
 
 /// Composites with a schedule of their own on every target.
@@ -44,13 +46,15 @@ static ArrayRef<std::string> getScheduled() {
 /// From primitives and the composites in `kept` to kernels.
 static void addKernelFormation(OpPassManager &pm,
                                const GraphPipelineOptions &options,
-                               ArrayRef<std::string> kept) {
+                               ArrayRef<std::string> kept, bool split) {
   DecomposeOptions decompose;
   decompose.keep = kept;
   pm.addPass(createDecompose(decompose));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   if (options.optimize) {
+    if (split)
+      pm.addNestedPass<func::FuncOp>(createSplitReductions());
     pm.addNestedPass<func::FuncOp>(createMergeViews());
     pm.addPass(createHoistLoad());
     pm.addPass(createCSEPass());
@@ -66,6 +70,8 @@ static void addKernelFormation(OpPassManager &pm,
   kernels.fuse = options.fuse;
   kernels.explain = options.explain;
   pm.addNestedPass<func::FuncOp>(createFormKernels(kernels));
+  if (options.optimize && options.fuse)
+    pm.addNestedPass<func::FuncOp>(createBundleUpdates());
   pm.addNestedPass<func::FuncOp>(createUpdateInPlace());
 }
 
@@ -78,15 +84,18 @@ void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
   // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
   addKernelFormation(
-      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>());
+      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>(),
+      /*split=*/true);
 }
 
 void addCudaGraphPasses(OpPassManager &pm,
                         const GraphPipelineOptions &options) {
   if (options.optimize)
     addRecognition(pm);
+  // Its schedules cut reductions themselves.
   addKernelFormation(
-      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>());
+      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>(),
+      /*split=*/false);
 }
 
 void registerLathePipelines() {

@@ -89,7 +89,8 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
     if (failed(runOn(loss, createAutocast(cast))))
       return nullptr;
   }
-  if (failed(prepareLoss(loss, recipe)))
+  if (failed(prepareLoss(loss, recipe)) ||
+      failed(runOn(loss, createChunkLosses())))
     return nullptr;
   FailureOr<func::FuncOp> gradient = buildGradient(loss, GradientOptions());
   if (failed(gradient) || failed(buildTrainStep(*gradient, recipe)))

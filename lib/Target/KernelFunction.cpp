@@ -65,6 +65,69 @@ static LogicalResult simplify(func::FuncOp function) {
   return success();
 }
 
+/// The list's element at 0 and its steps per dim, where all its elements follow
+/// from them: an iota in any shape.
+static std::optional<SmallVector<int64_t>>
+readProgression(DenseIntElementsAttr list) {
+  ArrayRef<int64_t> shape = list.getType().getShape();
+  SmallVector<int64_t> numbers, strides(shape.size(), 1);
+  for (APInt number : list.getValues<APInt>())
+    numbers.push_back(number.getSExtValue());
+  for (int64_t d = int64_t(shape.size()) - 2; d >= 0; --d)
+    strides[d] = strides[d + 1] * shape[d + 1];
+  SmallVector<int64_t> steps;
+  for (auto [size, stride] : llvm::zip_equal(shape, strides))
+    steps.push_back(size > 1 ? numbers[stride] - numbers[0] : 0);
+  for (auto [at, number] : llvm::enumerate(numbers)) {
+    int64_t expected = numbers[0];
+    for (auto [d, step] : llvm::enumerate(steps))
+      expected += step * int64_t(at / strides[d] % shape[d]);
+    if (number != expected)
+      return std::nullopt;
+  }
+  steps.push_back(numbers[0]);
+  return steps;
+}
+
+/// Small lists of integers that are progressions are computed from the loops'
+/// indices: schedules over rows read nothing but arguments from memory.
+static void computeProgressions(func::FuncOp function) {
+  function.walk([](linalg::GenericOp op) {
+    for (OpOperand *operand : op.getDpsInputOperands()) {
+      DenseIntElementsAttr list;
+      BlockArgument argument = op.getMatchingBlockArgument(operand);
+      if (!matchPattern(operand->get(), m_Constant(&list)) || list.isSplat() ||
+          list.getNumElements() > 64 || argument.use_empty())
+        continue;
+      std::optional<SmallVector<int64_t>> steps = readProgression(list);
+      AffineMap map = op.getMatchingIndexingMap(operand);
+      if (!steps || !map.isProjectedPermutation(/*allowZeroInResults=*/true))
+        continue;
+      Location loc = op.getLoc();
+      OpBuilder b = OpBuilder::atBlockBegin(op.getBody());
+      Type type = argument.getType();
+      auto number = [&](int64_t value) -> Value {
+        return b.create<arith::ConstantOp>(loc, b.getIntegerAttr(type, value));
+      };
+      Value value = number(steps->back());
+      for (auto [d, expr] : llvm::enumerate(map.getResults())) {
+        auto dim = dyn_cast<AffineDimExpr>(expr);
+        if (!dim || (*steps)[d] == 0)
+          continue;
+        Value index = b.create<arith::IndexCastOp>(
+            loc, type, b.create<linalg::IndexOp>(loc, dim.getPosition()));
+        if ((*steps)[d] != 1)
+          index = b.create<arith::MulIOp>(loc, index, number((*steps)[d]));
+        value = b.create<arith::AddIOp>(loc, value, index);
+      }
+      argument.replaceAllUsesWith(value);
+      b.setInsertionPoint(op);
+      operand->set(b.create<arith::ConstantOp>(
+          loc, DenseElementsAttr::get(list.getType(), b.getZeroAttr(type))));
+    }
+  });
+}
+
 FailureOr<func::FuncOp> buildTensorFunction(KernelOp kernel, ModuleOp module,
                                             StringRef symbol,
                                             std::string &whyNot) {
@@ -90,6 +153,7 @@ FailureOr<func::FuncOp> buildTensorFunction(KernelOp kernel, ModuleOp module,
     function.erase();
     return failure();
   }
+  computeProgressions(function);
   return function;
 }
 

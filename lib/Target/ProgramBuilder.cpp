@@ -104,7 +104,9 @@ private:
   LogicalResult buildIf(IfOp op, StepList &steps);
   LogicalResult buildWhile(WhileOp op, StepList &steps);
   LogicalResult buildConstant(ConstantOp op, StepList &steps);
-  void buildSplat(ConstantOp op, StepList &steps);
+  void fill(const exec::BufferRef &piece, const exec::BufferRef &whole,
+            StepList &steps);
+  exec::BufferRef startCarried(ScanOp op, Value init, StepList &steps);
   LogicalResult buildWeight(GetParameterOp op);
   FailureOr<exec::BufferRef> getParameterBuffer(Operation *op,
                                                 FlatSymbolRefAttr name);
@@ -247,15 +249,14 @@ void ProgramBuilder::endLoop(int64_t begin) {
 
 /// A large splat is written when the program runs: a piece of it, over and
 /// over. In the executable it would take as many bytes as in memory.
-void ProgramBuilder::buildSplat(ConstantOp op, StepList &steps) {
-  uint64_t bytes = getBytes(op.getResult());
-  exec::BufferRef piece = windows.lookup(op.getResult());
-  exec::BufferRef whole = newArena(bytes);
+void ProgramBuilder::fill(const exec::BufferRef &piece,
+                          const exec::BufferRef &whole, StepList &steps) {
   ++now;
+  touch(piece);
   touch(whole);
   exec::Loop *loop = steps.Add()->mutable_loop();
   loop->set_id(nextLoop++);
-  loop->set_trip_count(bytes / kSplatPiece);
+  loop->set_trip_count(whole.bytes() / kSplatPiece);
   exec::Copy *repeated = loop->add_body_steps()->mutable_copy();
   *repeated->mutable_from() = piece;
   *repeated->mutable_to() = whole;
@@ -263,15 +264,37 @@ void ProgramBuilder::buildSplat(ConstantOp op, StepList &steps) {
   exec::LoopTerm *term = repeated->mutable_to()->add_terms();
   term->set_loop(loop->id());
   term->set_stride(kSplatPiece);
-  if (uint64_t rest = bytes % kSplatPiece) {
+  if (uint64_t rest = whole.bytes() % kSplatPiece) {
     exec::Copy *last = steps.Add()->mutable_copy();
     *last->mutable_from() = piece;
     last->mutable_from()->set_bytes(rest);
     *last->mutable_to() = whole;
-    last->mutable_to()->set_offset(bytes - rest);
+    last->mutable_to()->set_offset(whole.bytes() - rest);
     last->mutable_to()->set_bytes(rest);
   }
-  windows[op.getResult()] = whole;
+}
+
+/// Where a value that a loop carries stands: where its start was computed, if
+/// nothing else reads that, else in a copy of it.
+exec::BufferRef ProgramBuilder::startCarried(ScanOp op, Value init,
+                                             StepList &steps) {
+  exec::BufferRef start = windows.lookup(init);
+  if (start.bytes() < uint64_t(getBytes(init))) {
+    exec::BufferRef whole = newArena(getBytes(init));
+    fill(start, whole, steps);
+    return whole;
+  }
+  auto kind = program.buffers(start.buffer()).kind();
+  auto kernel = init.getDefiningOp<KernelOp>();
+  if (kernel && kernel->getBlock() == op->getBlock() && init.hasOneUse() &&
+      kind == (loading ? exec::LOAD_ARENA : exec::ARENA) &&
+      start.terms().empty()) {
+    touch(start);
+    return start;
+  }
+  exec::BufferRef ref = newArena(getBytes(init));
+  copy(use(init), ref, steps);
+  return ref;
 }
 
 LogicalResult ProgramBuilder::buildConstant(ConstantOp op, StepList &steps) {
@@ -319,8 +342,15 @@ LogicalResult ProgramBuilder::buildConstant(ConstantOp op, StepList &steps) {
   program.mutable_buffers(ref.buffer())->set_offset(constants.size());
   constants += bytes;
   windows[op.getResult()] = ref;
-  if (isLargeSplat)
-    buildSplat(op, steps);
+  // Loops write it where they carry it.
+  auto isStart = [](OpOperand &use) {
+    auto scan = dyn_cast<ScanOp>(use.getOwner());
+    return scan && use.getOperandNumber() < scan.getNumCarried();
+  };
+  if (isLargeSplat && !llvm::all_of(op->getUses(), isStart)) {
+    windows[op.getResult()] = newArena(getBytes(op.getResult()));
+    fill(ref, windows[op.getResult()], steps);
+  }
   return success();
 }
 
@@ -474,10 +504,12 @@ LogicalResult ProgramBuilder::buildKernel(KernelOp op, StepList &steps) {
     check->set_high(size - 1);
     check->set_message("index of " + describe(inner));
   }
-  // Only schedules that make one loop of it read each element before they write
-  // it; the others write to the arena.
+  // Only schedules that make one loop of it, or finish a tile of a product
+  // before they go on with it, read each element before they write it; the
+  // others write to the arena.
   if (auto pairs = op->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place")) {
-    if (kernel->schedule != "rows" && kernel->schedule != "pointwise")
+    if (!llvm::is_contained({"rows", "pointwise", "contraction"},
+                            StringRef(kernel->schedule)))
       for (size_t i = 0; i < pairs.size(); i += 2)
         preferred.erase(op.getResult(pairs[i]));
   }
@@ -500,10 +532,8 @@ LogicalResult ProgramBuilder::buildScan(ScanOp op, StepList &steps) {
   SmallVector<exec::BufferRef> carried;
   for (auto [init, argument] :
        llvm::zip(op.getInits(), body.getArguments().take_front(numCarried))) {
-    exec::BufferRef ref = newArena(getBytes(init));
-    copy(use(init), ref, steps);
-    windows[argument] = ref;
-    carried.push_back(ref);
+    carried.push_back(startCarried(op, init, steps));
+    windows[argument] = carried.back();
   }
   uint32_t id = nextLoop++;
   for (auto [input, argument] :
@@ -529,6 +559,9 @@ LogicalResult ProgramBuilder::buildScan(ScanOp op, StepList &steps) {
     prefer(value, &body, slot);
     slots.push_back(slot);
   }
+  if (auto inPlace = op->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place"))
+    for (int64_t i : inPlace.asArrayRef())
+      prefer(yield.getValues()[i], &body, carried[i]);
   int64_t begin = now;
   exec::Loop *loop = steps.Add()->mutable_loop();
   loop->set_id(id);

@@ -73,6 +73,53 @@ int64_t RowProgram::space(const Step &step,
   return size;
 }
 
+SmallVector<RowProgram, 0> RowProgram::split() const {
+  llvm::IntEqClasses sets(steps.size());
+  SmallVector<int> firstWith(classes.size(), -1);
+  for (auto [s, step] : llvm::enumerate(steps)) {
+    for (const Operand &read : step.inputs)
+      if (read.kind == Operand::Computed)
+        sets.join(s, values[read.value].step);
+    for (int c : step.classes) {
+      if (c < 0 || classes[c].isGone)
+        continue;
+      if (firstWith[c] < 0)
+        firstWith[c] = s;
+      sets.join(s, firstWith[c]);
+    }
+  }
+  sets.compress();
+  SmallVector<RowProgram, 0> parts(sets.getNumClasses());
+  if (parts.size() <= 1)
+    return {*this};
+  SmallVector<unsigned> stepIn(steps.size()), valueIn(values.size());
+  for (RowProgram &part : parts) {
+    part.function = function;
+    part.numInputs = numInputs;
+    part.classes = classes;
+    for (Class &c : part.classes)
+      c.isGone = true;
+  }
+  for (auto [s, step] : llvm::enumerate(steps)) {
+    RowProgram &part = parts[sets[s]];
+    stepIn[s] = part.steps.size();
+    part.steps.push_back(step);
+    for (int c : step.classes)
+      if (c >= 0)
+        part.classes[c].isGone = classes[c].isGone;
+    for (unsigned &v : part.steps.back().results) {
+      valueIn[v] = part.values.size();
+      part.values.push_back(values[v]);
+      part.values.back().step = stepIn[s];
+      v = valueIn[v];
+    }
+    for (Operand &read : part.steps.back().inputs)
+      if (read.kind == Operand::Computed)
+        read.value = valueIn[read.value];
+  }
+  return parts;
+}
+
 namespace {
 
 class Analyzer {

@@ -9,6 +9,7 @@
 
 #include "dialects/Lathe/Lathe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace lathe {
@@ -155,13 +156,46 @@ struct TransposeIntoMatmul : OpRewritePattern<MatmulOp> {
   }
 };
 
+/// x + scatter_nd(zeros, i, u) {add} -> scatter_nd(x, i, u) {add}: the gradient
+/// of a table that is read twice.
+struct ScatterIntoSum : OpRewritePattern<AddOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  static bool isZero(Value value) {
+    if (auto broadcast = value.getDefiningOp<BroadcastOp>())
+      value = broadcast.getInput();
+    DenseElementsAttr number;
+    return matchPattern(value, m_Constant(&number)) && number.isSplat() &&
+           (matchPattern(value, m_AnyZeroFloat()) ||
+            matchPattern(value, m_Zero()));
+  }
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    for (unsigned side : {0u, 1u}) {
+      auto scatter = op->getOperand(side).getDefiningOp<ScatterNdOp>();
+      Value other = op->getOperand(1 - side);
+      if (!scatter || scatter.getMode() != ScatterMode::add ||
+          !scatter->hasOneUse() || !isZero(scatter.getInput()) ||
+          other.getType() != op.getType() || scatter.getType() != op.getType())
+        continue;
+      rewriter.replaceOpWithNewOp<ScatterNdOp>(
+          op, op.getType(), other, scatter.getIndices(), scatter.getUpdates(),
+          scatter.getMode());
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "expected updates of zeros");
+  }
+};
+
 class Simplify : public lathe::impl::SimplifyBase<Simplify> {
   using SimplifyBase::SimplifyBase;
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<AddOfNegation, SubOfNegation, ImplicitBroadcast,
-                 KeepReducedDims, TransposeIntoMatmul>(&getContext());
+                 KeepReducedDims, ScatterIntoSum, TransposeIntoMatmul>(
+        &getContext());
     if (failed(
             applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

@@ -17,30 +17,57 @@ namespace lathe {
 
 using namespace lathe;
 
+/// The ops of the kernel that are connected with `start` by values they
+/// compute.
+static DenseSet<Operation *> findPart(Block &body,
+                                      SmallVector<Operation *> start) {
+  DenseSet<Operation *> part;
+  auto visit = [&](Operation *op) {
+    if (op && op->getBlock() == &body && op != body.getTerminator() &&
+        !op->hasTrait<OpTrait::ConstantLike>() && part.insert(op).second)
+      start.push_back(op);
+  };
+  SmallVector<Operation *> first;
+  std::swap(first, start);
+  llvm::for_each(first, visit);
+  while (!start.empty()) {
+    Operation *op = start.pop_back_val();
+    for (Value operand : op->getOperands())
+      visit(operand.getDefiningOp());
+    llvm::for_each(op->getUsers(), visit);
+  }
+  return part;
+}
+
 /// Whether the kernel may write its result over its input, both of one type.
 ///
-/// It may where it is one loop over the elements: then every element is read
-/// before it is written, provided that all readers of the input lead to the
-/// result. Code generation runs the ops of a kernel in the order of their
-/// dependencies, joining an op only with a sole user of its result: no reader
-/// can end up behind the write.
+/// It may where the part of it that has to do with either is one loop over the
+/// elements: then every element is read before it is written, provided that all
+/// readers of the input lead to the result. Code generation runs the ops of a
+/// kernel in the order of their dependencies, joining an op only with a sole
+/// user of its result: no reader can end up behind the write. A product whose
+/// result has the elements' shape is no exception, where only what follows it
+/// reads the input: the schedules of products finish the sums of a tile before
+/// they go on with it.
 static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
                                   unsigned result, StringRef &whyNot) {
   Block &body = kernel.getBody().front();
   BlockArgument argument = body.getArgument(input);
   auto type = cast<RankedTensorType>(argument.getType());
   Operation *writer = body.getTerminator()->getOperand(result).getDefiningOp();
-  for (Operation &op : body.without_terminator()) {
-    if (op.hasTrait<OpTrait::ConstantLike>())
-      continue;
+  SmallVector<Operation *> start(argument.user_begin(), argument.user_end());
+  start.push_back(writer);
+  for (Operation *op : findPart(body, start)) {
     auto fusible = dyn_cast<FusibleOpInterface>(op);
     bool isElementwise =
-        fusible && fusible.getFusionKind() == FusionKind::Elementwise;
-    for (Value value : op.getResults()) {
+        fusible && (fusible.getFusionKind() == FusionKind::Elementwise ||
+                    (fusible.getFusionKind() == FusionKind::Contraction &&
+                     !llvm::is_contained(op->getOperands(), argument)));
+    for (Value value : op->getResults()) {
       auto produced = cast<RankedTensorType>(value.getType());
       isElementwise &= produced.getShape() == type.getShape() ||
                        (produced.getNumElements() == 1 &&
-                        !llvm::is_contained(op.getOperands(), argument));
+                        !llvm::is_contained(op->getOperands(), argument));
     }
     if (!isElementwise) {
       whyNot = "the kernel is not one loop over the elements";
@@ -92,32 +119,27 @@ class UpdateInPlace : public lathe::impl::UpdateInPlaceBase<UpdateInPlace> {
       if (!done && explain)
         set.emitRemark("is copied: ") << whyNot;
     }
+    function->walk([&](ScanOp scan) { updateCarried(scan); });
   }
 
   LogicalResult update(SetParameterOp set, ArrayRef<GetParameterOp> reads,
                        DenseSet<Value> &taken, StringRef &whyNot);
+  void updateCarried(ScanOp scan);
+  LogicalResult overwrite(OpResult value, ArrayRef<Value> old,
+                          StringRef &whyNot);
 };
 } // namespace
 
-LogicalResult UpdateInPlace::update(SetParameterOp set,
-                                    ArrayRef<GetParameterOp> reads,
-                                    DenseSet<Value> &taken, StringRef &whyNot) {
-  auto kernel = set.getValue().getDefiningOp<KernelOp>();
-  Block *block = set->getBlock();
-  if (!kernel || kernel->getBlock() != block) {
-    whyNot = "no kernel of this block computes the value";
-    return failure();
-  }
-  unsigned result = cast<OpResult>(set.getValue()).getResultNumber();
-  if (taken.contains(set.getValue())) {
-    whyNot = "another parameter gets the same value";
-    return failure();
-  }
+/// Marks the kernel that computes `value` as writing it over `old`, all of
+/// which stand in one place, or says why it cannot.
+LogicalResult UpdateInPlace::overwrite(OpResult value, ArrayRef<Value> old,
+                                       StringRef &whyNot) {
+  auto kernel = cast<KernelOp>(value.getOwner());
+  Block *block = kernel->getBlock();
+  unsigned result = value.getResultNumber();
   // Every other reader of the old value must have run.
   SmallVector<int64_t> inputs;
-  SmallVector<Value> worklist;
-  for (GetParameterOp get : reads)
-    worklist.push_back(get.getResult());
+  SmallVector<Value> worklist(old);
   while (!worklist.empty()) {
     Value value = worklist.pop_back_val();
     for (OpOperand &use : value.getUses()) {
@@ -140,7 +162,6 @@ LogicalResult UpdateInPlace::update(SetParameterOp set,
   for (int64_t input : inputs)
     if (failed(canOverwrite(kernel, input, result, whyNot)))
       return failure();
-  taken.insert(set.getValue());
   SmallVector<int64_t> pairs;
   if (auto known = kernel->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place"))
     llvm::append_range(pairs, known.asArrayRef());
@@ -150,4 +171,50 @@ LogicalResult UpdateInPlace::update(SetParameterOp set,
     kernel->setAttr("lathe.in_place",
                     DenseI64ArrayAttr::get(&getContext(), pairs));
   return success();
+}
+
+LogicalResult UpdateInPlace::update(SetParameterOp set,
+                                    ArrayRef<GetParameterOp> reads,
+                                    DenseSet<Value> &taken, StringRef &whyNot) {
+  auto kernel = set.getValue().getDefiningOp<KernelOp>();
+  if (!kernel || kernel->getBlock() != set->getBlock()) {
+    whyNot = "no kernel of this block computes the value";
+    return failure();
+  }
+  if (taken.contains(set.getValue())) {
+    whyNot = "another parameter gets the same value";
+    return failure();
+  }
+  SmallVector<Value> old;
+  for (GetParameterOp get : reads)
+    old.push_back(get.getResult());
+  if (failed(overwrite(cast<OpResult>(set.getValue()), old, whyNot)))
+    return failure();
+  taken.insert(set.getValue());
+  return success();
+}
+
+void UpdateInPlace::updateCarried(ScanOp scan) {
+  Block &body = scan.getBody().front();
+  ValueRange yields = body.getTerminator()->getOperands();
+  SmallVector<int64_t> inPlace;
+  for (unsigned i = 0; i < scan.getNumCarried(); ++i) {
+    auto value = dyn_cast<OpResult>(yields[i]);
+    StringRef whyNot;
+    if (!value || !isa<KernelOp>(value.getOwner()) ||
+        value.getOwner()->getBlock() != &body)
+      whyNot = "no kernel of the body computes it";
+    else if (llvm::count(yields, value) != 1)
+      whyNot = "it leaves the body twice";
+    else if (succeeded(overwrite(value, Value(body.getArgument(i)), whyNot))) {
+      inPlace.push_back(i);
+      ++numCarried;
+      continue;
+    }
+    if (explain)
+      scan.emitRemark("copies carried value ") << i << ": " << whyNot;
+  }
+  if (!inPlace.empty())
+    scan->setAttr("lathe.in_place",
+                  DenseI64ArrayAttr::get(&getContext(), inPlace));
 }

@@ -54,3 +54,29 @@ func.func @transposed_product(%x: tensor<2x4x8xf32>, %y: tensor<2x5x8xf32>) -> t
   %1 = lathe.matmul %x, %0 : (tensor<2x4x8xf32>, tensor<2x8x5xf32>) -> tensor<2x4x5xf32>
   return %1 : tensor<2x4x5xf32>
 }
+
+// The gradient of a table that is both embedding and output layer.
+// CHECK-LABEL: func.func @table
+// CHECK-NEXT: lathe.scatter_nd %arg0, %arg1, %arg2 {mode = 1 : i32}
+// CHECK-NEXT: return
+func.func @table(%x: tensor<9x4xf32>, %i: tensor<3x1xi64>, %u: tensor<3x4xf32>) -> tensor<9x4xf32> {
+  %zero = lathe.constant dense<0.0> : tensor<f32>
+  %zeros = lathe.broadcast %zero {shape = array<i64: 9, 4>} : (tensor<f32>) -> tensor<9x4xf32>
+  %0 = lathe.scatter_nd %zeros, %i, %u {mode = 1 : i32} : (tensor<9x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>) -> tensor<9x4xf32>
+  %1 = lathe.add %x, %0 : (tensor<9x4xf32>, tensor<9x4xf32>) -> tensor<9x4xf32>
+  return %1 : tensor<9x4xf32>
+}
+
+// Not zeros; assigned, not added; used twice.
+// CHECK-LABEL: func.func @table_refused
+// CHECK-COUNT-3: lathe.add
+func.func @table_refused(%x: tensor<9x4xf32>, %i: tensor<3x1xi64>, %u: tensor<3x4xf32>) -> (tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>) {
+  %zeros = lathe.constant dense<0.0> : tensor<9x4xf32>
+  %0 = lathe.scatter_nd %x, %i, %u {mode = 1 : i32} : (tensor<9x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>) -> tensor<9x4xf32>
+  %1 = lathe.add %x, %0 : (tensor<9x4xf32>, tensor<9x4xf32>) -> tensor<9x4xf32>
+  %2 = lathe.scatter_nd %zeros, %i, %u {mode = 0 : i32} : (tensor<9x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>) -> tensor<9x4xf32>
+  %3 = lathe.add %2, %x : (tensor<9x4xf32>, tensor<9x4xf32>) -> tensor<9x4xf32>
+  %4 = lathe.scatter_nd %zeros, %i, %u {mode = 1 : i32} : (tensor<9x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>) -> tensor<9x4xf32>
+  %5 = lathe.add %4, %x : (tensor<9x4xf32>, tensor<9x4xf32>) -> tensor<9x4xf32>
+  return %1, %3, %4, %5 : tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>
+}

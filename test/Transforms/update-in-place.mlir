@@ -117,3 +117,38 @@ func.func @side(%g: tensor<8xf32>) -> tensor<8xf32> {
   lathe.set_parameter @w, %0 : tensor<8xf32>
   return %3 : tensor<8xf32>
 }
+
+// -----
+
+// A sum of products: the product is done before the sum is read.
+// CHECK-LABEL: func.func @accumulate
+// CHECK: lathe.kernel "matmul_add"
+// CHECK-SAME: lathe.in_place = array<i64: 0, 2>
+// CHECK: } {lathe.in_place = array<i64: 0>}
+func.func @accumulate(%x: tensor<4x8x16xf32>, %y: tensor<4x8x32xf32>) -> tensor<16x32xf32> {
+  %zero = lathe.constant dense<0.0> : tensor<16x32xf32>
+  %0 = lathe.scan init(%sum = %zero) inputs(%a = %x, %b = %y) : (tensor<16x32xf32>, tensor<4x8x16xf32>, tensor<4x8x32xf32>) -> tensor<16x32xf32> {
+    %1 = lathe.matmul %a, %b {transpose_lhs} : (tensor<8x16xf32>, tensor<8x32xf32>) -> tensor<16x32xf32>
+    %2 = lathe.add %sum, %1 : (tensor<16x32xf32>, tensor<16x32xf32>) -> tensor<16x32xf32>
+    lathe.yield %2 : tensor<16x32xf32>
+  }
+  return %0 : tensor<16x32xf32>
+}
+
+// -----
+
+// The product reads what it would write over; two values that change places.
+// CHECK-LABEL: func.func @refused
+// CHECK-NOT: lathe.in_place
+func.func @refused(%x: tensor<16x16xf32>, %y: tensor<16x16xf32>) -> (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) {
+  // expected-remark @+3 {{copies carried value 0: the kernel is not one loop over the elements}}
+  // expected-remark @+2 {{copies carried value 1: no kernel of the body computes it}}
+  // expected-remark @+1 {{copies carried value 2: the old value is read after the new one is computed}}
+  %0:3 = lathe.scan init(%a = %x, %b = %y, %c = %y) {trip_count = 4 : i64} : (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) {
+    %1 = lathe.matmul %a, %a : (tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>
+    %2 = lathe.add %1, %a : (tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>
+    %3 = lathe.softmax %b : (tensor<16x16xf32>) -> tensor<16x16xf32>
+    lathe.yield %2, %c, %3 : tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>
+  }
+  return %0#0, %0#1, %0#2 : tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>
+}

@@ -144,10 +144,13 @@ CONVOLUTION += [f"conv_transpose {{{attributes}}} : {types}" for attributes, typ
     (f"groups = 2 : i64, dilations = {ints(2)}", "2x4x3, 4x3x2 -> 2x6x5")]]
 POOLS = [(f"kernel = {ints(2)}", "2x2x5 -> 2x2x4"), (f"kernel = {ints(2, 3)}, strides = {ints(2, 2)}, pad_low = {ints(1, 1)}, pad_high = {ints(0, 1)}", "1x2x5x5 -> 1x2x3x3"),
          (f"kernel = {ints(2, 2)}, dilations = {ints(2, 1)}, layout = 1 : i32", "1x4x3x2 -> 1x2x2x2"),
-         (f"kernel = {ints(3, 2)}, strides = {ints(2, 2)}, ceil_mode", "1x1x6x5 -> 1x1x3x3")]
+         (f"kernel = {ints(3, 2)}, strides = {ints(2, 2)}, ceil_mode", "1x1x6x5 -> 1x1x3x3"),
+         (f"kernel = {ints(2, 2)}, strides = {ints(2, 2)}", "2x2x5x4 -> 2x2x2x2"),
+         (f"kernel = {ints(2, 3)}, strides = {ints(2, 3)}, layout = 1 : i32", "1x4x6x2 -> 1x2x2x2")]
 POOLING = [f"{op} {{{attributes}}} : {types}" for op in ("max_pool", "avg_pool") for attributes, types in POOLS]
 POOLING += [f"avg_pool {{{attributes}, count_include_pad}} : {types}" for attributes, types in POOLS]
 POOLING += [f"max_pool_with_index {{kernel = {ints(2, 2)}, strides = {ints(2, 1)}, column_major}} : 2x1x4x3 -> 2x1x2x2, i64[2x1x2x2]"]
+POOLING += [f"max_pool_gradient {{kernel = {ints(2, 2)}}} : 1x2x5x4, 1x2x2x2 -> 1x2x5x4"]
 POOLING += [f"resize {{{attributes}}} : {types}" for attributes, types in [
     (f"sizes = {ints(1, 1, 5, 4)}, mode = 1 : i32", "1x1x3x2 -> 1x1x5x4"), (f"sizes = {ints(1, 2, 6)}, mode = 0 : i32", "1x2x3 -> 1x2x6"),
     ("scales = array<f64: 1.0, 1.5, 0.6>, mode = 1 : i32, coordinates = 3 : i32", "1x3x5 -> 1x4x3"),

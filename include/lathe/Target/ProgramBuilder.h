@@ -18,8 +18,8 @@ namespace lathe {
 struct ResolvedKernel {
   uint32_t number = 0; ///< in Executable.kernels
   /// The schedule that made it. Of results that overwrite inputs
-  /// (`lathe.in_place`), "rows" and "pointwise" read each element before they
-  /// write it.
+  /// (`lathe.in_place`), "rows", "pointwise" and "contraction" read each
+  /// element before they write it.
   std::string schedule;
 };
 

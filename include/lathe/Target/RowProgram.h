@@ -84,6 +84,10 @@ struct RowProgram {
   static std::optional<RowProgram> analyze(func::FuncOp function,
                                            std::string &whyNot);
 
+  /// The parts that share neither values nor classes, each with its classes
+  /// alone; the program itself where there is one part.
+  SmallVector<RowProgram, 0> split() const;
+
   bool isReducedIn(const Step &step, int c) const;
   /// Iterations of a step over `which` of its classes.
   int64_t space(const Step &step, function_ref<bool(int)> which) const;

@@ -105,6 +105,39 @@ def Autocast : Pass<"lathe-autocast", "::mlir::func::FuncOp"> {
   ];
 }
 
+def ChunkLosses : Pass<"lathe-chunk-losses", "::mlir::func::FuncOp"> {
+  let summary = "compute the loss of a large vocabulary without all of its logits";
+  let description = [{
+    A mean `cross_entropy` of a `linear` becomes one `linear_cross_entropy`,
+    which runs over chunks of rows and computes the gradients with the loss,
+    where the logits take `min-bytes` or more and nothing else reads them (a
+    model that also returns its logits keeps them). The pass runs before
+    `lathe-autograd`. A chunk has the most rows whose logits fit `chunk-bytes`,
+    fewer where a near number divides all rows.
+
+    Before:
+    ```mlir
+    %0 = lathe.linear %x, %w : (tensor<512x768xf32>, tensor<50257x768xf32>) -> tensor<512x50257xf32>
+    %1 = lathe.cross_entropy %0, %labels : (tensor<512x50257xf32>, tensor<512xi64>) -> tensor<f32>
+    ```
+    After:
+    ```mlir
+    %1, %dx, %dw = lathe.linear_cross_entropy %x, %w, %labels {chunk = 128 : i64} : ...
+    ```
+  }];
+  let options = [
+    Option<"minBytes", "min-bytes", "int64_t", "64 << 20",
+           "Bytes of logits, as f32, from which on it is done">,
+    Option<"chunkBytes", "chunk-bytes", "int64_t", "32 << 20",
+           "Bytes of logits, as f32, of a chunk">,
+    Option<"explain", "explain", "bool", "false",
+           "Remark why a loss keeps its logits">
+  ];
+  let statistics = [
+    Statistic<"numChunked", "chunked", "losses computed in chunks">
+  ];
+}
+
 def InferenceMode : Pass<"lathe-inference-mode", "::mlir::func::FuncOp"> {
   let summary = "make a model what it is outside of training";
   let description = [{
@@ -264,6 +297,8 @@ def Simplify : Pass<"lathe-simplify", "::mlir::func::FuncOp"> {
     - a `broadcast` goes where the elementwise op that reads it broadcasts anyway;
     - a reduction that drops its dims, followed by a reshape that brings them
       back, keeps them;
+    - what a `scatter_nd` adds to zeros, which are added to something, is added to
+      that: the gradient of a table that is embedding and output layer;
     - a swap of the last two dims before a `matmul` becomes its `transpose_lhs` or
       `transpose_rhs`.
 
@@ -277,6 +312,39 @@ def Simplify : Pass<"lathe-simplify", "::mlir::func::FuncOp"> {
     %1 = lathe.sub %x, %y : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
     ```
   }];
+}
+
+def SplitReductions : Pass<"lathe-split-reductions", "::mlir::func::FuncOp"> {
+  let summary = "do reductions that keep few elements in two stages";
+  let description = [{
+    A reduction is a work item per element that it keeps, or per 64 that stand
+    side by side. Where those are few and the operand is large, its first axis
+    is reduced in a second stage, so that threads share the work and what goes
+    into a part stays in the cache. A single axis is cut into up to 64 parts,
+    unless the operand is computed by elementwise ops, which a reshape would
+    keep out of the kernel. 16-bit floats are f32 between the stages. The cut
+    follows from the shapes alone, so results do not depend on the threads.
+
+    Before:
+    ```mlir
+    %0 = lathe.reduce_sum %x {axes = array<i64: 0, 1, 2>} : (tensor<100x28x28x32xf32>) -> tensor<32xf32>
+    ```
+    After:
+    ```mlir
+    %0 = lathe.reduce_sum %x {axes = array<i64: 1, 2>, keepdims = true} : ... -> tensor<100x1x1x32xf32>
+    %1 = lathe.reduce_sum %0 {axes = array<i64: 0>, keepdims = true} : ... -> tensor<1x1x1x32xf32>
+    %2 = lathe.reshape %1 {shape = array<i64: 32>} : ...
+    ```
+  }];
+  let options = [
+    Option<"minElements", "min-elements", "int64_t", "32768",
+           "Elements of an operand from which on it is worth it">,
+    Option<"minItems", "min-items", "int64_t", "16",
+           "Work items that are enough, and the fewest parts">
+  ];
+  let statistics = [
+    Statistic<"numSplit", "split", "reductions done in two stages">
+  ];
 }
 
 //===----------------------------------------------------------------------===//
@@ -554,15 +622,56 @@ def FormKernels : Pass<"lathe-form-kernels", "::mlir::func::FuncOp"> {
 // States
 //===----------------------------------------------------------------------===//
 
+def BundleUpdates : Pass<"lathe-bundle-updates", "::mlir::func::FuncOp"> {
+  let summary = "let one kernel update all small states";
+  let description = [{
+    Kernels of elementwise ops whose results are new values of states, and
+    nothing else, become one: of an optimizer's many launches over small tensors
+    one is left. They have no values in common, so every schedule runs them side
+    by side, each over its own elements. Kernels over more than `max-elements`
+    stay alone, so that their gradients need not be kept until the others are
+    there.
+
+    Before:
+    ```mlir
+    %0 = lathe.kernel "sub" schedule "rows" (%a = %w, %b = %g) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32> { ... }
+    lathe.set_parameter @w, %0 : tensor<8xf32>
+    %1 = lathe.kernel "sub" schedule "rows" (%a = %v, %b = %h) : (tensor<3x4xf32>, tensor<3x4xf32>) -> tensor<3x4xf32> { ... }
+    lathe.set_parameter @v, %1 : tensor<3x4xf32>
+    ```
+    After:
+    ```mlir
+    %0:2 = lathe.kernel "updates_of_2" schedule "rows" (%a = %w, %b = %g, %c = %v, %d = %h) : ... { ... }
+    lathe.set_parameter @w, %0#0 : tensor<8xf32>
+    lathe.set_parameter @v, %0#1 : tensor<3x4xf32>
+    ```
+  }];
+  let options = [
+    Option<"maxElements", "max-elements", "int64_t", "65536",
+           "Elements of the largest tensor in a bundle">,
+    Option<"maxArguments", "max-arguments", "int64_t", "256",
+           "Inputs and results of a bundle">
+  ];
+  let statistics = [
+    Statistic<"numBundles", "bundles", "kernels made of several">,
+    Statistic<"numBundled", "bundled", "kernels in them">
+  ];
+}
+
 def UpdateInPlace : Pass<"lathe-update-in-place", "::mlir::func::FuncOp"> {
-  let summary = "let kernels write new values of states over the old ones";
+  let summary = "let kernels write new values of states, and of what loops carry, over the old ones";
   let description = [{
     Marks `lathe.set_parameter` with `in_place` where the kernel that computes the
     value can write it to the state itself: every other reader of the old value
     has run before, and the kernel, where it reads the old value, is one loop over
     the elements all of whose reads lead to the new value. The kernel's attribute
     `lathe.in_place` pairs its results with the inputs they overwrite. All other
-    values are moved at the end of the program.
+    values are moved at the end of the program. A product may be in the kernel, if
+    it does not read the old value itself: its sums are done before what follows it
+    reads an element.
+
+    What a `scan` carries is treated likewise, such as sums of gradients: its
+    attribute `lathe.in_place` lists the carried values that need no copy.
 
     Before:
     ```mlir
@@ -583,6 +692,7 @@ def UpdateInPlace : Pass<"lathe-update-in-place", "::mlir::func::FuncOp"> {
   ];
   let statistics = [
     Statistic<"numInPlace", "in-place", "states written where they are">,
+    Statistic<"numCarried", "carried", "carried values written where they are">,
     Statistic<"numCopied", "copied", "states copied at the end of the program">
   ];
 }

@@ -124,8 +124,14 @@ LogicalResult lowerScatter(
     function_ref<SmallVector<Value>(ElementBuilder &, ValueRange)> place) {
   Value updates = l.get(op.getUpdates());
   Type element = Lowering::element(op.getInput());
+  // A copy to write to: where the caller wants the result.
+  Value input = l.get(op.getInput());
+  auto type = cast<RankedTensorType>(input.getType());
+  Value start =
+      l.mapElements(input, l.identity(type.getRank()), type,
+                    [](ElementBuilder &, ValueRange args) { return args[0]; });
   SmallVector<Value> results =
-      l.loops(Lowering::shape(updates), l.get(op.getInput()),
+      l.loops(Lowering::shape(updates), start,
               [&](ValueRange i, ValueRange carried) -> SmallVector<Value> {
                 ElementBuilder b = l.elements();
                 SmallVector<Value> at = place(b, i);

@@ -6,7 +6,10 @@
 //===----------------------------------------------------------------------===//
 //
 // linalg on tensors -> buffers (one-shot bufferization, results written where
-// the caller wants them, temporaries in the scratch) -> loops.
+// the caller wants them, temporaries in the scratch) -> loops. Where the result
+// is touched along one of its dims at the loops' own variables alone, that dim
+// is dealt out to work items: copies, pads, and what is scattered along other
+// dims. Everything else is one item.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,8 +20,11 @@
 
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/Transforms/Transforms.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MathExtras.h"
 
 namespace lathe::cpu {
 
@@ -76,6 +82,110 @@ static void replaceEmptyArguments(func::FuncOp function) {
       function.getContext(), function.getBody().getArgumentTypes(), {}));
 }
 
+/// Elements of the result that are worth a work item.
+static constexpr int64_t itemElements = 1 << 14;
+
+/// The loops that run over all of dim `dim` of the result, if nothing is done
+/// outside of them and wherever the result is touched, its index along `dim` is
+/// the variable of one of them. Elements in different places along `dim` then
+/// have nothing to do with each other.
+static SmallVector<scf::ForOp>
+findLoopsOver(func::FuncOp function, BlockArgument result, int64_t dim) {
+  int64_t size = cast<MemRefType>(result.getType()).getDimSize(dim);
+  llvm::SetVector<scf::ForOp> loops;
+  bool fits = true;
+  auto visit = [&](ValueRange indices) {
+    auto index = dyn_cast<BlockArgument>(indices[dim]);
+    auto loop = index ? dyn_cast<scf::ForOp>(index.getOwner()->getParentOp())
+                      : scf::ForOp();
+    fits &= loop && index == loop.getInductionVar() &&
+            loop.getInitArgs().empty() &&
+            getConstantIntValue(loop.getLowerBound()) == 0 &&
+            getConstantIntValue(loop.getUpperBound()) == size &&
+            getConstantIntValue(loop.getStep()) == 1;
+    if (fits)
+      loops.insert(loop);
+  };
+  function.walk([&](Operation *op) {
+    if (auto store = dyn_cast<memref::StoreOp>(op)) {
+      fits &= store.getMemRef() == result;
+      if (fits)
+        visit(store.getIndices());
+    } else if (auto load = dyn_cast<memref::LoadOp>(op)) {
+      if (load.getMemRef() == result && fits)
+        visit(load.getIndices());
+    } else if (isa<memref::AllocOp, scf::WhileOp>(op) ||
+               (llvm::is_contained(op->getOperands(), result))) {
+      fits = false;
+    }
+  });
+  if (!fits)
+    return {};
+  auto contains = [&](Operation *outer, Operation *inner) {
+    return outer != inner && outer->isAncestor(inner);
+  };
+  function.walk([&](scf::ForOp loop) {
+    if (loops.contains(loop)) {
+      fits &= llvm::none_of(
+          loops, [&](scf::ForOp other) { return contains(other, loop); });
+      return;
+    }
+    fits &= llvm::any_of(loops, [&](scf::ForOp other) {
+      return contains(other, loop) || contains(loop, other);
+    });
+  });
+  if (!fits)
+    return {};
+  return llvm::to_vector(loops);
+}
+
+/// Deals the kernel out along a dim of its only result; returns the number of
+/// work items, or 0 where there would be but one.
+static int64_t dealOut(func::FuncOp function) {
+  Block &body = function.getBody().front();
+  unsigned count = body.getNumArguments();
+  BlockArgument result = body.getArgument(count - 4);
+  ArrayRef<int64_t> shape = cast<MemRefType>(result.getType()).getShape();
+  int64_t elements = cast<MemRefType>(result.getType()).getNumElements();
+  for (auto [dim, size] : llvm::enumerate(shape)) {
+    if (size < 2 || elements < 2 * itemElements)
+      continue;
+    int64_t chunk = llvm::divideCeil(itemElements, elements / size);
+    // Neighbours in memory stay together.
+    if (dim + 1 == shape.size() && shape.size() > 1)
+      chunk = std::max<int64_t>(chunk, 64);
+    int64_t items = llvm::divideCeil(size, chunk);
+    if (items < 2)
+      continue;
+    SmallVector<scf::ForOp> loops = findLoopsOver(function, result, dim);
+    if (loops.empty())
+      continue;
+    Location loc = function.getLoc();
+    OpBuilder b = OpBuilder::atBlockBegin(&body);
+    SmallVector<Operation *> ops;
+    for (Operation &op : body.without_terminator())
+      ops.push_back(&op);
+    Value one = b.create<arith::ConstantIndexOp>(loc, 1);
+    auto item = b.create<scf::ForOp>(loc, body.getArgument(count - 2),
+                                     body.getArgument(count - 1), one);
+    Operation *yield = item.getBody()->getTerminator();
+    for (Operation *op : ops)
+      op->moveBefore(yield);
+    b.setInsertionPointToStart(item.getBody());
+    Value step = b.create<arith::ConstantIndexOp>(loc, chunk);
+    Value begin = b.create<arith::MulIOp>(loc, item.getInductionVar(), step);
+    Value end =
+        b.create<arith::MinSIOp>(loc, b.create<arith::AddIOp>(loc, begin, step),
+                                 b.create<arith::ConstantIndexOp>(loc, size));
+    for (scf::ForOp loop : loops) {
+      loop.setLowerBound(begin);
+      loop.setUpperBound(end);
+    }
+    return items;
+  }
+  return 0;
+}
+
 /// All work is item 0: the body runs for the thread that has it.
 static void guardFirstItem(func::FuncOp function) {
   Block &body = function.getBody().front();
@@ -114,8 +224,12 @@ FailureOr<LoweredKernel> scheduleOpaque(KernelOp kernel, ModuleOp module,
     function->erase();
     return failure();
   }
+  int64_t items = kernel->getNumResults() == 1 ? dealOut(*function) : 0;
   lowered.scratchBytes = placeBuffersInScratch(*function);
-  guardFirstItem(*function);
+  if (items)
+    lowered.workItems = items;
+  else
+    guardFirstItem(*function);
   replaceEmptyArguments(*function);
   return lowered;
 }

@@ -29,6 +29,9 @@ namespace {
 
 using Step = RowProgram::Step;
 
+/// Vectors of columns that are reduced side by side.
+constexpr int64_t columnVectors = 4;
+
 /// The part of a reduction's body that joins the accumulator with a new value:
 /// ops that depend on the accumulator, fed by one value from outside of them.
 struct Combiner {
@@ -72,7 +75,9 @@ public:
         lanes(plan.lanes), indices(program.classes.size()),
         rows(program.values.size()) {}
 
-  int64_t run();
+  /// Writes the loop over the items from `begin` to `end`, at the end of
+  /// `block`.
+  int64_t run(Block *block, Value begin, Value end);
 
 private:
   struct Row {
@@ -99,7 +104,8 @@ private:
   void emitItem(Value item);
   void emitStep(const Step &step);
   void emitLanes(const Step &step);
-  void emitPoint(const Step &step, Value local, bool isVector);
+  void emitPoint(const Step &step, Value local, bool isVector,
+                 int64_t count = 1);
   void emitVectorReduction(const Step &step, const Combiner &combiner);
   void emitScalarReduction(const Step &step, Value local);
 
@@ -447,25 +453,41 @@ Emitter::loops(ArrayRef<int> classes, ValueRange inits,
               });
 }
 
-/// One element (or vector of elements) of a step's results.
-void Emitter::emitPoint(const Step &step, Value local, bool isVector) {
+/// One element of a step's results, or `count` vectors of elements side by
+/// side, whose accumulators go through the reduced elements together.
+void Emitter::emitPoint(const Step &step, Value local, bool isVector,
+                        int64_t count) {
   SmallVector<int> reduced;
   for (int c : step.classes)
     if (c >= 0 && c != v && program.isReducedIn(step, c))
       reduced.push_back(c);
+  SmallVector<Value> locals{local};
+  for (int64_t u = 1; u < count; ++u)
+    locals.push_back(add(local, index(u * lanes)));
+  size_t width = step.results.size();
+  auto evaluateAll = [&](ValueRange carried) {
+    SmallVector<Value> all;
+    for (int64_t u = 0; u < count; ++u)
+      llvm::append_range(
+          all,
+          evaluate(step,
+                   carried.empty() ? carried : carried.slice(u * width, width),
+                   locals[u], isVector));
+    return all;
+  };
   SmallVector<Value> results;
   if (step.isReduction) {
     SmallVector<Value> inits;
-    for (unsigned i = 0; i < step.results.size(); ++i)
-      inits.push_back(initial(step, i, isVector));
-    results = loops(reduced, inits, [&](ValueRange carried) {
-      return evaluate(step, carried, local, isVector);
-    });
+    for (int64_t u = 0; u < count; ++u)
+      for (unsigned i = 0; i < width; ++i)
+        inits.push_back(initial(step, i, isVector));
+    results = loops(reduced, inits, evaluateAll);
   } else {
-    results = evaluate(step, {}, local, isVector);
+    results = evaluateAll({});
   }
-  for (auto [value, x] : llvm::zip_equal(step.results, results))
-    write(value, x, local);
+  for (int64_t u = 0; u < count; ++u)
+    for (auto [i, value] : llvm::enumerate(step.results))
+      write(value, results[u * width + i], locals[u]);
 }
 
 void Emitter::emitScalarReduction(const Step &step, Value local) {
@@ -543,14 +565,21 @@ void Emitter::emitLanes(const Step &step) {
     return emitScalarReduction(step, Value());
   }
   Value start = index(0);
-  if (isVector) {
-    Value rest = b.create<arith::RemUIOp>(extent, index(lanes));
+  auto emitVectors = [&](int64_t count) {
+    Value rest = b.create<arith::RemUIOp>(extent, index(count * lanes));
     Value end = b.create<arith::SubIOp>(extent, rest);
-    loop(start, end, lanes, {}, [&](Value i, ValueRange) {
-      emitPoint(step, i, true);
+    loop(start, end, count * lanes, {}, [&](Value i, ValueRange) {
+      emitPoint(step, i, true, count);
       return SmallVector<Value>();
     });
     start = end;
+  };
+  if (isVector) {
+    // Down columns, several vectors of a row at once: every row is a stretch
+    // of memory of its own.
+    if (step.isReduction && localSize(v) >= columnVectors * lanes)
+      emitVectors(columnVectors);
+    emitVectors(1);
   }
   loop(start, extent, 1, {}, [&](Value i, ValueRange) {
     emitPoint(step, i, false);
@@ -604,26 +633,45 @@ void Emitter::emitItem(Value item) {
   });
 }
 
-int64_t Emitter::run() {
-  Block *entry = target.addEntryBlock();
-  b.setInsertionPointToEnd(entry);
+int64_t Emitter::run(Block *block, Value begin, Value end) {
+  b.setInsertionPointToEnd(block);
   makeMemory();
   placeRows();
-  unsigned count = entry->getNumArguments();
-  loop(entry->getArgument(count - 2), entry->getArgument(count - 1), 1, {},
-       [&](Value item, ValueRange) {
-         emitItem(item);
-         return SmallVector<Value>();
-       });
-  b.create<func::ReturnOp>();
+  loop(begin, end, 1, {}, [&](Value item, ValueRange) {
+    emitItem(item);
+    return SmallVector<Value>();
+  });
   return scratchBytes;
 }
 
 } // namespace
 
-int64_t emitRows(const RowProgram &program, const RowPlan &plan,
-                 func::FuncOp target) {
-  return Emitter(program, plan, target).run();
+int64_t emitRows(ArrayRef<PlannedRows> parts, func::FuncOp target) {
+  Block *entry = target.addEntryBlock();
+  auto b = ImplicitLocOpBuilder::atBlockEnd(target.getLoc(), entry);
+  unsigned count = entry->getNumArguments();
+  Value begin = entry->getArgument(count - 2);
+  Value end = entry->getArgument(count - 1);
+  int64_t scratchBytes = 0, before = 0;
+  for (const PlannedRows &part : parts) {
+    Value from = begin, to = end;
+    int64_t items = part.plan.getWorkItems(part.program);
+    if (parts.size() > 1) {
+      b.setInsertionPointToEnd(entry);
+      Value first = b.create<arith::ConstantIndexOp>(before);
+      Value last = b.create<arith::ConstantIndexOp>(before + items);
+      from = b.create<arith::SubIOp>(b.create<arith::MaxSIOp>(begin, first),
+                                     first);
+      to = b.create<arith::SubIOp>(b.create<arith::MinSIOp>(end, last), first);
+    }
+    before += items;
+    scratchBytes =
+        std::max(scratchBytes,
+                 Emitter(part.program, part.plan, target).run(entry, from, to));
+  }
+  b.setInsertionPointToEnd(entry);
+  b.create<func::ReturnOp>();
+  return scratchBytes;
 }
 
 } // namespace lathe::cpu

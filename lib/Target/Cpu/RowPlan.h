@@ -38,10 +38,16 @@ std::optional<RowPlan> planRows(const RowProgram &program,
                                 const CpuFeatures &features,
                                 std::string &whyNot);
 
-/// Writes the body of `target` (with the kernel's memory signature). Returns
-/// the bytes of scratch it uses.
-int64_t emitRows(const RowProgram &program, const RowPlan &plan,
-                 func::FuncOp target);
+/// A program, or a part of one, and how it is cut.
+struct PlannedRows {
+  RowProgram program;
+  RowPlan plan;
+};
+
+/// Writes the body of `target` (with the kernel's memory signature): the items
+/// of the first part, then those of the next. Returns the bytes of scratch it
+/// uses.
+int64_t emitRows(ArrayRef<PlannedRows> parts, func::FuncOp target);
 
 } // namespace lathe::cpu
 

@@ -25,20 +25,28 @@ FailureOr<LoweredKernel> scheduleRows(KernelOp kernel, ModuleOp module,
   if (failed(tensors))
     return failure();
   std::optional<RowProgram> program = RowProgram::analyze(*tensors, whyNot);
-  std::optional<RowPlan> plan;
+  SmallVector<PlannedRows, 0> parts;
+  LoweredKernel lowered;
+  lowered.workItems = 0;
   if (program)
-    plan = planRows(*program, features, whyNot);
-  if (!plan) {
+    for (RowProgram &part : program->split()) {
+      std::optional<RowPlan> plan = planRows(part, features, whyNot);
+      if (!plan) {
+        parts.clear();
+        break;
+      }
+      lowered.workItems += plan->getWorkItems(part);
+      parts.push_back({std::move(part), std::move(*plan)});
+    }
+  if (parts.empty()) {
     tensors->erase();
     return failure();
   }
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-  LoweredKernel lowered;
   lowered.function = builder.create<func::FuncOp>(
       kernel.getLoc(), symbol,
       getKernelSignature(*tensors, getCpuArguments(kernel.getContext())));
-  lowered.scratchBytes = emitRows(*program, *plan, lowered.function);
-  lowered.workItems = plan->getWorkItems(*program);
+  lowered.scratchBytes = emitRows(parts, lowered.function);
   tensors->erase();
   if (lowered.scratchBytes > largestScratch) {
     whyNot = "a row with its temporaries takes " +

@@ -420,42 +420,68 @@ LogicalResult LoopsEmitter::emitOthers(Stage &stage) {
     whyNot = printer.whyNot;
     return failure();
   };
-  // Independent outermost loops give a thread per iteration.
-  SmallVector<scf::ForOp> loops;
+  // Of loops right inside of each other the independent ones give a thread per
+  // iteration, wherever they stand: no two of their iterations touch the same
+  // element, whatever the others are at.
+  SmallVector<scf::ForOp> nest;
+  SmallVector<bool> isThread;
   SmallVector<int64_t> sizes;
   int64_t items = 1;
-  Operation *only = stage.others.front();
+  Operation *only = stage.others.size() == 1 ? stage.others.front() : nullptr;
   while (auto loop = dyn_cast_or_null<scf::ForOp>(only)) {
     std::optional<int64_t> lower = getConstantIntValue(loop.getLowerBound()),
                            upper = getConstantIntValue(loop.getUpperBound()),
                            step = getConstantIntValue(loop.getStep());
-    if (stage.others.size() != 1 || !isParallel(loop) || !lower || !upper ||
-        !step || *lower != 0 || *step != 1 || *upper <= 0)
+    if (!loop.getInitArgs().empty() || !lower || !upper || !step ||
+        *lower != 0 || *step != 1 || *upper <= 0)
       break;
-    loops.push_back(loop);
-    sizes.push_back(*upper);
-    items *= *upper;
+    nest.push_back(loop);
+    isThread.push_back(isParallel(loop));
+    if (isThread.back()) {
+      sizes.push_back(*upper);
+      items *= *upper;
+    }
     Block *body = loop.getBody();
     only = body->getOperations().size() == 2 ? &body->front() : nullptr;
   }
+  // What follows the last of them is printed as it is.
+  while (!nest.empty() && !isThread.back()) {
+    nest.pop_back();
+    isThread.pop_back();
+  }
   GridLaunch launch = flatLaunch(items);
-  file.openGrid(launch, loops.empty()
+  file.openGrid(launch, nest.empty()
                             ? "one element after the other, in one thread"
+                        : llvm::is_contained(isThread, false)
+                            ? "a thread per iteration of the independent loops"
                             : "a thread per iteration of the outer loops");
   std::string item = openItem(writer, items, launch);
   for (Operation *op : stage.others)
     if (failed(printPrelude(printer, op)))
       return fail();
-  for (auto [loop, index] :
-       llvm::zip_equal(loops, unflatten(writer, item, sizes)))
-    printer.bind(loop.getInductionVar(), index);
-  if (loops.empty()) {
+  SmallVector<std::string> indices = unflatten(writer, item, sizes);
+  unsigned thread = 0, open = 0;
+  for (auto [loop, isIndex] : llvm::zip_equal(nest, isThread)) {
+    if (isIndex) {
+      printer.bind(loop.getInductionVar(), indices[thread++]);
+      continue;
+    }
+    std::string name = writer.unique("i");
+    writer.open("for (" + writer.indexType + " " + name + " = 0; " + name +
+                " < " + Twine(*getConstantIntValue(loop.getUpperBound())) +
+                "; ++" + name + ")");
+    printer.bind(loop.getInductionVar(), name);
+    ++open;
+  }
+  if (nest.empty()) {
     for (Operation *op : stage.others)
       if (failed(printer.print(*op)))
         return fail();
-  } else if (failed(printer.print(*loops.back().getBody()))) {
+  } else if (failed(printer.print(*nest.back().getBody()))) {
     return fail();
   }
+  for (; open; --open)
+    writer.close();
   if (!printer.whyNot.empty())
     return fail();
   file.closeGrid();

@@ -171,4 +171,57 @@ LogicalResult emitPointwise(const RowProgram &program, const RowPhases &plan,
   return success();
 }
 
+LogicalResult emitSideBySide(const RowProgram &program, const RowPhases &plan,
+                             KernelFile &file, std::string &whyNot) {
+  static constexpr int64_t blockSize = 256;
+  CodeWriter &writer = file.writer;
+  std::vector<ElementText> texts;
+  GridLaunch launch;
+  launch.block[0] = blockSize;
+  launch.grid[0] = 0;
+  for (const Phase &phase : plan.phases) {
+    texts.emplace_back(program, plan, phase, file);
+    texts.back().moving = phase.items;
+    texts.back().width = texts.back().widestPack();
+    launch.grid[0] +=
+        llvm::divideCeil(phase.numItems / texts.back().width, blockSize);
+  }
+  file.openGrid(launch, std::to_string(texts.size()) +
+                            " loops side by side, a range of blocks for each");
+  int64_t begin = 0;
+  for (auto [phase, text] : llvm::zip_equal(plan.phases, texts)) {
+    int64_t threads = phase.numItems / text.width;
+    int64_t end = begin + int64_t(llvm::divideCeil(threads, blockSize));
+    CodeWriter::NameScope scope(writer);
+    // The blocks before have returned.
+    writer.open("if (blockIdx.x < " + std::to_string(end) + ")");
+    std::string item = writer.unique("item");
+    std::string block = blockNumber(writer);
+    if (begin)
+      block = "(" + block + " - " + std::to_string(begin) + ")";
+    writer.declareIndex(item, block + " * " + std::to_string(blockSize) +
+                                  " + threadIdx.x");
+    if (threads % blockSize != 0) {
+      writer.line("if (" + item + " >= " + std::to_string(threads) + ")");
+      writer.line("  return;");
+    }
+    std::string first = item;
+    if (text.width > 1) {
+      first = writer.unique("first");
+      writer.declareIndex(first, product(item, text.width));
+    }
+    text.openSpace(text.items, phase.items, first);
+    text.readUniform(phase.steps);
+    if (failed(text.emitElements(phase.steps, 0))) {
+      whyNot = text.whyNot;
+      return failure();
+    }
+    writer.line("return;");
+    writer.close();
+    begin = end;
+  }
+  file.closeGrid();
+  return success();
+}
+
 } // namespace lathe::cuda

@@ -18,6 +18,11 @@ LogicalResult emitPointwise(const RowProgram &program, const RowPhases &plan,
                             const Phase &phase, KernelFile &file,
                             std::string &whyNot);
 
+/// Phases without reductions that need nothing of each other, in one grid: a
+/// range of blocks for each.
+LogicalResult emitSideBySide(const RowProgram &program, const RowPhases &plan,
+                             KernelFile &file, std::string &whyNot);
+
 /// A phase whose reductions run along rows or down columns.
 LogicalResult emitReduction(const RowProgram &program, const RowPhases &plan,
                             const Phase &phase, KernelFile &file,

@@ -18,6 +18,22 @@ static StringRef nameOf(const Phase &phase) {
                               : "rows";
 }
 
+/// Whether several phases have no reductions and compute all they read.
+static bool areSideBySide(const RowProgram &program, const RowPhases &plan) {
+  return plan.phases.size() > 1 &&
+         llvm::all_of(plan.phases, [&](const Phase &phase) {
+           return !phase.isReduction() &&
+                  llvm::all_of(phase.steps, [&](unsigned s) {
+                    return llvm::all_of(
+                        program.steps[s].inputs,
+                        [&](const RowProgram::Operand &read) {
+                          return read.kind != RowProgram::Operand::Computed ||
+                                 phase.has(program.values[read.value].step);
+                        });
+                  });
+         });
+}
+
 FailureOr<KernelText> scheduleSteps(KernelOp kernel, StringRef symbol,
                                     const GpuFeatures &, std::string &whyNot) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
@@ -36,6 +52,13 @@ FailureOr<KernelText> scheduleSteps(KernelOp kernel, StringRef symbol,
   if (llvm::any_of(plan->phases, [](auto &p) { return p.isReduction(); }))
     headers.push_back("reduce.cuh");
   KernelFile file(kernel, symbol, headers);
+  if (areSideBySide(*program, *plan)) {
+    if (failed(emitSideBySide(*program, *plan, file, whyNot)))
+      return failure();
+    KernelText text = file.take(plan->scratchBytes);
+    text.schedule = "pointwise";
+    return text;
+  }
   std::string name;
   for (const Phase &phase : plan->phases) {
     auto emit = phase.isReduction() ? emitReduction : emitPointwise;

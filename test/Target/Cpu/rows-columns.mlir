@@ -1,10 +1,10 @@
 // RUN: lathe compile %s --emit memref --isa avx2 | FileCheck %s
 
-// A sum over the leading dim: lanes run along the columns, and each vector of
-// columns is summed in one register.
+// A sum over the leading dim: lanes run along the columns, and four vectors of
+// columns are summed side by side, each in one register.
 // CHECK: rows
 // CHECK-LABEL: func.func
-// CHECK: scf.for {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (vector<8xf32>)
+// CHECK: scf.for {{.*}} iter_args({{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
 // CHECK: vector.load
 // CHECK: arith.addf %{{.*}} : vector<8xf32>
 // CHECK-NOT: vector.shuffle

@@ -294,3 +294,27 @@ func.func @resize_roi_numbers(%x: tensor<4xf32>) {
   %0 = lathe.resize %x {sizes = array<i64: 3>, coordinates = 4 : i32, roi = array<f64: 0.0, 0x7FF0000000000000>} : (tensor<4xf32>) -> tensor<3xf32>
   return
 }
+
+// -----
+
+func.func @max_pool_gradient_kernel(%x: tensor<2x3x8x8xf32>, %g: tensor<2x3x4x8xf32>) {
+  // expected-error @+1 {{'lathe.max_pool_gradient' op expected a size in 'kernel' for each of 2 spatial dims, got 1}}
+  %0 = lathe.max_pool_gradient %x, %g {kernel = array<i64: 2>} : (tensor<2x3x8x8xf32>, tensor<2x3x4x8xf32>) -> tensor<2x3x8x8xf32>
+  return
+}
+
+// -----
+
+func.func @max_pool_gradient_size(%x: tensor<2x3x8x8xf32>, %g: tensor<2x3x4x8xf32>) {
+  // expected-error @+1 {{'lathe.max_pool_gradient' op expected sizes of 1 or more in 'kernel'}}
+  %0 = lathe.max_pool_gradient %x, %g {kernel = array<i64: 2, 0>} : (tensor<2x3x8x8xf32>, tensor<2x3x4x8xf32>) -> tensor<2x3x8x8xf32>
+  return
+}
+
+// -----
+
+func.func @max_pool_gradient_cotangent(%x: tensor<2x3x8x8xf32>, %g: tensor<2x3x4x8xf32>) {
+  // expected-error @+1 {{'lathe.max_pool_gradient' op expected a cotangent of shape [2, 3, 4, 4] and the input's elements, got 'tensor<2x3x4x8xf32>'}}
+  %0 = lathe.max_pool_gradient %x, %g {kernel = array<i64: 2, 2>} : (tensor<2x3x8x8xf32>, tensor<2x3x4x8xf32>) -> tensor<2x3x8x8xf32>
+  return
+}

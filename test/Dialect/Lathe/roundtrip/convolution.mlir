@@ -67,3 +67,12 @@ func.func @resize(%x: tensor<1x3x8x?xf32>) {
   %1 = lathe.resize %x {sizes = array<i64: 1, 3, 4, 9>} : (tensor<1x3x8x?xf32>) -> tensor<1x3x4x9xf32>
   return
 }
+
+// CHECK-LABEL: func.func @max_pool_gradient
+func.func @max_pool_gradient(%x: tensor<2x3x7x8xf32>, %g: tensor<2x3x3x4xf32>, %y: tensor<2x?x8x3xf32>, %h: tensor<2x3x4x3xf32>) {
+  // CHECK: lathe.max_pool_gradient %{{.*}}, %{{.*}} {kernel = array<i64: 2, 2>} : (tensor<2x3x7x8xf32>, tensor<2x3x3x4xf32>) -> tensor<2x3x7x8xf32>
+  %0 = lathe.max_pool_gradient %x, %g {kernel = array<i64: 2, 2>} : (tensor<2x3x7x8xf32>, tensor<2x3x3x4xf32>) -> tensor<2x3x7x8xf32>
+  // CHECK: lathe.max_pool_gradient %{{.*}}, %{{.*}} {kernel = array<i64: 2, 2>, layout = 1 : i32}
+  %1 = lathe.max_pool_gradient %y, %h {kernel = array<i64: 2, 2>, layout = 1 : i32} : (tensor<2x?x8x3xf32>, tensor<2x3x4x3xf32>) -> tensor<2x?x8x3xf32>
+  return
+}

@@ -20,3 +20,12 @@ func.func @mse(%x: tensor<?x10xf32>, %y: tensor<8x10xf32>) {
   %1 = lathe.mse %x, %y reduce none : (tensor<?x10xf32>, tensor<8x10xf32>) -> tensor<8x10xf32>
   return
 }
+
+// CHECK-LABEL: func @linear_cross_entropy
+func.func @linear_cross_entropy(%x: tensor<2x4x8xf32>, %w: tensor<10x8xf32>, %b: tensor<10xf32>, %l: tensor<2x4xi64>, %n: tensor<4x8xbf16>, %m: tensor<10x8xbf16>, %k: tensor<4xi32>) {
+  // CHECK: lathe.linear_cross_entropy %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} {chunk = 4 : i64, ignore_index = -1 : i64} : (tensor<2x4x8xf32>, tensor<10x8xf32>, tensor<2x4xi64>, tensor<10xf32>) -> (tensor<f32>, tensor<2x4x8xf32>, tensor<10x8xf32>, tensor<10xf32>)
+  %0:4 = lathe.linear_cross_entropy %x, %w, %l, %b {chunk = 4 : i64, ignore_index = -1 : i64} : (tensor<2x4x8xf32>, tensor<10x8xf32>, tensor<2x4xi64>, tensor<10xf32>) -> (tensor<f32>, tensor<2x4x8xf32>, tensor<10x8xf32>, tensor<10xf32>)
+  // CHECK: lathe.linear_cross_entropy %{{.*}}, %{{.*}}, %{{.*}} {chunk = 2 : i64} : (tensor<4x8xbf16>, tensor<10x8xbf16>, tensor<4xi32>) -> (tensor<f32>, tensor<4x8xf32>, tensor<10x8xf32>)
+  %1:3 = lathe.linear_cross_entropy %n, %m, %k {chunk = 2 : i64} : (tensor<4x8xbf16>, tensor<10x8xbf16>, tensor<4xi32>) -> (tensor<f32>, tensor<4x8xf32>, tensor<10x8xf32>)
+  return
+}

@@ -1,0 +1,294 @@
+//===- LinearCrossEntropy.cpp - A loss without its logits -----------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Lathe/Vjp.h"
+
+namespace lathe {
+
+/// What gradients are computed in: f32 for 16-bit floats.
+static Type getWide(Type element) {
+  return element.getIntOrFloatBitWidth() < 32
+             ? Type(Float32Type::get(element.getContext()))
+             : element;
+}
+
+LogicalResult LinearCrossEntropyOp::inferReturnTypes(
+    MLIRContext *, std::optional<Location> location, Adaptor adaptor,
+    SmallVectorImpl<Type> &results) {
+  Site site{location, getOperationName()};
+  auto input = rankedOperand(site, adaptor.getInput(), "an input", 1);
+  auto weight = rankedOperand(site, adaptor.getWeight(), "a weight", 2,
+                              /*exactly=*/true);
+  auto labels = rankedOperand(site, adaptor.getLabels(), "labels", 0);
+  if (failed(input) || failed(weight) || failed(labels))
+    return failure();
+  if (failed(verifyCompatibleShape(input->getShape().drop_back(),
+                                   labels->getShape())))
+    return inferenceError(site,
+                          "expected labels of shape " +
+                              shapeText(input->getShape().drop_back()) +
+                              ", as the input without its last dim, got " +
+                              shapeText(labels->getShape()));
+  if (!sizesAgree(input->getShape().back(), weight->getDimSize(1)))
+    return inferenceError(site, "expected a weight of shape [classes, " +
+                                    Twine(input->getShape().back()) +
+                                    "], got " + shapeText(weight->getShape()));
+  Type wide = getWide(input->getElementType());
+  results.push_back(RankedTensorType::get({}, wide));
+  results.push_back(RankedTensorType::get(input->getShape(), wide));
+  results.push_back(RankedTensorType::get(weight->getShape(), wide));
+  if (Value bias = adaptor.getBias()) {
+    auto type = rankedOperand(site, bias, "a bias", 1, /*exactly=*/true);
+    if (failed(type))
+      return failure();
+    if (!sizesAgree(type->getDimSize(0), weight->getDimSize(0)))
+      return inferenceError(site, "expected a bias of shape " +
+                                      shapeText({weight->getDimSize(0)}) +
+                                      ", got " + shapeText(type->getShape()));
+    results.push_back(RankedTensorType::get(type->getShape(), wide));
+  }
+  return success();
+}
+
+LogicalResult LinearCrossEntropyOp::verify() {
+  Type element = tensorType(getInput()).getElementType();
+  for (Value operand : {getWeight(), getBias()})
+    if (operand && tensorType(operand).getElementType() != element)
+      return emitOpError("expected weight and bias of the input's elements ")
+             << element << ", got " << tensorType(operand).getElementType();
+  if (getChunk() < 1)
+    return emitOpError("expected a chunk of 1 row or more, got ") << getChunk();
+  double smoothing = getLabelSmoothing().convertToDouble();
+  if (!(smoothing >= 0.0 && smoothing <= 1.0))
+    return emitOpError("expected label_smoothing from 0 to 1, got ")
+           << smoothing;
+  return success();
+}
+
+FusionKind LinearCrossEntropyOp::getFusionKind() { return FusionKind::Opaque; }
+
+namespace {
+/// Builds the loop over chunks of rows.
+class ChunkedLoss {
+public:
+  ChunkedLoss(LinearCrossEntropyOp op, OpBuilder &builder)
+      : op(op), builder(builder), b(builder, op),
+        element(tensorType(op.getInput()).getElementType()),
+        wide(getWide(element)),
+        width(tensorType(op.getInput()).getShape().back()),
+        classes(tensorType(op.getWeight()).getDimSize(0)),
+        numRows(tensorType(op.getLabels()).getNumElements()),
+        chunk(std::min<int64_t>(op.getChunk(), numRows)),
+        trips((numRows + chunk - 1) / chunk),
+        wantsGradients(llvm::any_of(op->getResults().drop_front(),
+                                    [](Value v) { return !v.use_empty(); })) {}
+
+  SmallVector<Value> build();
+
+private:
+  struct Part {
+    Value loss, dInput, dWeight, dBias;
+  };
+  Part buildChunk(OpBuilder &inner, Value input, Value labels, Value counted);
+  /// `x` with its leading rows as chunks; rows of zeros fill the last one.
+  Value cut(Value x);
+  Value zeros(ArrayRef<int64_t> shape) {
+    auto type = RankedTensorType::get(shape, wide);
+    return b.make<ConstantOp>(
+        type, DenseElementsAttr::get(type, builder.getFloatAttr(wide, 0.0)));
+  }
+
+  LinearCrossEntropyOp op;
+  OpBuilder &builder;
+  VjpBuilder b;
+  Type element, wide;
+  int64_t width, classes, numRows, chunk, trips;
+  bool wantsGradients;
+};
+} // namespace
+
+Value ChunkedLoss::cut(Value x) {
+  auto type = tensorType(x);
+  SmallVector<int64_t> rest(type.getShape().drop_front());
+  int64_t missing = trips * chunk - numRows;
+  if (missing) {
+    SmallVector<int64_t> low(type.getRank(), 0), high(type.getRank(), 0);
+    high[0] = missing;
+    x = b.make<PadOp>(x, Value(), low, high);
+  }
+  SmallVector<int64_t> shape{trips, chunk};
+  llvm::append_range(shape, rest);
+  return b.reshape(x, shape);
+}
+
+/// Loss and gradients of the sum over one chunk's rows.
+ChunkedLoss::Part ChunkedLoss::buildChunk(OpBuilder &inner, Value input,
+                                          Value labels, Value counted) {
+  VjpBuilder c(inner, op.getLoc());
+  Part part;
+  Value logits = c.widen(c.make<LinearOp>(input, op.getWeight(), op.getBias()));
+  Value losses = c.make<CrossEntropyOp>(logits, labels, LossReduction::none,
+                                        IntegerAttr(), op.getLabelSmoothing());
+  if (counted)
+    losses = c.select(counted, losses, c.number(0, losses));
+  part.loss = c.make<ReduceSumOp>(losses, ArrayRef<int64_t>());
+  if (!wantsGradients)
+    return part;
+  // softmax - target, as in the rule of cross_entropy.
+  Type labelType = tensorType(labels).getElementType();
+  Value index = c.make<IotaOp>(ArrayRef(classes), /*axis=*/0, labelType);
+  Value isLabel =
+      c.compare(ComparePredicate::eq,
+                c.make<UnsqueezeOp>(labels, ArrayRef<int64_t>(1)), index);
+  double smoothing = op.getLabelSmoothing().convertToDouble();
+  double floor = smoothing / double(classes);
+  Value target = c.select(isLabel, c.number(1.0 - smoothing + floor, logits),
+                          c.number(floor, logits));
+  Value d = c.sub(c.make<SoftmaxOp>(logits, /*axis=*/1), target);
+  if (counted)
+    d = c.select(c.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)), d,
+                 c.number(0, d));
+  Value narrow = c.cast(d, element);
+  part.dInput =
+      c.cast(c.make<MatmulOp>(narrow, op.getWeight(), /*transpose_lhs=*/false,
+                              /*transpose_rhs=*/false),
+             wide);
+  if (!op.getDWeight().use_empty())
+    part.dWeight =
+        c.cast(c.make<MatmulOp>(narrow, input, /*transpose_lhs=*/true,
+                                /*transpose_rhs=*/false),
+               wide);
+  if (op.getBias() && !op.getDBias().use_empty())
+    part.dBias = c.sum(d, {0}, /*keepdims=*/false);
+  return part;
+}
+
+SmallVector<Value> ChunkedLoss::build() {
+  Location loc = op.getLoc();
+  Value rows = b.reshape(op.getInput(), {numRows, width});
+  Value labels = b.reshape(op.getLabels(), {numRows});
+  Value counted;
+  std::optional<int64_t> ignored = op.getIgnoreIndex();
+  if (ignored)
+    counted =
+        b.compare(ComparePredicate::ne, labels,
+                  b.constant(tensorType(labels).getElementType(), *ignored));
+  Value count =
+      counted ? b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>())
+              : b.constant(wide, double(numRows));
+  if (!counted && trips * chunk != numRows)
+    counted = b.make<ConstantOp>(
+        RankedTensorType::get({numRows}, builder.getI1Type()),
+        DenseElementsAttr::get(
+            RankedTensorType::get({numRows}, builder.getI1Type()), true));
+
+  SmallVector<Value> inputs{cut(rows), cut(labels)}, inits;
+  if (counted)
+    inputs.push_back(cut(counted));
+  bool hasWeight = !op.getDWeight().use_empty();
+  bool hasBias = op.getBias() && !op.getDBias().use_empty();
+  SmallVector<int64_t> weightShape{classes, width};
+  if (hasWeight)
+    inits.push_back(zeros(weightShape));
+  if (hasBias)
+    inits.push_back(zeros({classes}));
+
+  Region region;
+  Block *body = new Block();
+  region.push_back(body);
+  for (Value init : inits)
+    body->addArgument(init.getType(), loc);
+  for (Value input : inputs) {
+    auto type = tensorType(input);
+    body->addArgument(type.clone(type.getShape().drop_front()), loc);
+  }
+  OpBuilder inner = OpBuilder::atBlockEnd(body);
+  auto slices = body->getArguments().drop_front(inits.size());
+  Part part =
+      buildChunk(inner, slices[0], slices[1], counted ? slices[2] : Value());
+  VjpBuilder c(inner, loc);
+  SmallVector<Value> yields;
+  if (hasWeight)
+    yields.push_back(c.add(body->getArgument(0), part.dWeight));
+  if (hasBias)
+    yields.push_back(c.add(body->getArgument(hasWeight), part.dBias));
+  yields.push_back(part.loss);
+  if (part.dInput)
+    yields.push_back(part.dInput);
+  inner.create<YieldOp>(loc, yields);
+
+  SmallVector<Type> types;
+  for (auto [i, value] : llvm::enumerate(yields)) {
+    auto type = tensorType(value);
+    SmallVector<int64_t> shape(type.getShape());
+    if (i >= inits.size())
+      shape.insert(shape.begin(), trips);
+    types.push_back(type.clone(shape));
+  }
+  auto scan = builder.create<ScanOp>(loc, types, inits, inputs, IntegerAttr(),
+                                     /*reverse=*/false);
+  scan.getBody().takeBody(region);
+
+  auto stacked = scan.getResults().drop_front(inits.size());
+  Value loss =
+      b.div(b.make<ReduceSumOp>(stacked[0], ArrayRef<int64_t>()), count);
+  SmallVector<Value> results{loss};
+  if (part.dInput) {
+    Value dRows = b.reshape(stacked[1], {trips * chunk, width});
+    if (trips * chunk != numRows)
+      dRows = b.make<SliceOp>(dRows, ArrayRef<int64_t>(0), ArrayRef(numRows),
+                              ArrayRef<int64_t>(0), ArrayRef<int64_t>());
+    results.push_back(b.reshape(dRows, tensorType(op.getInput()).getShape()));
+  } else {
+    results.push_back(zeros(tensorType(op.getInput()).getShape()));
+  }
+  results.push_back(hasWeight ? scan.getResult(0) : zeros(weightShape));
+  if (op.getBias())
+    results.push_back(hasBias ? scan.getResult(hasWeight) : zeros({classes}));
+  return results;
+}
+
+FailureOr<SmallVector<Value>>
+LinearCrossEntropyOp::decompose(OpBuilder &builder) {
+  for (Value operand : getOperands())
+    if (!tensorType(operand).hasStaticShape())
+      return failure();
+  if (tensorType(getLabels()).getNumElements() == 0 ||
+      tensorType(getWeight()).getNumElements() == 0)
+    return failure();
+  return ChunkedLoss(*this, builder).build();
+}
+
+// The gradients of the sum are there already: the cotangent and the mean's
+// divisor scale them.
+Gradients LinearCrossEntropyOp::buildVjp(OpBuilder &builder,
+                                         ValueRange cotangents) {
+  if (!cotangents[0] || llvm::any_of(cotangents.drop_front(),
+                                     [](Value g) { return g != nullptr; }))
+    return emitOpError("has no second derivative");
+  VjpBuilder b(builder, *this);
+  Type wide = tensorType(getDInput()).getElementType();
+  Value g = b.widen(cotangents[0]);
+  if (std::optional<int64_t> ignored = getIgnoreIndex()) {
+    Value counted = b.compare(
+        ComparePredicate::ne, getLabels(),
+        b.constant(tensorType(getLabels()).getElementType(), *ignored));
+    g = b.div(g,
+              b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>()));
+  } else {
+    g = b.scale(g, 1.0 / double(std::max<int64_t>(
+                             1, tensorType(getLabels()).getNumElements())));
+  }
+  SmallVector<Value> gradients{
+      b.gradientOf(getInput(), b.mul(getDInput(), g)),
+      b.gradientOf(getWeight(), b.mul(getDWeight(), g)), Value()};
+  if (getBias())
+    gradients.push_back(b.gradientOf(getBias(), b.mul(getDBias(), g)));
+  return gradients;
+}
+
+} // namespace lathe

@@ -165,6 +165,8 @@ LogicalResult GradientBuilder::run() {
   collectSources();
   if (failed(prepareForGradients(function, [&] { return findActivity(); })))
     return failure();
+  if (options.beforeBackward)
+    options.beforeBackward(function);
   Activity activity = findActivity();
   Operation *end = block.getTerminator();
   OpBuilder builder(end);

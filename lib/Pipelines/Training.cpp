@@ -70,9 +70,18 @@ divideBatch(func::FuncOp loss, ArrayRef<SmallVector<int64_t>> shapes,
   return divided;
 }
 
+void markPart(func::FuncOp function, StringRef part) {
+  auto value = StringAttr::get(function.getContext(), part);
+  function.walk([&](Operation *op) {
+    if (op != function && !op->hasAttr(kPartMark))
+      op->setAttr(kPartMark, value);
+  });
+}
+
 OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
                                           ArrayRef<SmallVector<int64_t>> shapes,
-                                          const TrainRecipe &recipe) {
+                                          const TrainRecipe &recipe,
+                                          bool markParts) {
   func::FuncOp original = findLoss(model);
   if (!original)
     return nullptr;
@@ -92,8 +101,17 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
   if (failed(prepareLoss(loss, recipe)) ||
       failed(runOn(loss, createChunkLosses())))
     return nullptr;
-  FailureOr<func::FuncOp> gradient = buildGradient(loss, GradientOptions());
-  if (failed(gradient) || failed(buildTrainStep(*gradient, recipe)))
+  GradientOptions gradientOptions;
+  if (markParts)
+    gradientOptions.beforeBackward = [](func::FuncOp function) {
+      markPart(function, kForwardPart);
+    };
+  FailureOr<func::FuncOp> gradient = buildGradient(loss, gradientOptions);
+  if (failed(gradient))
+    return nullptr;
+  if (markParts)
+    markPart(*gradient, kBackwardPart);
+  if (failed(buildTrainStep(*gradient, recipe)))
     return nullptr;
   gradient->erase();
   loss.erase();

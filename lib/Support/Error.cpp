@@ -10,6 +10,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <cmath>
 #include <cstdio>
 #include <system_error>
 
@@ -36,6 +37,8 @@ std::string lathe::quote(StringRef name) {
 }
 
 std::string lathe::formatNumber(double value) {
+  if (std::isnan(value))
+    return "nan"; // whatever its sign
   char text[40];
   std::snprintf(text, sizeof(text), "%.8g", value);
   return text;

@@ -8,6 +8,7 @@
 
 #include "lathe/Train/Loop.h"
 
+#include "Rollback.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Progress.h"
 #include "llvm/ADT/STLExtras.h"
@@ -64,13 +65,27 @@ public:
       : program(program), training(training), validation(validation),
         metrics(metrics), options(options),
         listeners(listeners.begin(), listeners.end()), note(note),
-        folder(options.folder) {}
+        folder(options.folder), rollback(program) {}
 
   Expected<LoopResult> run();
 
 private:
   Error start();
+  Error resume();
   Error step();
+  /// One step, without a look at what comes out.
+  Error advance();
+  /// The figure of the step that is not finite, "the loss is nan"; "" if all
+  /// are.
+  std::string findBadFigure() const;
+  std::string describePlace() const;
+  /// Goes back to the step where it began, saves the state before that step,
+  /// and says what happened in it.
+  Error diagnose(const std::string &message);
+  Expected<bool> goBack();
+  Expected<std::string> findWhereItBegan(uint64_t end);
+  /// An error if a parameter is not finite: such a state is not worth keeping.
+  Error checkStates();
   /// True: early stopping.
   Expected<bool> evaluateNow();
   Error keepBest(double value);
@@ -92,6 +107,7 @@ private:
   std::vector<Listener *> listeners;
   const std::function<void(const std::string &)> &note;
   CheckpointFolder folder;
+  Rollback rollback;
   LoopResult result;
   TrainingState &state = result.state;
   uint64_t lastStep = 0; ///< at which training ends
@@ -166,6 +182,14 @@ Error Loop::start() {
     if (!check)
       return check.takeError();
   }
+  if (Error error = resume())
+    return error;
+  if (Error error = rollback.begin())
+    return error;
+  return rollback.keep(state);
+}
+
+Error Loop::resume() {
   if (options.folder.empty())
     return Error::success();
   if (!options.resume) {
@@ -195,7 +219,7 @@ Error Loop::start() {
   return Error::success();
 }
 
-Error Loop::step() {
+Error Loop::advance() {
   auto batch = training.next();
   if (!batch)
     return batch.takeError();
@@ -208,25 +232,137 @@ Error Loop::step() {
   ++state.step;
   state.position = training.position();
   state.scalars = std::move(*scalars);
-  result.loss = state.scalars.front().second;
-  // A program that scales the loss leaves out steps that overflow by itself.
-  bool scales = any_of(state.scalars,
+  return Error::success();
+}
+
+/// A loss scale that fell so far will not end an overflow: it began at 2^16.
+static constexpr double kLeastLossScale = 1.0 / (1 << 20);
+
+std::string Loop::findBadFigure() const {
+  auto scale = find_if(state.scalars,
                        [](const auto &s) { return s.first == "loss_scale"; });
+  // A program that scales the loss leaves out steps that overflow by itself.
+  bool scales = scale != state.scalars.end();
+  if (scales && scale->second < kLeastLossScale)
+    return formatv(
+        "the loss scale fell to {0}: gradients overflow at any scale",
+        formatNumber(scale->second));
   for (const auto &[name, value] : state.scalars)
     if (!std::isfinite(value) &&
         !(scales && &value != &state.scalars[0].second))
-      return makeError(
-          "the {0} is {1} at step {2} (epoch {3}, the batch of example {4} of "
-          "the data and {5} others); a lower learning rate or gradient "
-          "clipping may help",
-          name, formatNumber(value), state.step, state.position.epoch + 1,
-          training.indices().front(), training.indices().size() - 1);
+      return formatv("the {0} is {1}", name, formatNumber(value));
+  return "";
+}
+
+std::string Loop::describePlace() const {
+  return formatv("at step {0} (epoch {1}, the batch of example {2} of the data "
+                 "and {3} others)",
+                 state.step, state.position.epoch + 1,
+                 training.indices().front(), training.indices().size() - 1);
+}
+
+Error Loop::step() {
+  if (Error error = advance())
+    return error;
+  result.loss = state.scalars.front().second;
+  if (std::string bad = findBadFigure(); !bad.empty())
+    return diagnose(bad + " " + describePlace());
   if (isDue(options.logEvery ? options.logEvery : 1))
     tell([&](Listener &listener) {
       return listener.trained(state.step, state.position.epoch + 1,
                               state.scalars);
     });
-  return Error::success();
+  return rollback.isDue() ? rollback.keep(state) : Error::success();
+}
+
+Error Loop::checkStates() {
+  auto bad = rollback.describeBad();
+  if (!bad)
+    return bad.takeError();
+  return bad->empty()
+             ? Error::success()
+             : diagnose(*bad + " after step " + std::to_string(state.step));
+}
+
+/// Does the steps up to `end` again, and stops before the first that makes
+/// something which is not finite. What happens there; "" where it does not
+/// happen again.
+Expected<std::string> Loop::findWhereItBegan(uint64_t end) {
+  while (state.step < end && !interrupted) {
+    // Each state in turn may be the last good one.
+    if (Error error = rollback.keep(state, /*evenIfLarge=*/true))
+      return std::move(error);
+    if (Error error = advance())
+      return std::move(error);
+    std::string bad = findBadFigure();
+    if (bad.empty()) {
+      auto states = rollback.describeBad();
+      if (!states)
+        return states.takeError();
+      bad = std::move(*states);
+    }
+    if (bad.empty())
+      continue;
+    std::string text =
+        state.step == end ? "" : bad + " " + describePlace() + " already";
+    auto before = rollback.restore();
+    if (!before)
+      return before.takeError();
+    state = std::move(*before);
+    training.seek(state.position);
+    auto batch = training.next();
+    if (!batch)
+      return batch.takeError();
+    fillRandomKey(program.inputs(), batch->tensors, options.seed, state.step);
+    std::string why =
+        options.explain ? options.explain(views(batch->tensors)) : "";
+    return text + (text.empty() || why.empty() ? "" : ": ") + why;
+  }
+  return "";
+}
+
+/// The state of the last copy, or of the newest checkpoint; false where there
+/// is neither.
+Expected<bool> Loop::goBack() {
+  if (rollback.isKept()) {
+    auto before = rollback.restore();
+    if (!before)
+      return before.takeError();
+    state = std::move(*before);
+    return true;
+  }
+  if (options.folder.empty() || folder.steps().empty())
+    return false;
+  auto loaded = folder.load(program, note);
+  if (!loaded)
+    return loaded.takeError();
+  state = std::move(**loaded);
+  return true;
+}
+
+Error Loop::diagnose(const std::string &message) {
+  uint64_t end = state.step;
+  auto before = goBack();
+  if (!before)
+    return makeError(message + "; " + toString(before.takeError()));
+  if (!*before)
+    return makeError(message);
+  training.seek(state.position);
+  auto why = findWhereItBegan(end);
+  if (!why)
+    return makeError(message + "; " + toString(why.takeError()));
+  bool isFound = state.step < end;
+  if (isFound && state.step > 0 && !options.folder.empty() &&
+      !is_contained(folder.steps(), state.step)) {
+    if (Error error = folder.save(program, state, options.extra))
+      note(toString(std::move(error)));
+    else
+      note("the state after step " + std::to_string(state.step) +
+           ", the last that is good, is in " +
+           quote(folder.pathOf(state.step)));
+  }
+  return makeError(message + (why->empty() ? "" : ": " + *why) +
+                   "; a lower learning rate or gradient clipping may help");
 }
 
 Error Loop::keepBest(double value) {
@@ -246,6 +382,8 @@ Error Loop::keepBest(double value) {
 }
 
 Expected<bool> Loop::evaluateNow() {
+  if (Error error = checkStates())
+    return std::move(error);
   auto report = evaluateAll(program, *validation, metrics, options.seed);
   if (!report)
     return report.takeError();
@@ -286,6 +424,8 @@ void Loop::tell(function_ref<Error(Listener &)> what) {
 
 Error Loop::save(bool mustSucceed) {
   tell([](Listener &listener) { return listener.flush(); });
+  if (Error error = checkStates())
+    return error;
   if (options.folder.empty())
     return Error::success();
   Error error = folder.save(program, state, options.extra);

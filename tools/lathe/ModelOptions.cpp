@@ -9,6 +9,7 @@
 #include "ModelOptions.h"
 
 #include "ExecutableCache.h"
+#include "ExposedRun.h"
 #include "InputData.h"
 #include "Verbs.h"
 #include "lathe/Pipelines/Training.h"
@@ -136,27 +137,8 @@ int fail(const llvm::Twine &message) {
 
 int fail(llvm::Error error) { return fail(llvm::toString(std::move(error))); }
 
-/// A kernel has the places of all its ops: the first that is known.
-static Location findFirst(Location loc) {
-  if (auto fused = dyn_cast<FusedLoc>(loc)) {
-    loc = UnknownLoc::get(loc.getContext());
-    for (Location part : fused.getLocations())
-      if (isa<UnknownLoc>(loc))
-        loc = findFirst(part);
-  }
-  return loc;
-}
-
 static void printLocation(Location loc, raw_ostream &os) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  findFirst(loc).print(stream);
-  StringRef where = StringRef(text).trim();
-  where.consume_front("loc(");
-  where.consume_back(")");
-  // A whole file: line 0 says nothing.
-  where.consume_back(":0:0");
-  if (!where.empty() && where != "unknown")
+  if (std::string where = formatLocation(loc); !where.empty())
     os << where << ": ";
 }
 

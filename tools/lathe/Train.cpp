@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ExecutableCache.h"
+#include "NonFinite.h"
 #include "RecipeFile.h"
 #include "Report.h"
 #include "TrainOptions.h"
@@ -205,7 +206,7 @@ compileProgram(const TrainOptions &options, const Model &model,
                llvm::ArrayRef<TensorSpec> inputs, PreparedModel &prepared) {
   SmallVector<SmallVector<int64_t>> shapes;
   std::string details = "training\n";
-  for (const TensorSpec &spec : inputs) {
+  for (const TensorSpec &spec : inputs.take_front(model.inputs().size())) {
     shapes.emplace_back(spec.shape);
     details += spec.name + " " + formatType(spec.dtype, spec.shape) + "\n";
   }
@@ -260,6 +261,31 @@ makeProgram(const TrainOptions &options,
   session.progress = false;
   session.profile = options.profile;
   return SessionProgram::create(*loaded, 0, 1, weights, session);
+}
+
+/// Which op makes a step's first value that is not finite.
+static std::string explainStep(const TrainOptions &options, const Model &model,
+                               const SessionProgram &program,
+                               llvm::ArrayRef<TensorView> inputs) {
+  SmallVector<SmallVector<int64_t>> shapes;
+  for (const TensorView &input : inputs.take_front(model.inputs().size()))
+    shapes.emplace_back(input.shape());
+  OwningOpRef<ModuleOp> module = buildTrainingModule(
+      model, shapes, options.optimizer.recipe, /*markParts=*/true);
+  WeightSource weights;
+  llvm::Error error = openWeights(options, weights);
+  if (!module || error) {
+    llvm::consumeError(std::move(error));
+    return "";
+  }
+  NonFiniteSearch search{*module, options.compileOptions(), &weights,
+                         options.sessionOptions()};
+  search.session.states = program.stateStore();
+  auto text = findNonFiniteOp(search, inputs);
+  if (text)
+    return *text;
+  std::string why = llvm::toString(text.takeError());
+  return why.empty() ? "" : "the op cannot be found: " + why;
 }
 
 static int run(TrainOptions &options, CLI::App &verb) {
@@ -319,6 +345,9 @@ static int run(TrainOptions &options, CLI::App &verb) {
   for (auto &listener : owned)
     listeners.push_back(listener.get());
 
+  options.loop.explain = [&](llvm::ArrayRef<TensorView> inputs) {
+    return explainStep(options, *model, **program, inputs);
+  };
   begin = std::chrono::steady_clock::now();
   auto result = runTraining(**program, *data->trainingLoader,
                             data->evaluationLoader.get(), metrics, options.loop,

@@ -18,6 +18,9 @@ using namespace mlir;
 struct GradientOptions {
   bool parameters = true;
   bool inputs = false;
+  /// Called with the function as it is differentiated: composites without a
+  /// rule expanded, nothing of the backward part there yet.
+  std::function<void(func::FuncOp)> beforeBackward;
   /// Called after each rule, with the op it belongs to, what it built and the
   /// gradients, which it may replace. Only tests that plant faults use it.
   std::function<void(Operation *, ArrayRef<Operation *>,

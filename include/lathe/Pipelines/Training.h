@@ -24,10 +24,17 @@ func::FuncOp findLoss(const Model &model);
 
 /// `@train_step` and nothing else, for a batch of these shapes (one per
 /// argument of `@loss`, in order): gradients, optimizer and the rest of the
-/// recipe, before the graph passes. Null after a diagnostic.
+/// recipe, before the graph passes. Null after a diagnostic. With `markParts`
+/// ops of the loss and of its gradient say so in an attribute `kPartMark`.
 OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
                                           ArrayRef<SmallVector<int64_t>> shapes,
-                                          const TrainRecipe &recipe);
+                                          const TrainRecipe &recipe,
+                                          bool markParts = false);
+inline constexpr StringLiteral kPartMark = "lathe.part";
+inline constexpr StringLiteral kForwardPart = "forward";
+inline constexpr StringLiteral kBackwardPart = "backward";
+/// Marks the ops of `function` that are not marked yet.
+void markPart(func::FuncOp function, StringRef part);
 
 /// `@eval` and nothing else: `@loss` in inference mode, which writes no state.
 OwningOpRef<ModuleOp>

@@ -37,6 +37,10 @@ struct LoopOptions {
   std::vector<CheckpointFolder::ExtraFile> extra; ///< into each checkpoint
   bool resume = false; ///< from `folder`, if there is a checkpoint
   bool showProgress = false;
+  /// Says which op makes the first value that is not finite in the step with
+  /// these inputs, from the states that the program has; "" where none does.
+  /// Changes no state.
+  std::function<std::string(llvm::ArrayRef<TensorView>)> explain;
 };
 
 /// Hears of what happens; see EventFile.h for two that write it down.
@@ -66,8 +70,9 @@ struct LoopResult {
 /// signal. SIGINT and SIGTERM end it after the step under way, with a
 /// checkpoint; a second one ends the process. `validation` may be null: then
 /// nothing is evaluated. `note` gets what the user should know.
-/// Errors: those of the program, the data and the folder; a loss or a gradient
-/// norm that is not finite (the last checkpoint stays as it is).
+/// Errors: those of the program, the data and the folder; a loss, a gradient
+/// norm or a parameter that is not finite. Then the state before the step where
+/// that began is saved.
 llvm::Expected<LoopResult>
 runTraining(TrainProgram &program, Loader &training, Loader *validation,
             const MetricOptions &metrics, const LoopOptions &options,

@@ -36,6 +36,8 @@ public:
   const exec::Executable &executable() const { return loaded->executable(); }
   Session &trainSession() { return *trainer; }
   Session &evalSession() { return *evaluator; }
+  /// Where the states of both programs are.
+  const std::shared_ptr<StateStore> &stateStore() const { return store; }
 
 private:
   SessionProgram() = default;

@@ -697,4 +697,38 @@ def UpdateInPlace : Pass<"lathe-update-in-place", "::mlir::func::FuncOp"> {
   ];
 }
 
+//===----------------------------------------------------------------------===//
+// Debugging
+//===----------------------------------------------------------------------===//
+
+def ExposeValues : Pass<"lathe-expose-values", "::mlir::func::FuncOp"> {
+  let summary = "make what ops compute results of the function";
+  let description = [{
+    Appends every value that is no constant to the results, so that two programs
+    can be compared value by value; the report of a loss that is not finite is
+    made with it. Values in a scan are stacked, the trip count as
+    leading dim; those of a branch that is not taken are 0; of a `while` there are
+    those of the last iteration. With `form=largest` it is the largest magnitude
+    of each (NaN where any element is NaN), of floats alone. Expects static shapes
+    and no calls: `lathe-specialize` goes before it.
+
+    Before:
+    ```mlir
+    %0 = lathe.exp %x : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    %1 = lathe.neg %0 : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    return %1 : tensor<4x8xf32>
+    ```
+    After:
+    ```mlir
+    %0 = lathe.exp %x : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    %1 = lathe.neg %0 : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    return %1, %0, %1 : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>
+    ```
+  }];
+  let options = [
+    Option<"form", "form", "std::string", "\"whole\"",
+           "whole, or largest: the largest magnitude alone">
+  ];
+}
+
 #endif // LATHE_TRANSFORMS_PASSES_TD

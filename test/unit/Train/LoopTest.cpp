@@ -216,6 +216,98 @@ TEST(TrainLoop, ALossThatIsNotFiniteLosesNothing) {
             (std::vector<uint64_t>{4, 2}));
 }
 
+// The loss of step 9 is the first that tells, but step 7 did it: all is as
+// before that step when it is explained, and what it was then is saved.
+TEST(TrainLoop, GoesBackToTheStepThatSpoiltAParameter) {
+  TempFolder folder, other;
+  Job run(folder), reference(other);
+  reference.validate = false;
+  reference.options.epochs = 0;
+  reference.options.steps = 6;
+  must(reference.start());
+  run.validate = false;
+  run.options.checkpointEvery = 1000;
+  run.program.losses = {1, 1, 1, 1, 1, 1, 1, 1, NAN};
+  run.program.spoilAt = 7;
+  std::vector<float> inputs;
+  int64_t key = -1;
+  run.options.explain = [&](llvm::ArrayRef<TensorView> given) {
+    inputs = std::vector<float>(given[0].as<float>());
+    key = given[1].as<int64_t>()[1];
+    EXPECT_EQ(run.program.w(), reference.program.w());
+    return std::string("an op overflows");
+  };
+  EXPECT_ERROR(run.start(),
+               "the loss is nan at step 9 (epoch 2, the batch of example ");
+  EXPECT_EQ(key, 6);
+  ASSERT_EQ(inputs.size(), 2u);
+  EXPECT_EQ(inputs[0], run.program.seen[12]);
+  EXPECT_EQ(inputs[1], run.program.seen[13]);
+  EXPECT_EQ(CheckpointFolder(folder / "run").steps(),
+            (std::vector<uint64_t>{6}));
+  EXPECT_NE(run.notes.find("the state after step 6, the last that is good"),
+            std::string::npos)
+      << run.notes;
+  EXPECT_EQ(
+      slurp(CheckpointFolder(folder / "run").pathOf(6) + "/model.safetensors"),
+      slurp(CheckpointFolder(other / "run").pathOf(6) + "/model.safetensors"));
+}
+
+TEST(TrainLoop, SaysWhatHappenedInTheStep) {
+  TempFolder folder;
+  Job run(folder);
+  run.validate = false;
+  run.program.losses = {1, 1, 1, 1, 1, 1, 1, 1, NAN};
+  run.program.spoilAt = 7;
+  run.options.checkpointEvery = 1000;
+  run.options.explain = [](llvm::ArrayRef<TensorView>) { return "an op did"; };
+  std::string message = llvm::toString(run.start().takeError());
+  expectSentence(message);
+  EXPECT_NE(message.find(": the parameter 'w' holds inf at [1] at step 7"),
+            std::string::npos)
+      << message;
+  EXPECT_NE(message.find(" already: an op did; a lower"), std::string::npos)
+      << message;
+}
+
+// Nobody's loss tells of it, but a checkpoint would hold it.
+TEST(TrainLoop, SavesNoParameterThatIsNotFinite) {
+  TempFolder folder;
+  Job run(folder);
+  run.validate = false;
+  run.options.checkpointEvery = 4;
+  run.program.spoilAt = 7;
+  EXPECT_ERROR(run.start(),
+               "the parameter 'w' holds inf at [1] and 1 more of its "
+               "f64[3] elements after step 8: ");
+  EXPECT_EQ(CheckpointFolder(folder / "run").steps(),
+            (std::vector<uint64_t>{6, 4}));
+}
+
+TEST(TrainLoop, RefusesNanBeforeTheFirstStep) {
+  TempFolder folder;
+  Job run(folder);
+  run.program.values[0].as<double>()[2] = NAN;
+  EXPECT_ERROR(run.start(),
+               "the parameter 'w' holds nan at [2] before the first step");
+  // An infinity may be meant: a mask.
+  Job mask(folder);
+  mask.program.values[0].as<double>()[2] = INFINITY;
+  must(mask.start());
+}
+
+TEST(TrainLoop, ALossScaleThatFallsToNothingIsAnError) {
+  TempFolder folder;
+  Job run(folder);
+  run.validate = false;
+  run.program.scaleAfter = [](int64_t step) {
+    return std::pow(0.5, double(3 * step));
+  };
+  EXPECT_ERROR(run.start(), "the loss scale fell to 4.7683");
+  EXPECT_EQ(CheckpointFolder(folder / "run").steps(),
+            (std::vector<uint64_t>{6, 4}));
+}
+
 TEST(TrainLoop, RefusesWhatDoesNotBelongTogether) {
   TempFolder folder;
   Job run(folder);

@@ -6,6 +6,9 @@
 #include "TestHelpers.h"
 #include "lathe/Train/Loop.h"
 
+#include <functional>
+#include <limits>
+
 namespace lathe::test {
 
 /// A data file that holds one array.
@@ -72,9 +75,14 @@ public:
     auto key = inputs[1].as<uint64_t>();
     w[1] = w[1] * 0.9 + static_cast<double>(key[0]) + 0.01 * key[1];
     w[2] += w[0] * w[1];
+    if (spoilAt && count == spoilAt)
+      w[1] = std::numeric_limits<double>::infinity();
     if (interruptAt && count == interruptAt)
       train::interruptTraining();
-    return train::Scalars{{"loss", lossAt(count)}, {"learning_rate", 0.5}};
+    train::Scalars scalars{{"loss", lossAt(count)}, {"learning_rate", 0.5}};
+    if (scaleAfter)
+      scalars.emplace_back("loss_scale", scaleAfter(count));
+    return std::move(scalars);
   }
 
   llvm::Expected<Evaluation>
@@ -109,6 +117,8 @@ public:
   std::vector<int64_t> seen; ///< every example of every batch
   std::vector<double> losses;
   int64_t failAt = 0, interruptAt = 0, interruptInEvaluationAt = 0;
+  int64_t spoilAt = 0; ///< the step that writes an infinity into w
+  std::function<double(int64_t)> scaleAfter;
   int evaluations = 0;
 
 private:

@@ -226,6 +226,53 @@ static constexpr std::pair<double, double> kRecompute[] = {
     {1e30, -1}, {1e30, 1}, {1e30, 24}, {1e30, 1e30}};
 static_assert(std::size(kRecompute) == kMostRecompute + 1);
 
+namespace {
+/// Shows the module to CompileOptions::afterPass.
+struct CallAfterPass
+    : public PassWrapper<CallAfterPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CallAfterPass)
+  CallAfterPass(std::string name,
+                std::function<void(StringRef, ModuleOp)> function)
+      : name(std::move(name)), function(std::move(function)) {}
+  StringRef getArgument() const override { return "lathe-call-after-pass"; }
+  void runOnOperation() override { function(name, getOperation()); }
+  std::string name;
+  std::function<void(StringRef, ModuleOp)> function;
+};
+} // namespace
+
+static GraphPasses listGraphPasses(const CompileOptions &options) {
+  GraphPipelineOptions graph;
+  graph.fuse = options.fuse;
+  graph.optimize = options.optimize;
+  graph.explain = options.explain;
+  auto [stacked, values] = kRecompute[options.recompute.value_or(0)];
+  graph.recomputeStacked = stacked;
+  graph.recomputeValues = values;
+  GraphPasses passes = options.target == Target::Cpu
+                           ? listCpuGraphPasses(graph)
+                           : listCudaGraphPasses(graph);
+  if (options.graphPasses)
+    passes.truncate(*options.graphPasses);
+  if (options.afterPass) {
+    std::vector<GraphPasses::GraphPass> list = std::move(passes.list);
+    passes.list.clear();
+    for (GraphPasses::GraphPass &one : list) {
+      std::string name = one.pass->getArgument().str();
+      passes.list.push_back(std::move(one));
+      passes.onModule(std::make_unique<CallAfterPass>(name, options.afterPass));
+    }
+  }
+  return passes;
+}
+
+std::vector<std::string> graphPassNames(const CompileOptions &options) {
+  std::vector<std::string> names;
+  for (const GraphPasses::GraphPass &one : listGraphPasses(options).list)
+    names.push_back(one.pass->getArgument().str());
+  return names;
+}
+
 OwningOpRef<ModuleOp>
 Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
                       const CompileOptions &options) const {
@@ -237,13 +284,10 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   // What can be trained says so with a loss; all else of it is for inference.
   bool isInference =
       entry().getSymName() == "main" && copy->lookupSymbol("loss");
-  GraphPipelineOptions graph;
-  graph.fuse = options.fuse;
-  graph.optimize = options.optimize;
-  graph.explain = options.explain;
-  auto [stacked, values] = kRecompute[options.recompute.value_or(0)];
-  graph.recomputeStacked = stacked;
-  graph.recomputeValues = values;
+  // The sizes of the others are still open, and calls of them are inlined.
+  for (auto other : llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
+    if (other != specialized && !other->hasAttr("lathe.load_for"))
+      other.erase();
   PassManager pm(copy->getContext());
   if (!options.reproducer.empty()) {
     // MLIR cannot say which pass it was where several run at once.
@@ -254,10 +298,7 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   if (isInference)
     pm.addNestedPass<func::FuncOp>(createInferenceMode());
   pm.addNestedPass<func::FuncOp>(createExpandGradients());
-  if (options.target == Target::Cpu)
-    addCpuGraphPasses(pm, graph);
-  else
-    addCudaGraphPasses(pm, graph);
+  listGraphPasses(options).addTo(pm);
   if (failed(pm.run(*copy)))
     return nullptr;
   if (options.target != Target::Cpu &&

@@ -18,13 +18,13 @@ namespace lathe {
 
 /// What imported models spell out gets its name back, before anything else is
 /// decided: schedules and people look for it.
-static void addRecognition(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createSimplify());
-  pm.addNestedPass<func::FuncOp>(createRecognizeGelu());
-  pm.addNestedPass<func::FuncOp>(createRecognizeNormalization());
-  pm.addNestedPass<func::FuncOp>(createRecognizeAttention());
+static void addRecognition(GraphPasses &passes) {
+  passes.onFunctions(createSimplify());
+  passes.onFunctions(createRecognizeGelu());
+  passes.onFunctions(createRecognizeNormalization());
+  passes.onFunctions(createRecognizeAttention());
   // Statistics fold into filters before filters are laid out anew.
-  pm.addNestedPass<func::FuncOp>(createFoldBatchNorm());
+  passes.onFunctions(createFoldBatchNorm());
   // Before layouts are chosen: what is made of convolutions, whose filters are
   // laid out like all others, and norms of images.
   // The options only refer to their names, until the pass is made.
@@ -32,7 +32,7 @@ static void addRecognition(OpPassManager &pm) {
                               "lathe.batch_norm_training"};
   DecomposeOptions images;
   images.only = only;
-  pm.addPass(createDecompose(images));
+  passes.onModule(createDecompose(images));
 }
 
 /// Composites with a schedule of their own on every target.
@@ -44,58 +44,92 @@ static ArrayRef<std::string> getScheduled() {
 }
 
 /// From primitives and the composites in `kept` to kernels.
-static void addKernelFormation(OpPassManager &pm,
+static void addKernelFormation(GraphPasses &passes,
                                const GraphPipelineOptions &options,
                                ArrayRef<std::string> kept, bool split) {
   DecomposeOptions decompose;
   decompose.keep = kept;
-  pm.addPass(createDecompose(decompose));
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  passes.onModule(createDecompose(decompose));
+  passes.onModule(createCanonicalizerPass());
+  passes.onModule(createCSEPass());
   if (options.optimize) {
     if (split)
-      pm.addNestedPass<func::FuncOp>(createSplitReductions());
-    pm.addNestedPass<func::FuncOp>(createMergeViews());
-    pm.addPass(createHoistLoad());
-    pm.addPass(createCSEPass());
+      passes.onFunctions(createSplitReductions());
+    passes.onFunctions(createMergeViews());
+    passes.onModule(createHoistLoad());
+    passes.onModule(createCSEPass());
   }
   if (options.recomputeStacked >= 0 || options.recomputeValues >= 0) {
     RematerializeOptions recompute;
     recompute.stacked = options.recomputeStacked;
     recompute.values = options.recomputeValues;
     recompute.explain = options.explain;
-    pm.addNestedPass<func::FuncOp>(createRematerialize(recompute));
+    passes.onFunctions(createRematerialize(recompute));
   }
   FormKernelsOptions kernels;
   kernels.fuse = options.fuse;
   kernels.explain = options.explain;
-  pm.addNestedPass<func::FuncOp>(createFormKernels(kernels));
+  passes.formation = passes.list.size();
+  passes.onFunctions(createFormKernels(kernels));
   if (options.optimize && options.fuse)
-    pm.addNestedPass<func::FuncOp>(createBundleUpdates());
-  pm.addNestedPass<func::FuncOp>(createUpdateInPlace());
+    passes.onFunctions(createBundleUpdates());
+  passes.onFunctions(createUpdateInPlace());
 }
 
-void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
+static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
+  GraphPasses passes;
   if (options.optimize) {
-    addRecognition(pm);
-    pm.addNestedPass<func::FuncOp>(createChannelsLast());
-    pm.addNestedPass<func::FuncOp>(createPackWeights());
+    addRecognition(passes);
+    if (isCpu) {
+      passes.onFunctions(createChannelsLast());
+      passes.onFunctions(createPackWeights());
+    }
   }
   // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
-  addKernelFormation(
-      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>(),
-      /*split=*/true);
+  // On CUDA the schedules cut reductions themselves.
+  addKernelFormation(passes, options,
+                     options.optimize ? getScheduled()
+                                      : ArrayRef<std::string>(),
+                     /*split=*/isCpu);
+  return passes;
+}
+
+void GraphPasses::addTo(OpPassManager &pm) && {
+  for (GraphPass &one : list)
+    if (one.isOnFunctions)
+      pm.nest<func::FuncOp>().addPass(std::move(one.pass));
+    else
+      pm.addPass(std::move(one.pass));
+}
+
+void GraphPasses::truncate(unsigned count) {
+  if (count >= list.size())
+    return;
+  bool hasKernels = count > formation;
+  list.resize(count);
+  if (hasKernels)
+    return;
+  GraphPipelineOptions plain;
+  plain.fuse = plain.optimize = false;
+  addKernelFormation(*this, plain, {}, /*split=*/false);
+}
+
+GraphPasses listCpuGraphPasses(const GraphPipelineOptions &options) {
+  return listPasses(/*isCpu=*/true, options);
+}
+
+GraphPasses listCudaGraphPasses(const GraphPipelineOptions &options) {
+  return listPasses(/*isCpu=*/false, options);
+}
+
+void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options) {
+  listCpuGraphPasses(options).addTo(pm);
 }
 
 void addCudaGraphPasses(OpPassManager &pm,
                         const GraphPipelineOptions &options) {
-  if (options.optimize)
-    addRecognition(pm);
-  // Its schedules cut reductions themselves.
-  addKernelFormation(
-      pm, options, options.optimize ? getScheduled() : ArrayRef<std::string>(),
-      /*split=*/false);
+  listCudaGraphPasses(options).addTo(pm);
 }
 
 void registerLathePipelines() {

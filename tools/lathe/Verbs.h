@@ -26,6 +26,7 @@ void addConformanceVerb(CLI::App &app, int &exitCode);
 void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);
 void addCheckGradVerb(CLI::App &app, int &exitCode);
+void addDiffVerb(CLI::App &app, int &exitCode);
 void addDoctorVerb(CLI::App &app, int &exitCode);
 void addTrainVerb(CLI::App &app, int &exitCode);
 void addGenerateVerb(CLI::App &app, int &exitCode);

@@ -23,6 +23,8 @@ int main(int argc, char **argv) {
       "  lathe run model.mlir --weights w.safetensors --input ids=ids.npy\n"
       "  lathe train model.mlir --data x=x.npy       train it on data\n"
       "  lathe compile model.onnx -o model.lathe     keep the compiled form\n"
+      "  lathe diff model.onnx --target cuda         which op is wrong, if one "
+      "is\n"
       "  lathe info model.onnx                       what goes in, what comes "
       "out\n"};
   app.name("lathe");
@@ -40,6 +42,7 @@ int main(int argc, char **argv) {
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
   lathe::addCheckGradVerb(app, exitCode);
+  lathe::addDiffVerb(app, exitCode);
   lathe::addTrainVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
   lathe::addGenerateVerb(app, exitCode);

@@ -77,6 +77,11 @@ struct CompileOptions {
   std::optional<unsigned> recompute;
   /// Training: bytes that tensors may take; 0 for no limit.
   uint64_t maxMemory = 0;
+  /// Run so many of the graph passes alone (GraphPasses::truncate).
+  std::optional<unsigned> graphPasses;
+  /// Called after every graph pass, with its name. Only tests that plant faults
+  /// use it.
+  std::function<void(StringRef, ModuleOp)> afterPass;
   /// Where a pass reproducer goes when a pass fails; "" for none.
   std::string reproducer;
   std::function<void(unsigned, unsigned)> progress;
@@ -91,6 +96,9 @@ struct CompileStatistics {
   std::vector<std::string> recomputed;
   int64_t recomputeFlops = 0, bytesSaved = 0;
 };
+
+/// Names of the graph passes that `options` ask for, in order.
+std::vector<std::string> graphPassNames(const CompileOptions &options);
 
 /// A model as parsed, before specialization.
 class Model {

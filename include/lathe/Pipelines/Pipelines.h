@@ -37,6 +37,30 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
       llvm::cl::desc("The same for its other values"), llvm::cl::init(-1.0)};
 };
 
+/// The passes of a pipeline, in order.
+struct GraphPasses {
+  struct GraphPass {
+    std::unique_ptr<Pass> pass;
+    bool isOnFunctions;
+  };
+  std::vector<GraphPass> list;
+  /// Where in the list kernels are formed.
+  unsigned formation = 0;
+
+  void onFunctions(std::unique_ptr<Pass> pass) {
+    list.push_back({std::move(pass), true});
+  }
+  void onModule(std::unique_ptr<Pass> pass) {
+    list.push_back({std::move(pass), false});
+  }
+  /// Leaves the first `count`; where kernels are not formed by then, what
+  /// correctness needs follows: to see what each pass changes.
+  void truncate(unsigned count);
+  void addTo(OpPassManager &pm) &&;
+};
+GraphPasses listCpuGraphPasses(const GraphPipelineOptions &options);
+GraphPasses listCudaGraphPasses(const GraphPipelineOptions &options);
+
 /// From a specialized module to lathe.kernel regions for the CPU target.
 void addCpuGraphPasses(OpPassManager &pm, const GraphPipelineOptions &options);
 

@@ -705,8 +705,8 @@ def ExposeValues : Pass<"lathe-expose-values", "::mlir::func::FuncOp"> {
   let summary = "make what ops compute results of the function";
   let description = [{
     Appends every value that is no constant to the results, so that two programs
-    can be compared value by value; the report of a loss that is not finite is
-    made with it. Values in a scan are stacked, the trip count as
+    can be compared value by value; `lathe diff` and the report of a loss that is
+    not finite are made with it. Values in a scan are stacked, the trip count as
     leading dim; those of a branch that is not taken are 0; of a `while` there are
     those of the last iteration. With `form=largest` it is the largest magnitude
     of each (NaN where any element is NaN), of floats alone. Expects static shapes

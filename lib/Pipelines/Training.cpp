@@ -92,6 +92,8 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
   if (!module)
     return nullptr;
   auto loss = module->lookupSymbol<func::FuncOp>("loss");
+  if (failed(augment(loss, recipe)))
+    return nullptr;
   if (recipe.precision != TrainPrecision::Float32) {
     AutocastOptions cast;
     cast.type = recipe.precision == TrainPrecision::BFloat16 ? "bf16" : "f16";

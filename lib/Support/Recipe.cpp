@@ -149,6 +149,7 @@ Error checkRecipe(const TrainRecipe &recipe) {
                recipe.scaleBackoff > 0 && recipe.scaleBackoff <= 1,
                "in (0, 1]");
   check.below1("label_smoothing", recipe.labelSmoothing);
+  check.notNegative("augment_crop", recipe.augmentCrop);
   return check.take();
 }
 

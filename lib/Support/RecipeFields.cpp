@@ -63,6 +63,8 @@ const Field fields[] = {
     {"scale_backoff", &R::scaleBackoff},
     {"freeze", &R::freeze},
     {"label_smoothing", &R::labelSmoothing},
+    {"augment_flip", &R::augmentFlip},
+    {"augment_crop", &R::augmentCrop},
 };
 
 /// Reads `text` into a value; false where it is none.

@@ -67,6 +67,10 @@ void RecipeOptions::add(CLI::App &verb) {
                   "text (repeatable)");
   verb.add_option("--label-smoothing", r.labelSmoothing,
                   "Of every cross-entropy that has none of its own");
+  verb.add_option("--augment", augment,
+                  "Change images at random, in training alone: flip (mirrored, "
+                  "every second), crop=N (cut out of a border of N zeros); "
+                  "repeatable");
 
   nameGroup(verb, "Optimizer");
   addNamed(verb, "--schedule", r.schedule,
@@ -115,6 +119,16 @@ llvm::Error RecipeOptions::finish(int64_t totalSteps) {
       return makeError("--weight-decay-group expects PATTERN=DECAY, got {0}",
                        quote(text));
     recipe.weightDecayGroups.push_back({pattern.str(), decay});
+  }
+  for (llvm::StringRef text : augment) {
+    llvm::StringRef number = text;
+    if (text == "flip")
+      recipe.augmentFlip = true;
+    else if (!number.consume_front("crop=") ||
+             !llvm::to_integer(number, recipe.augmentCrop) ||
+             recipe.augmentCrop < 1)
+      return makeError("--augment expects flip or crop=N with N > 0, got {0}",
+                       quote(text));
   }
   return checkRecipe(recipe);
 }

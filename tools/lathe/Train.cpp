@@ -108,6 +108,12 @@ chooseInputs(const TrainOptions &options, const Model &model) {
       shape[0] = options.batch;
     inputs.push_back({input.name, input.dtype, Shape(shape)});
   }
+  // Augmentation draws its numbers from a key that the model may not have.
+  if (!options.optimizer.augment.empty() &&
+      llvm::none_of(inputs, [](const TensorSpec &spec) {
+        return spec.name == kRandomKey;
+      }))
+    inputs.push_back({kRandomKey.str(), DType::I64, {2}});
   return inputs;
 }
 

@@ -21,6 +21,7 @@ void nameGroup(CLI::App &verb, const char *name);
 struct RecipeOptions {
   TrainRecipe recipe;
   std::vector<std::string> decayGroups; ///< "PATTERN=DECAY"
+  std::vector<std::string> augment;     ///< "flip", "crop=2"
 
   void add(CLI::App &verb);
   /// Fills in what is known later. Errors: numbers that mean nothing.

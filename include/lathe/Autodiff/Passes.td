@@ -89,6 +89,36 @@ def ExpandGradients : Pass<"lathe-expand-gradients", "::mlir::func::FuncOp"> {
   ];
 }
 
+def Augment : Pass<"lathe-augment", "::mlir::ModuleOp"> {
+  let summary = "change the images of a loss at random";
+  let description = [{
+    The one input of images, `[batch, H, W]`, `[batch, C, H, W]` or
+    `[batch, H, W, C]` of bytes or floats, is read through a gather: with `crop=N`
+    each image is cut, at its own place, from the image with a border of N zeros;
+    with `flip` every second is mirrored, by lot. The random numbers are Philox
+    numbers of the argument `random_key` (seed and step), which is added where
+    there is none. Training does this in the step and never in an evaluation.
+
+    Before, with `flip=true`:
+    ```mlir
+    func.func @loss(%image: tensor<8x28x28xui8> {lathe.name = "image"}) -> tensor<f32>
+    ```
+    After:
+    ```mlir
+    func.func @loss(%image: tensor<8x28x28xui8> {lathe.name = "image"}, %key: tensor<2xi64> {lathe.name = "random_key"}) -> tensor<f32> {
+      %r = lathe.random_uniform %key {shape = array<i64: 8, 1, 1>, ...} : (tensor<2xi64>) -> tensor<8x1x1xf32>
+      ...
+      %1 = lathe.gather_elements %0, %pixels {axis = 1 : i64} : (tensor<8x784xui8>, tensor<8x784xi64>) -> tensor<8x784xui8>
+    ```
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"loss\"",
+           "The function that computes the loss">,
+    Option<"flip", "flip", "bool", "false", "Mirror images left to right">,
+    Option<"crop", "crop", "int64_t", "0", "Zeros around an image that is cut">
+  ];
+}
+
 def MakeTrainable : Pass<"lathe-make-trainable", "::mlir::ModuleOp"> {
   let summary = "mark the parameters that training changes as mutable";
   let description = [{

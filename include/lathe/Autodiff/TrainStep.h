@@ -26,6 +26,11 @@ inline constexpr llvm::StringLiteral goodStepsState = "train.good_steps";
 /// Errors: nothing is left, or a pattern matches no parameter.
 LogicalResult makeTrainable(func::FuncOp loss, const TrainRecipe &recipe);
 
+/// Lets the loss read its images as the recipe changes them, at random by the
+/// argument `random_key`, which is added as the last one where there is none.
+/// Errors: no input of images, or several.
+LogicalResult augment(func::FuncOp loss, const TrainRecipe &recipe);
+
 /// What of the recipe must be in the loss before it is differentiated: label
 /// smoothing, and for float16 a last argument "loss_scale" that the first
 /// result is multiplied by.

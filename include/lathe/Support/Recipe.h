@@ -107,6 +107,11 @@ struct TrainRecipe {
   std::vector<std::string> freeze;
   /// For every lathe.cross_entropy that has none of its own.
   double labelSmoothing = 0;
+
+  /// Images are mirrored, every second by lot, and cut at a place of their own
+  /// out of the image with a border of `augmentCrop` zeros.
+  bool augmentFlip = false;
+  int64_t augmentCrop = 0;
 };
 
 /// Names of the states that training adds to a model's own: its counters and

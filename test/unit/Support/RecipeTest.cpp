@@ -15,7 +15,9 @@ TEST(Recipe, EveryFieldReadsBack) {
       {"schedule", "inverse-sqrt"},
       {"total_steps", "9007199254740993"},
       {"precision", "float16"},
-      {"freeze", "embed.*;pos"}};
+      {"freeze", "embed.*;pos"},
+      {"augment_flip", "true"},
+      {"augment_crop", "2"}};
   for (auto [name, value] : changes)
     EXPECT_EQ(message(setRecipeField(recipe, name, value)), "");
   EXPECT_EQ(recipe.learningRate, 0.1);

@@ -98,9 +98,10 @@ class NotFinite(cli.CommandLine):
 
     def test_an_overflow_beside_a_mask(self):
         """The rows hold -inf on purpose, and inf by accident."""
-        text = model("""  %mask = lathe.constant dense<[0.0, 0.0, 0xFF800000]> : tensor<3xf32>
+        text = model("""  %open = lathe.constant dense<[true, true, false]> : tensor<3xi1>
+  %none = lathe.constant dense<0xFF800000> : tensor<f32>
   %e = lathe.exp %y : (!y) -> !y
-  %m = lathe.add %e, %mask : (!y, tensor<3xf32>) -> !y
+  %m = lathe.select %open, %e, %none : (tensor<3xi1>, !y, !s) -> !y
   %z = lathe.softmax %m {axis = -1 : i64} : (!y) -> !y
 """ + MEAN)
         self.save(self.x * 1e4)

@@ -12,6 +12,7 @@ func.func @loss(%q: tensor<1x4x3x8xf32>, %k: tensor<1x2x5x8xf32>, %v: tensor<1x2
 // CHECK-LABEL: func.func @loss_grad(
 // CHECK-SAME: %[[Q:[^:]*]]: tensor<1x4x3x8xf32>, %[[K:[^:]*]]: tensor<1x2x5x8xf32>, %[[V:[^:]*]]: tensor<1x2x5x6xf32>, %[[M:[^:]*]]: tensor<3x5xf32>, %[[W:[^:]*]]: tensor<1x4x3x6xf32>)
 // CHECK: %[[OUT:.*]], %[[LSE:.*]] = lathe.attention_training %[[Q]], %[[K]], %[[V]], %[[M]] {causal, scale = 5.000000e-01 : f64}
+// CHECK: lathe.reduce_sum
 // CHECK: %[[G:.*]] = lathe.mul %{{.*}}, %[[W]]
 // CHECK: %[[PRODUCT:.*]] = lathe.mul %[[G]], %[[OUT]]
 // CHECK: %[[DELTA:.*]] = lathe.reduce_sum %[[PRODUCT]] {axes = array<i64: 3>}

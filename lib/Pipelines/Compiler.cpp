@@ -219,11 +219,10 @@ std::unique_ptr<Model> Model::fromModule(OwningOpRef<ModuleOp> module,
   return model;
 }
 
-/// By level: operations, at most, to make a byte again of what loops stack, and
-/// of other values.
-static constexpr std::pair<double, double> kRecompute[] = {
-    {-1, -1},   {1, -1},   {24, -1},   {64, -1},
-    {1e30, -1}, {1e30, 1}, {1e30, 24}, {1e30, 1e30}};
+/// By level: operations, at most, to make a byte again of what loops stack. The
+/// last is all but sums of thousands to one number: those would save nothing,
+/// and fusion with other neighbours may add them up in another order.
+static constexpr double kRecompute[] = {-1, 1, 24, 64, 4096};
 static_assert(std::size(kRecompute) == kMostRecompute + 1);
 
 namespace {
@@ -246,9 +245,7 @@ static GraphPasses listGraphPasses(const CompileOptions &options) {
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
   graph.explain = options.explain;
-  auto [stacked, values] = kRecompute[options.recompute.value_or(0)];
-  graph.recomputeStacked = stacked;
-  graph.recomputeValues = values;
+  graph.recompute = kRecompute[options.recompute.value_or(0)];
   GraphPasses passes = options.target == Target::Cpu
                            ? listCpuGraphPasses(graph)
                            : listCudaGraphPasses(graph);

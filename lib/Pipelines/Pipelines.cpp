@@ -59,10 +59,9 @@ static void addKernelFormation(GraphPasses &passes,
     passes.onModule(createHoistLoad());
     passes.onModule(createCSEPass());
   }
-  if (options.recomputeStacked >= 0 || options.recomputeValues >= 0) {
+  if (options.recompute >= 0) {
     RematerializeOptions recompute;
-    recompute.stacked = options.recomputeStacked;
-    recompute.values = options.recomputeValues;
+    recompute.stacked = options.recompute;
     recompute.explain = options.explain;
     passes.onFunctions(createRematerialize(recompute));
   }

@@ -108,10 +108,11 @@ void TrainOptions::add(CLI::App &verb) {
         auto size = parseSize(text);
         return size ? std::string() : llvm::toString(size.takeError());
       });
-  verb.add_option("--recompute", recompute,
-                  "How many values are computed again for the backward part "
-                  "instead of kept: 0 none, 1 what costs no time, up to 4 all "
-                  "but the input of each layer, up to 7 outside of layers, too")
+  verb.add_option(
+          "--recompute", recompute,
+          "How many values are computed again for the backward part "
+          "instead of kept: 0 none, 1 what costs no time, up to 4: of each "
+          "layer all but its input")
       ->check(CLI::Range(0u, kMostRecompute))
       ->capture_default_str();
   nameGroup(verb, "Memory");

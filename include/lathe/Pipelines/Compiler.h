@@ -41,11 +41,10 @@ enum class Target { Cpu, CudaSim, Cuda };
 /// "cpu", "cuda-sim", "cuda".
 StringRef targetName(Target target);
 
-/// The levels of CompileOptions::recompute: elementwise ops but GELU (1), data
-/// movement and reductions (2), products with a short inner side, as those of
-/// attention (3), everything (4), each of what loops stack; then the same steps
-/// of all other values.
-constexpr unsigned kMostRecompute = 7;
+/// The levels of CompileOptions::recompute: of what loops over layers or time
+/// stack, elementwise ops but GELU (1), data movement and reductions (2),
+/// products with a short inner side, as those of attention (3), everything (4).
+constexpr unsigned kMostRecompute = 4;
 constexpr unsigned kDefaultRecompute = 1;
 
 struct CompileOptions {

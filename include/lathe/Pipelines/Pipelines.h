@@ -27,14 +27,11 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
       *this, "explain",
       llvm::cl::desc("Say why each kernel holds the ops it holds"),
       llvm::cl::init(false)};
-  Option<double> recomputeStacked{
-      *this, "recompute-stacked",
+  Option<double> recompute{
+      *this, "recompute",
       llvm::cl::desc("Of a train step: operations, at most, to make a byte of "
                      "what its loops stack again; negative: keep it"),
       llvm::cl::init(-1.0)};
-  Option<double> recomputeValues{
-      *this, "recompute-values",
-      llvm::cl::desc("The same for its other values"), llvm::cl::init(-1.0)};
 };
 
 /// The passes of a pipeline, in order.

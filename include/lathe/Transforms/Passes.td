@@ -510,9 +510,9 @@ def Rematerialize : Pass<"lathe-rematerialize", "::mlir::func::FuncOp"> {
     Of a `lathe.scan` that runs back over the iterations of another one the values
     are what that has stacked (`stacked`), most of the memory of a stack of layers.
     With a high limit nothing stays of a layer but what it began with. All other
-    values are those of a block (`values`); in a block that is not a loop the
-    backward part soon needs many copies at once, which is why they are kept by
-    default. The copies compute the same bits. Runs after the last pass that merges
+    values are those of a block (`values`): kept by default, since fusion moves
+    copies back to the kernels they were taken from, and the backward part soon
+    needs many of them at once. The copies compute the same bits. Runs after the last pass that merges
     equal ops: it would take the copies for what they are.
 
     Before:

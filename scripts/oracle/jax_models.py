@@ -220,9 +220,9 @@ def char_lstm(P, batch):
 
 
 def imagenet(image, dtype):
-    """torchvision's ToTensor and Normalize."""
-    mean, deviation = (np.array(v, dtype) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    return ((image.astype(dtype) / 255 - mean) / deviation).transpose(0, 3, 1, 2)
+    """torchvision's ToTensor and Normalize, their factors of 255 in one."""
+    mean, deviation = (255 * np.array(v) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    return ((image.astype(dtype) - mean.astype(dtype)) / deviation.astype(dtype)).transpose(0, 3, 1, 2)
 
 
 def resnet_block(P, statistics, names, x, stride):

@@ -16,19 +16,30 @@ from lathe import MODELS, slow, train_steps
 from test_training_curves import batches
 
 RATE = 2.0**20
+# Softmax does not see a key's bias, nor a norm what a block in front adds to all.
+INVISIBLE = re.compile(r"self\.key\.bias|bn3\.bias|downsample\.1\.bias")
 BIG = ("gpt2-124m", "bert-base", "resnet50", "vgg16", "vit-b16")
 
 
-def spread(values):
-    """Biases that keep what goes into a ReLU away from 0. With small ones, some of
-    millions of inputs lie so near to it that rounding decides whether a gradient
-    passes: JAX's own f32 gradients then differ from its f64 ones by 12 % in
-    ResNet-50 and 0.3 % in VGG-16; with these, by less than 0.01 %.
-    What a residual block adds is small and positive, as after its last norm
-    nothing keeps a sum of either sign away from 0."""
+def clear(values):
+    """Values for which rounding decides nothing. Where one of millions of inputs of
+    a ReLU lies next to 0, or two of a max pooling next to each other, rounding
+    says where a gradient goes, and one such place is a hundredth of some gradient:
+    with random values JAX's own gradients in f32 and f64 differ by 12 % in
+    ResNet-50 and 0.3 % in VGG-16.
+    VGG's filters have two weights each, and no bias: sums are as exact as can be. ResNet's norms move what goes
+    into a ReLU away from 0, and what a block adds is small and positive."""
     random = np.random.Generator(np.random.Philox(3))
     for name, value in values.items():
-        if re.search(r"bn[12]\.bias|features\..*bias", name):
+        if re.fullmatch(r"features\..*\.weight", name):
+            rows, size = len(value), value[0].size
+            taps = np.stack([random.choice(size, 2, replace=False) for _ in range(rows)])
+            value[:] = 0
+            value.reshape(rows, size)[np.arange(rows)[:, None], taps] = random.choice([-1, 1, 1], (rows, 2)) * random.uniform(
+                0.6, 1.4, (rows, 2))
+        elif re.fullmatch(r"features\..*\.bias", name):
+            value[:] = 0
+        elif re.search(r"bn[12]\.bias", name):
             value[:] = np.where(random.random(value.shape) < 0.6, 3, -3) * (1 + 0.1 * random.random(value.shape))
         elif re.search(r"bn3\.bias|downsample\.1\.bias", name):
             value[:] = 3 + 0.3 * random.random(value.shape)
@@ -37,16 +48,15 @@ def spread(values):
 
 
 class Gradients(unittest.TestCase):
-    """The largest error of a parameter's gradient over its largest element; over a
-    hundred-thousandth of the largest gradient of all where that is more (the
-    gradient of a key's bias is 0 but for rounding)."""
+    """The largest error of a parameter's gradient over its largest element; of those
+    that are 0 but for rounding, over a thousandth of the largest gradient of all."""
     SECONDS = 120
 
     def check(self, name, size, dropout=()):
         text, model = jax_models.text_of(name), jax_models.MODELS[name]
         parameters = jax_models.declared(text)
         values = jax_models.initial(parameters, seed=1, dtype=np.float32)
-        spread(values)
+        clear(values)
         inputs, extra = batches(model.batch, 1, size, dropout)
         first = {key: array[0] for key, array in (inputs | extra).items()}
         loss, gradients, statistics = model.gradients(values, first)
@@ -54,11 +64,12 @@ class Gradients(unittest.TestCase):
         found = train_steps(text, inputs, values, timeout=500, optimizer="sgd", learning_rate=RATE, momentum=0,
                             weight_decay=0, schedule="constant", threads=2)
         self.assertLess(abs(found["loss"][0] - loss), 1e-4 * abs(loss))
-        least = 1e-5 * max(np.abs(g).max() for g in gradients.values())
+        most = max(np.abs(g).max() for g in gradients.values())
         for key, expected in gradients.items():
             with self.subTest(parameter=key):
                 error = np.abs((values[key] - found[key][0]) / RATE - expected).max()
-                self.assertLess(error / max(np.abs(expected).max(), least), 1e-3)
+                least = 1e-3 * most if INVISIBLE.search(key) else 0
+                self.assertLess(error, 1e-3 * max(np.abs(expected).max(), least))
         for key, expected in statistics.items():
             with self.subTest(statistic=key):
                 self.assertLess(np.abs(found[key][0] - expected).max() / np.abs(expected).max(), 1e-3)

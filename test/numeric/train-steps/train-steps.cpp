@@ -11,21 +11,31 @@
 //   state.NAME=file.npy   what a state is before the first step
 //   target=cpu|cuda-sim   threads=N   optimize=false
 //   states=false          figures alone
+//   turn=N                for benchmarks, see below
 //   every other key       a field of the recipe
 //
 // Writes OUT/FIGURE.npy for every figure and OUT/STATE.npy for every state, one
 // row per step, what it was after it.
 //
+// With `turn`, a line of standard input stands for N steps, over the batches in
+// turn, and is answered by a line of JSON with their times and losses; nothing
+// is written to OUT. The first line, before any step, and the last one have the
+// memory of the process.
+//
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Pipelines/Training.h"
+#include "lathe/Runtime/Profile.h"
 #include "lathe/Runtime/Session.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Npy.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 
+#include <chrono>
 #include <cstring>
+#include <iostream>
 
 using namespace lathe;
 
@@ -61,6 +71,7 @@ struct Arguments {
   SessionOptions session;
   std::vector<NamedTensor> inputs, states;
   bool traceStates = true;
+  unsigned turn = 0;
 };
 
 llvm::Error parse(int argc, char **argv, Arguments &arguments) {
@@ -89,6 +100,10 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
       error = value.getAsInteger(10, arguments.session.threads)
                   ? makeError("threads must be a number")
                   : llvm::Error::success();
+    else if (key == "turn")
+      error = value.getAsInteger(10, arguments.turn)
+                  ? makeError("turn must be a number")
+                  : llvm::Error::success();
     else if (key == "states")
       arguments.traceStates = value == "true";
     else if (key == "optimize")
@@ -101,7 +116,56 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
   return llvm::Error::success();
 }
 
+/// The inputs of one step: a row of every list of batches.
+std::vector<TensorView> batchOf(ArrayRef<const Tensor *> batches,
+                                int64_t step) {
+  std::vector<TensorView> inputs;
+  for (const Tensor *all : batches) {
+    int64_t steps = all->shape()[0];
+    uint64_t bytes = all->numBytes() / steps;
+    inputs.emplace_back(all->dtype(), all->shape().drop_front(),
+                        static_cast<char *>(all->data()) +
+                            step % steps * bytes);
+  }
+  return inputs;
+}
+
+void sayMemory(uint64_t before) {
+  llvm::outs() << llvm::formatv(
+      "{{\"before\": {0}, \"now\": {1}, \"peak\": {2}}\n", before,
+      residentMemoryBytes(), peakMemoryBytes());
+  llvm::outs().flush();
+}
+
+/// Steps when standard input says so.
+llvm::Error takeTurns(Session &session, ArrayRef<const Tensor *> batches,
+                      unsigned turn, uint64_t before) {
+  sayMemory(before);
+  int64_t step = 0;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::string times, losses;
+    for (unsigned i = 0; i < turn; ++i, ++step) {
+      std::vector<TensorView> inputs = batchOf(batches, step);
+      auto start = std::chrono::steady_clock::now();
+      auto outputs = session.run(inputs);
+      std::chrono::duration<double, std::milli> took =
+          std::chrono::steady_clock::now() - start;
+      if (!outputs)
+        return outputs.takeError();
+      times += llvm::formatv("{0}{1}", i ? ", " : "", took.count());
+      losses += llvm::formatv("{0}{1}", i ? ", " : "",
+                              outputs->front().as<float>()[0]);
+    }
+    llvm::outs() << "{\"ms\": [" << times << "], \"loss\": [" << losses
+                 << "]}\n";
+    llvm::outs().flush();
+  }
+  sayMemory(before);
+  return llvm::Error::success();
+}
+
 llvm::Error run(const Arguments &arguments) {
+  uint64_t before = residentMemoryBytes();
   DialectRegistry registry;
   registerAllLatheDialects(registry);
   MLIRContext context(registry);
@@ -146,6 +210,8 @@ llvm::Error run(const Arguments &arguments) {
     if (llvm::Error error = states.set(state.name, state.tensor))
       return error;
 
+  if (arguments.turn)
+    return takeTurns(**session, batches, arguments.turn, before);
   std::vector<Trace> traces;
   for (const TensorSpec &spec : (*session)->outputs())
     traces.push_back({spec.name});
@@ -153,13 +219,7 @@ llvm::Error run(const Arguments &arguments) {
     for (const StateStore::State &state : states.states())
       traces.push_back({state.spec.name});
   for (int64_t step = 0; step < steps; ++step) {
-    std::vector<TensorView> inputs;
-    for (auto [batch, shape] : llvm::zip(batches, shapes)) {
-      uint64_t bytes = batch->numBytes() / steps;
-      inputs.emplace_back(batch->dtype(), shape,
-                          static_cast<char *>(batch->data()) + step * bytes);
-    }
-    auto outputs = (*session)->run(inputs);
+    auto outputs = (*session)->run(batchOf(batches, step));
     if (!outputs)
       return outputs.takeError();
     size_t next = 0;

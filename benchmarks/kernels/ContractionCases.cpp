@@ -269,6 +269,9 @@ void bench::checkContraction(Harness &harness, Checker &checker) {
     checkSize(harness, checker, 3, 256, 65, kind, random);
     checkSize(harness, checker, 1030, 40, 300, kind, random);
   }
+  // Transposed on the left and deep: copied, in several chunks.
+  for (unsigned kind : {3, 4})
+    checkSize(harness, checker, 300, 40, 1500, kind, random);
   checkGelu(harness, checker, 7, 48, 33, random);
   checkGelu(harness, checker, 13, 33, 64, random);
   checkGelu(harness, checker, 1, 160, 64, random);
@@ -312,9 +315,10 @@ static void benchPacked(Harness &harness, int64_t m, int64_t n, int64_t k,
 }
 
 static void benchMatmul(Harness &harness, int64_t batch, int64_t m, int64_t n,
-                        int64_t k, bool transposeB) {
+                        int64_t k, bool transposeB, bool transposeA = false) {
   std::mt19937 random(3);
-  Buffer a = Buffer::random({batch, m, k}, random);
+  Buffer a = Buffer::random(
+      transposeA ? Shape{batch, k, m} : Shape{batch, m, k}, random);
   Buffer b = Buffer::random(
       transposeB ? Shape{batch, n, k} : Shape{batch, k, n}, random);
   Buffer out = Buffer::zeros({batch, m, n});
@@ -323,10 +327,14 @@ static void benchMatmul(Harness &harness, int64_t batch, int64_t m, int64_t n,
                       [&](OpBuilder &builder, Location loc, ValueRange args) {
                         auto op = builder.create<MatmulOp>(
                             loc, f32(builder, out.shape), args[0], args[1]);
+                        op.setTransposeLhs(transposeA);
                         op.setTransposeRhs(transposeB);
                         return SmallVector<Value>{op};
                       });
-  std::string title = name(transposeB ? "matmul nt" : "matmul nn", m, n, k) +
+  std::string title = name(transposeA   ? "matmul tn"
+                           : transposeB ? "matmul nt"
+                                        : "matmul nn",
+                           m, n, k) +
                       " batch " + std::to_string(batch);
   if (!kernel) {
     llvm::outs() << title << ": " << llvm::toString(kernel.takeError()) << "\n";
@@ -353,4 +361,7 @@ void bench::benchContraction(Harness &harness) {
   benchMatmul(harness, 12, 128, 128, 64, true);
   benchMatmul(harness, 12, 128, 64, 128, false);
   benchMatmul(harness, 1, 512, 512, 512, false);
+  // Gradients of weights over many rows.
+  benchMatmul(harness, 1, 1536, 384, 4096, false, /*transposeA=*/true);
+  benchMatmul(harness, 1, 480, 160, 2048, false, /*transposeA=*/true);
 }

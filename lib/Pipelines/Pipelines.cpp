@@ -79,6 +79,7 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
   GraphPasses passes;
   if (options.optimize) {
     addRecognition(passes);
+    passes.onFunctions(createSumAfterScan());
     if (isCpu) {
       passes.onFunctions(createChannelsLast());
       passes.onFunctions(createPackWeights());

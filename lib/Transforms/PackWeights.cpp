@@ -25,6 +25,26 @@ static ArrayRef<int64_t> getShape(Value value) {
   return cast<RankedTensorType>(value.getType()).getShape();
 }
 
+/// Products of more rows copy their right-hand side in no time beside their
+/// own.
+static constexpr int64_t kRowsInScan = 512;
+
+/// The outermost scan around a product of few rows that finds the same `matrix`
+/// in all iterations.
+static ScanOp getInvariantScan(Value matrix, Operation *product) {
+  ScanOp result;
+  int64_t rows = 1;
+  for (int64_t size : getShape(product->getResult(0)).drop_back())
+    rows *= size;
+  if (!isF32(matrix) || rows > kRowsInScan)
+    return result;
+  for (auto scan = product->getParentOfType<ScanOp>();
+       scan && matrix.getParentRegion()->isProperAncestor(&scan.getBody());
+       scan = scan->getParentOfType<ScanOp>())
+    result = scan;
+  return result && result.computeTripCount() > 1 ? result : ScanOp();
+}
+
 namespace {
 class PackWeights : public lathe::impl::PackWeightsBase<PackWeights> {
   using PackWeightsBase::PackWeightsBase;
@@ -84,12 +104,13 @@ Value PackWeights::addBias(OpBuilder &builder, Location loc, Value product,
 
 Value PackWeights::packLinear(OpBuilder &builder, LinearOp op,
                               const LoadTime &loadTime) {
+  ScanOp scan = getInvariantScan(op.getWeight(), op);
   if (!isF32(op.getResult()) || !isF32(op.getInput()) ||
-      !loadTime.isKnownOrSlice(op.getWeight()) ||
+      (!scan && !loadTime.isKnownOrSlice(op.getWeight())) ||
       loadTime.isKnownOrSlice(op.getInput()))
     return {};
-  Value packed =
-      pack(builder, op.getLoc(), op.getWeight(), /*transposed=*/true);
+  OpBuilder before(scan ? scan.getOperation() : op.getOperation());
+  Value packed = pack(before, op.getLoc(), op.getWeight(), /*transposed=*/true);
   Value product = multiply(builder, op.getLoc(), op.getInput(), packed,
                            getShape(op.getWeight())[0]);
   return addBias(builder, op.getLoc(), product, op.getBias());
@@ -97,8 +118,9 @@ Value PackWeights::packLinear(OpBuilder &builder, LinearOp op,
 
 Value PackWeights::packMatmul(OpBuilder &builder, MatmulOp op,
                               const LoadTime &loadTime) {
+  ScanOp scan = getInvariantScan(op.getRhs(), op);
   if (!isF32(op.getResult()) || !isF32(op.getLhs()) || op.getTransposeLhs() ||
-      !loadTime.isKnownOrSlice(op.getRhs()) ||
+      (!scan && !loadTime.isKnownOrSlice(op.getRhs())) ||
       loadTime.isKnownOrSlice(op.getLhs()))
     return {};
   Value rhs = op.getRhs();
@@ -109,11 +131,12 @@ Value PackWeights::packMatmul(OpBuilder &builder, MatmulOp op,
                    [](int64_t size) { return size != 1; }) ||
       shape.size() > getShape(op.getLhs()).size())
     return {};
+  OpBuilder before(scan ? scan.getOperation() : op.getOperation());
   if (shape.size() > 2)
-    rhs = builder.create<ReshapeOp>(
-        op.getLoc(), rhs, builder.getDenseI64ArrayAttr(shape.take_back(2)),
+    rhs = before.create<ReshapeOp>(
+        op.getLoc(), rhs, before.getDenseI64ArrayAttr(shape.take_back(2)),
         UnitAttr());
-  Value packed = pack(builder, op.getLoc(), rhs, op.getTransposeRhs());
+  Value packed = pack(before, op.getLoc(), rhs, op.getTransposeRhs());
   return multiply(builder, op.getLoc(), op.getLhs(), packed,
                   getShape(op.getResult()).back());
 }

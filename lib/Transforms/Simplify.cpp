@@ -156,6 +156,70 @@ struct TransposeIntoMatmul : OpRewritePattern<MatmulOp> {
   }
 };
 
+/// A sum of pieces that zeros surround, each with a place of its own along one
+/// dim, and no place left over: concat. The gradients of all slices of a value
+/// are such a sum.
+struct SumOfPads : OpRewritePattern<AddOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  /// The dim along which `pad` adds zeros, and no other.
+  static std::optional<int64_t> getDim(PadOp pad) {
+    if (pad.getMode() != PadMode::constant ||
+        (pad.getValue() && !matchPattern(pad.getValue(), m_AnyZeroFloat()) &&
+         !matchPattern(pad.getValue(), m_Zero())))
+      return std::nullopt;
+    std::optional<int64_t> dim;
+    for (auto [i, low, high] : llvm::enumerate(pad.getLow(), pad.getHigh())) {
+      if (low == 0 && high == 0)
+        continue;
+      if (dim || low < 0 || high < 0)
+        return std::nullopt;
+      dim = i;
+    }
+    return dim;
+  }
+
+  LogicalResult matchAndRewrite(AddOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getType(op).hasStaticShape())
+      return rewriter.notifyMatchFailure(op, "expected a static shape");
+    std::optional<int64_t> dim;
+    SmallVector<PadOp> pieces;
+    SmallVector<Value> worklist(op->getOperands());
+    while (!worklist.empty()) {
+      Value value = worklist.pop_back_val();
+      if (!value.hasOneUse() || value.getType() != op.getType())
+        return rewriter.notifyMatchFailure(op, "a term is used elsewhere");
+      if (auto add = value.getDefiningOp<AddOp>()) {
+        llvm::append_range(worklist, add->getOperands());
+        continue;
+      }
+      auto pad = value.getDefiningOp<PadOp>();
+      std::optional<int64_t> padded = pad ? getDim(pad) : std::nullopt;
+      if (!padded || (dim && *dim != *padded))
+        return rewriter.notifyMatchFailure(op, "a term has no place of its own "
+                                               "along one dim");
+      dim = padded;
+      pieces.push_back(pad);
+    }
+    llvm::sort(pieces, [&](PadOp a, PadOp b) {
+      return a.getLow()[*dim] < b.getLow()[*dim];
+    });
+    int64_t end = 0;
+    SmallVector<Value> inputs;
+    for (PadOp pad : pieces) {
+      if (pad.getLow()[*dim] != end)
+        return rewriter.notifyMatchFailure(op, "places overlap or are empty");
+      end += getType(pad.getInput()).getDimSize(*dim);
+      inputs.push_back(pad.getInput());
+    }
+    if (end != getType(op).getDimSize(*dim))
+      return rewriter.notifyMatchFailure(op, "places are empty at the end");
+    rewriter.replaceOpWithNewOp<ConcatOp>(op, op.getType(), inputs, *dim);
+    return success();
+  }
+};
+
 /// x + scatter_nd(zeros, i, u) {add} -> scatter_nd(x, i, u) {add}: the gradient
 /// of a table that is read twice.
 struct ScatterIntoSum : OpRewritePattern<AddOp> {
@@ -194,7 +258,7 @@ class Simplify : public lathe::impl::SimplifyBase<Simplify> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<AddOfNegation, SubOfNegation, ImplicitBroadcast,
-                 KeepReducedDims, ScatterIntoSum, TransposeIntoMatmul>(
+                 KeepReducedDims, ScatterIntoSum, SumOfPads, TransposeIntoMatmul>(
         &getContext());
     if (failed(
             applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))

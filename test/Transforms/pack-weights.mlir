@@ -113,3 +113,45 @@ func.func @stacked(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   }
   return %y : tensor<4x8xf32>
 }
+
+// -----
+
+// Weights that training changes are packed before the scan that uses them in all
+// iterations, for its forward and for its backward products.
+// CHECK-LABEL: func.func @recurrent
+// CHECK-DAG: %[[P:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<8x8xf32>) -> tensor<1x8x32xf32>
+// CHECK-DAG: %[[Q:.*]] = lathe.pack %{{[^{]*}} : (tensor<8x8xf32>) -> tensor<1x8x32xf32>
+// CHECK: lathe.scan
+// CHECK: lathe.packed_matmul %{{.*}}, %[[P]] {n = 8 : i64}
+// CHECK: lathe.packed_matmul %{{.*}}, %[[Q]] {n = 8 : i64}
+lathe.parameter @w : tensor<8x8xf32> {mutable}
+func.func @recurrent(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %w = lathe.get_parameter @w : tensor<8x8xf32>
+  %y = lathe.scan init(%h = %x) {trip_count = 3 : i64} : (tensor<4x8xf32>) -> tensor<4x8xf32> {
+    %0 = lathe.linear %h, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+    %1 = lathe.matmul %0, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+    lathe.yield %1 : tensor<4x8xf32>
+  }
+  return %y : tensor<4x8xf32>
+}
+
+// Refused: not the same in all iterations; one iteration; many rows.
+// CHECK-LABEL: func.func @not_worth_it
+// CHECK-NOT: lathe.pack
+// CHECK: return
+func.func @not_worth_it(%x: tensor<4x8xf32>, %m: tensor<8x8xf32>, %rows: tensor<513x8xf32>) -> (tensor<8x8xf32>, tensor<4x8xf32>, tensor<513x8xf32>) {
+  %w = lathe.get_parameter @w : tensor<8x8xf32>
+  %a = lathe.scan init(%v = %m) {trip_count = 3 : i64} : (tensor<8x8xf32>) -> tensor<8x8xf32> {
+    %0 = lathe.matmul %v, %v : (tensor<8x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+    lathe.yield %0 : tensor<8x8xf32>
+  }
+  %b = lathe.scan init(%h = %x) {trip_count = 1 : i64} : (tensor<4x8xf32>) -> tensor<4x8xf32> {
+    %0 = lathe.linear %h, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+    lathe.yield %0 : tensor<4x8xf32>
+  }
+  %c = lathe.scan init(%h = %rows) {trip_count = 3 : i64} : (tensor<513x8xf32>) -> tensor<513x8xf32> {
+    %0 = lathe.linear %h, %w : (tensor<513x8xf32>, tensor<8x8xf32>) -> tensor<513x8xf32>
+    lathe.yield %0 : tensor<513x8xf32>
+  }
+  return %a, %b, %c : tensor<8x8xf32>, tensor<4x8xf32>, tensor<513x8xf32>
+}

@@ -80,3 +80,37 @@ func.func @table_refused(%x: tensor<9x4xf32>, %i: tensor<3x1xi64>, %u: tensor<3x
   %5 = lathe.add %4, %x : (tensor<9x4xf32>, tensor<9x4xf32>) -> tensor<9x4xf32>
   return %1, %3, %4, %5 : tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>, tensor<9x4xf32>
 }
+
+// What the gradients of three slices of one value add up to.
+// CHECK-LABEL: func.func @pieces
+// CHECK-NEXT: %[[C:.*]] = lathe.concat %arg1, %arg0, %arg2 {axis = 1 : i64} : (tensor<4x3xf32>, tensor<4x2xf32>, tensor<4x1xf32>) -> tensor<4x6xf32>
+// CHECK-NEXT: return %[[C]], %[[C]]
+func.func @pieces(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>, %z: tensor<4x1xf32>) -> (tensor<4x6xf32>, tensor<4x6xf32>) {
+  %0 = lathe.pad %x {low = array<i64: 0, 3>, high = array<i64: 0, 1>} : (tensor<4x2xf32>) -> tensor<4x6xf32>
+  %1 = lathe.pad %y {low = array<i64: 0, 0>, high = array<i64: 0, 3>} : (tensor<4x3xf32>) -> tensor<4x6xf32>
+  %2 = lathe.pad %z {low = array<i64: 0, 5>, high = array<i64: 0, 0>} : (tensor<4x1xf32>) -> tensor<4x6xf32>
+  %3 = lathe.add %0, %2 : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x6xf32>
+  %4 = lathe.add %1, %3 : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x6xf32>
+  return %4, %4 : tensor<4x6xf32>, tensor<4x6xf32>
+}
+
+// Refused: they overlap; a place is empty; another value fills it; one is used
+// elsewhere.
+// CHECK-LABEL: func.func @no_pieces
+// CHECK-NOT: lathe.concat
+// CHECK: return
+func.func @no_pieces(%x: tensor<4x2xf32>, %one: tensor<f32>) -> (tensor<4x3xf32>, tensor<4x5xf32>, tensor<4x4xf32>, tensor<4x4xf32>, tensor<4x4xf32>) {
+  %0 = lathe.pad %x {low = array<i64: 0, 0>, high = array<i64: 0, 1>} : (tensor<4x2xf32>) -> tensor<4x3xf32>
+  %1 = lathe.pad %x {low = array<i64: 0, 1>, high = array<i64: 0, 0>} : (tensor<4x2xf32>) -> tensor<4x3xf32>
+  %overlap = lathe.add %0, %1 : (tensor<4x3xf32>, tensor<4x3xf32>) -> tensor<4x3xf32>
+  %2 = lathe.pad %x {low = array<i64: 0, 0>, high = array<i64: 0, 3>} : (tensor<4x2xf32>) -> tensor<4x5xf32>
+  %3 = lathe.pad %x {low = array<i64: 0, 3>, high = array<i64: 0, 0>} : (tensor<4x2xf32>) -> tensor<4x5xf32>
+  %gap = lathe.add %2, %3 : (tensor<4x5xf32>, tensor<4x5xf32>) -> tensor<4x5xf32>
+  %4 = lathe.pad %x, %one {low = array<i64: 0, 0>, high = array<i64: 0, 2>} : (tensor<4x2xf32>, tensor<f32>) -> tensor<4x4xf32>
+  %5 = lathe.pad %x {low = array<i64: 0, 2>, high = array<i64: 0, 0>} : (tensor<4x2xf32>) -> tensor<4x4xf32>
+  %filled = lathe.add %4, %5 : (tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x4xf32>
+  %6 = lathe.pad %x {low = array<i64: 0, 0>, high = array<i64: 0, 2>} : (tensor<4x2xf32>) -> tensor<4x4xf32>
+  %7 = lathe.pad %x {low = array<i64: 0, 2>, high = array<i64: 0, 0>} : (tensor<4x2xf32>) -> tensor<4x4xf32>
+  %used = lathe.add %6, %7 : (tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x4xf32>
+  return %overlap, %gap, %filled, %used, %7 : tensor<4x3xf32>, tensor<4x5xf32>, tensor<4x4xf32>, tensor<4x4xf32>, tensor<4x4xf32>
+}

@@ -144,6 +144,42 @@ return %y : {t}
             h = softmax(y * 0.5 * (1 + erf(y / np.sqrt(2))) + h)
         self.check(text, {"x": x}, weights, {"y": h})
 
+    def test_sums_over_a_scan(self):
+        """sum-after-scan, pack-weights before a scan, simplify: pads that are a concat."""
+        x, w, h = self.tensor(5, 3, 8), self.tensor(8, 8), self.tensor(3, 8)
+        state, step, halves = "tensor<3x8xf32>", "tensor<8x8xf32>", "tensor<3x16xf32>"
+        text = f"""
+func.func @main(%x: tensor<5x3x8xf32> {{lathe.name = "x"}}, %w: {step} {{lathe.name = "w"}}, %h: {state} {{lathe.name = "h"}})
+    -> ({state} {{lathe.name = "last"}}, tensor<16x8xf32> {{lathe.name = "product"}}, tensor<8xf32> {{lathe.name = "sum"}}) {{
+  %zero = lathe.constant dense<0.0> : tensor<f32>
+  %zeros = lathe.broadcast %zero {{shape = array<i64: 16, 8>}} : (tensor<f32>) -> tensor<16x8xf32>
+  %one = lathe.constant dense<1.0> : tensor<f32>
+  %ones = lathe.broadcast %one {{shape = array<i64: 8>}} : (tensor<f32>) -> tensor<8xf32>
+  %r:3 = lathe.scan init(%c = %h, %p = %zeros, %s = %ones) inputs(%i = %x) {{reverse}}
+      : ({state}, tensor<16x8xf32>, tensor<8xf32>, tensor<5x3x8xf32>) -> ({state}, tensor<16x8xf32>, tensor<8xf32>) {{
+    %0 = lathe.linear %c, %w : ({state}, {step}) -> {state}
+    %1 = lathe.add %0, %i : ({state}, {state}) -> {state}
+    %g = lathe.tanh %1 : ({state}) -> {state}
+    %2 = lathe.pad %g {{low = array<i64: 0, 8>, high = array<i64: 0, 0>}} : ({state}) -> {halves}
+    %3 = lathe.pad %1 {{low = array<i64: 0, 0>, high = array<i64: 0, 8>}} : ({state}) -> {halves}
+    %4 = lathe.add %2, %3 : ({halves}, {halves}) -> {halves}
+    %5 = lathe.matmul %4, %i {{transpose_lhs}} : ({halves}, {state}) -> tensor<16x8xf32>
+    %6 = lathe.add %p, %5 : (tensor<16x8xf32>, tensor<16x8xf32>) -> tensor<16x8xf32>
+    %7 = lathe.reduce_sum %g {{axes = array<i64: 0>}} : ({state}) -> tensor<8xf32>
+    %8 = lathe.add %s, %7 : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+    lathe.yield %g, %6, %8 : {state}, tensor<16x8xf32>, tensor<8xf32>
+  }}
+  return %r#0, %r#1, %r#2 : {state}, tensor<16x8xf32>, tensor<8xf32>
+}}
+"""
+        product, total, last = np.zeros((16, 8)), np.ones(8), h.astype(np.float64)
+        for i in x[::-1].astype(np.float64):
+            sums = last @ w.T + i
+            last = np.tanh(sums)
+            product += np.concatenate([sums, last], 1).T @ i
+            total += last.sum(0)
+        self.check(text, {"x": x, "w": w, "h": h}, {}, {"last": last, "product": product, "sum": total})
+
     def test_spelled_out_attention(self):
         """recognize-attention, recognize-normalization, recognize-gelu, simplify."""
         weights = {"g": self.tensor(8), "b": self.tensor(8)}

@@ -300,7 +300,9 @@ def Simplify : Pass<"lathe-simplify", "::mlir::func::FuncOp"> {
     - what a `scatter_nd` adds to zeros, which are added to something, is added to
       that: the gradient of a table that is embedding and output layer;
     - a swap of the last two dims before a `matmul` becomes its `transpose_lhs` or
-      `transpose_rhs`.
+      `transpose_rhs`;
+    - a sum of `pad`s that give every piece a place of its own along one dim, as the
+      gradients of all slices of a value, becomes `concat`.
 
     Before:
     ```mlir
@@ -453,6 +455,38 @@ def HoistLoad : Pass<"lathe-hoist-load", "::mlir::ModuleOp"> {
   ];
 }
 
+def SumAfterScan : Pass<"lathe-sum-after-scan", "::mlir::func::FuncOp"> {
+  let summary = "sum products of a scan's iterations up as one product behind it";
+  let description = [{
+    A carried value that only grows by `matmul` with `transpose_lhs`, or by
+    `reduce_sum`, of each iteration leaves the scan: its operands are stacked, and
+    one product (or sum) over the rows of all iterations stands behind the scan.
+    The gradients of the weights of a recurrent network are such sums.
+
+    Left alone are products of more than 256 rows, which are worth their own sum,
+    and sums whose operands would take more memory to stack than the sum itself
+    and what the scan reads, as where gradients accumulate over parts of a batch.
+
+    Before:
+    ```mlir
+    %s = lathe.scan init(%sum = %zeros) inputs(%g = %gs, %x = %xs) : ... {
+      %0 = lathe.matmul %g, %x {transpose_lhs} : (tensor<32x16xf32>, tensor<32x8xf32>) -> tensor<16x8xf32>
+      %1 = lathe.add %sum, %0 : ...
+      lathe.yield %1 : tensor<16x8xf32>
+    }
+    ```
+    After, with 128 iterations:
+    ```mlir
+    %g = lathe.reshape %gs {shape = array<i64: 4096, 16>} : ...
+    %x = lathe.reshape %xs {shape = array<i64: 4096, 8>} : ...
+    %s = lathe.matmul %g, %x {transpose_lhs} : ...
+    ```
+  }];
+  let statistics = [
+    Statistic<"numMoved", "moved", "carried sums that left their scan">
+  ];
+}
+
 def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
   let summary = "lay weights out in panels for the matrix microkernel";
   let description = [{
@@ -464,6 +498,10 @@ def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
       `packed_conv` (`packed_matmul` where the kernel is 1x1 without strides),
       with padding as a `pad` before it. A filter that is not known at load, as
       in training, is packed in every run: it is read for every pixel.
+
+    A matrix that is not known at load, but the same in all iterations of a scan, is
+    packed before the scan for products of at most 512 rows in its body: each of
+    them would copy it.
 
     A bias becomes an elementwise `add`, which fusion puts into the product's
     epilogue. Slices of stacked parameters in the body of a scan count as known.

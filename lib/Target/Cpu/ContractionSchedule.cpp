@@ -10,7 +10,8 @@
 // The result is cut into tiles of rows by columns that a microkernel computes
 // in registers; a work item is one tile. Items are ordered so that neighbours
 // share their columns (the panel of B stays in the cache) and, where A is
-// large, chunks of rows come first.
+// large, chunks of rows come first. What lies far apart in memory along the
+// depth is copied, a panel of B or a chunk of A at a time.
 //
 //===----------------------------------------------------------------------===//
 
@@ -193,6 +194,11 @@ static bool readContraction(KernelViews &views, Contraction &c,
 // Emission
 //===----------------------------------------------------------------------===//
 
+/// A copy of A's rows pays where neighbours along the depth are this many
+/// elements apart, and there are so many of them that the cache cannot hold a
+/// line for each.
+static constexpr int64_t kFarApart = 64, kDeepEnough = 512;
+
 namespace {
 /// How the columns of a contraction are cut into tiles.
 struct ColumnTiles {
@@ -219,8 +225,10 @@ public:
 private:
   void plan();
   void emitTile(int64_t rows, int64_t vectors, Value batch, Value row,
-                Value column, Value panelIndex, Value aheadIndex);
+                Value chunkRow, Value column, Value panelIndex,
+                Value aheadIndex);
   Value emitPanelIndex(Value column);
+  void emitCopyOfRows(Value batch, Value chunkRow);
 
   ImplicitLocOpBuilder &b;
   KernelFrame &function;
@@ -231,7 +239,9 @@ private:
   Tiling rowTiles;
   ColumnTiles columns;
   ItemGrid grid;
-  Value tileScratch, panelScratch;
+  Value tileScratch, panelScratch, rowScratch;
+  /// Rows of a chunk's copy of A; 0 where A is read where it lies.
+  int64_t copiedRows = 0;
 };
 } // namespace
 
@@ -268,6 +278,35 @@ void ContractionEmitter::plan() {
   grid.rowsPerChunk = rowTiles.count;
   if (rowTiles.count * bytesPerTile > (1 << 20) && bBytes <= (1 << 19))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
+
+  // A transposed left-hand side, as in the gradient of a weight, has every k in
+  // another place, so that each tile would fetch a page per k anew. A chunk's
+  // rows are copied next to each other, once for all columns; the more of them,
+  // the less often B is copied.
+  if (c.aRowStride == 1 && c.aDepthStride >= kFarApart &&
+      c.depth >= kDeepEnough && c.rows > rowTiles.big) {
+    grid.rowsPerChunk = std::clamp<int64_t>(
+        (3 << 18) / (rowTiles.big * c.depth * 4), 1, rowTiles.count);
+    copiedRows = llvm::alignTo(grid.rowsPerChunk * rowTiles.big, width);
+  }
+}
+
+void ContractionEmitter::emitCopyOfRows(Value batch, Value chunkRow) {
+  PanelCopy copy;
+  copy.source = function.inputs[c.a.argument];
+  copy.index =
+      addIndex(b, addIndex(b, emitOffset(b, c.aBatch, batch), chunkRow),
+               c.a.view.offset);
+  copy.kStride = c.aDepthStride;
+  copy.columnStride = 1;
+  copy.depth = c.depth;
+  copy.columns = copiedRows;
+  copy.width = width;
+  copy.validColumns =
+      b.createOrFold<arith::SubIOp>(indexConstant(b, c.rows), chunkRow);
+  copy.panel = rowScratch;
+  copy.panelStride = copiedRows;
+  copy.emit(b);
 }
 
 /// Where the columns from `column` on start in B (or in its copy).
@@ -281,8 +320,8 @@ Value ContractionEmitter::emitPanelIndex(Value column) {
 }
 
 void ContractionEmitter::emitTile(int64_t rows, int64_t vectors, Value batch,
-                                  Value row, Value column, Value panelIndex,
-                                  Value aheadIndex) {
+                                  Value row, Value chunkRow, Value column,
+                                  Value panelIndex, Value aheadIndex) {
   Product product;
   product.width = width;
   product.depth = c.depth;
@@ -293,6 +332,11 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors, Value batch,
                                      mulIndex(b, row, c.aRowStride)),
                             c.a.view.offset);
   product.aStep = c.aDepthStride;
+  if (copiedRows) {
+    product.a = rowScratch;
+    product.aIndex = b.createOrFold<arith::SubIOp>(row, chunkRow);
+    product.aStep = copiedRows;
+  }
 
   SmallVector<Value> masks;
   if (c.columns % (columns.unitVectors * width))
@@ -340,9 +384,11 @@ int64_t ContractionEmitter::emit() {
   bool ahead = c.packed && c.rows > 4 && grid.rowsPerChunk == grid.rows &&
                c.depth * c.columns * 4 > (1 << 19);
 
-  SmallVector<Value> init;
-  if (copies)
-    init.push_back(indexConstant(b, -1));
+  if (copiedRows)
+    rowScratch = function.allocate(b, c.depth * copiedRows);
+
+  // What the copies are of.
+  SmallVector<Value> init(copies + (copiedRows != 0), indexConstant(b, -1));
   emitFor(b, function.begin, function.end, 1, init,
           [&](Value item, ValueRange carried) -> SmallVector<Value> {
             ItemGrid::Place at = grid.emitPlace(b, item);
@@ -377,6 +423,16 @@ int64_t ContractionEmitter::emit() {
               });
               next.push_back(key);
             }
+            Value chunkRow;
+            if (copiedRows) {
+              chunkRow = rowTiles.emitStart(b, at.first);
+              Value key =
+                  addIndex(b, mulIndex(b, at.outer, grid.rows), at.first);
+              Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne,
+                                                      key, carried.back());
+              emitIf(b, changed, [&] { emitCopyOfRows(at.outer, chunkRow); });
+              next.push_back(key);
+            }
             Value panelIndex = indexConstant(b, 0), aheadIndex;
             if (c.packed) {
               panelIndex = emitPanelIndex(column);
@@ -395,7 +451,7 @@ int64_t ContractionEmitter::emit() {
             rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
               columns.units.emitSwitch(b, at.column, [&](int64_t units) {
                 emitTile(rows, units * columns.unitVectors, at.outer, row,
-                         column, panelIndex, aheadIndex);
+                         chunkRow, column, panelIndex, aheadIndex);
               });
             });
             return next;

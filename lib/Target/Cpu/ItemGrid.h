@@ -21,6 +21,8 @@ struct ItemGrid {
 
   struct Place {
     Value outer, column, row;
+    /// The first row tile of the chunk.
+    Value first;
   };
 
   int64_t getNumItems() const { return outer * columns * rows; }
@@ -34,6 +36,7 @@ struct ItemGrid {
       rest = remIndex(b, item, columns * rows);
     }
     if (rowsPerChunk >= rows) {
+      place.first = indexConstant(b, 0);
       place.column = divIndex(b, rest, rows);
       place.row = remIndex(b, rest, rows);
       return place;
@@ -44,6 +47,7 @@ struct ItemGrid {
     Value left = b.createOrFold<arith::SubIOp>(indexConstant(b, rows), first);
     Value size = minIndex(b, left, indexConstant(b, rowsPerChunk));
     place.column = b.createOrFold<arith::DivUIOp>(rest, size);
+    place.first = first;
     place.row = addIndex(b, first, b.createOrFold<arith::RemUIOp>(rest, size));
     return place;
   }

@@ -44,7 +44,7 @@ def images(random):
     keys = np.array([[SEED, i] for i in range(BATCHES)])
     batches = {"image": random.integers(0, 256, (BATCHES, 64, 28, 28), dtype=np.uint8),
                "label": random.integers(0, 10, (BATCHES, 64))}
-    return batches, {"random_key": keys}, {"uniform": dropout_draws(keys, (64, 128)).astype(np.float32)}
+    return batches, {"random_key": keys}, {"uniform1": dropout_draws(keys, 1, (64, 128)).astype(np.float32)}
 
 
 def windows(size):

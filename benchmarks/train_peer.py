@@ -71,7 +71,7 @@ def torch_loss(name, P, torch):
                              training=True, momentum=0.1, eps=1e-5)
             x = F.max_pool2d(F.relu(x), 2)
         h = F.relu(F.linear(x.flatten(1), P["fc1.weight"], P["fc1.bias"]))
-        h = torch.where(batch["uniform"] >= 0.25, h / 0.75, 0)  # Lathe's dropout
+        h = torch.where(batch["uniform1"] >= 0.25, h / 0.75, 0)  # Lathe's dropout
         return F.cross_entropy(F.linear(h, P["fc2.weight"], P["fc2.bias"]), batch["label"])
 
     def gpt(batch):

@@ -37,6 +37,11 @@ SliceRange normalizeSlice(int64_t start, int64_t end, int64_t step,
 
 } // namespace lathe
 
+// Canonicalizers are declared with the ops, and not every reader has patterns.
+namespace mlir {
+class PatternRewriter;
+} // namespace mlir
+
 #include "dialects/Lathe/LatheDialect.h.inc"
 #include "dialects/Lathe/LatheEnums.h.inc"
 #define GET_ATTRDEF_CLASSES

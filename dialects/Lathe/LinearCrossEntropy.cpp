@@ -206,7 +206,9 @@ SmallVector<Value> ChunkedLoss::build() {
     auto type = tensorType(input);
     body->addArgument(type.clone(type.getShape().drop_front()), loc);
   }
-  OpBuilder inner = OpBuilder::atBlockEnd(body);
+  // The region has no op yet, from which a builder could take the context.
+  OpBuilder inner(builder.getContext());
+  inner.setInsertionPointToEnd(body);
   auto slices = body->getArguments().drop_front(inits.size());
   Part part =
       buildChunk(inner, slices[0], slices[1], counted ? slices[2] : Value());

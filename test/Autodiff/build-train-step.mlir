@@ -18,11 +18,12 @@ lathe.parameter @mean : tensor<4xf32> {mutable}
 // SGD: %[[NEW:.*]] = lathe.sub %[[W]], %[[SCALED]]
 // SGD: lathe.set_parameter @w, %[[NEW]]
 
-// All of AdamW is one kernel, which writes over what it reads.
+// All of AdamW, and the count of steps, is one kernel, which writes over what
+// it reads.
 // KERNELS: lathe.parameter @optimizer.exp_avg.w : tensor<3x4xf32> {init = #lathe.init<zeros>, mutable}
 // KERNELS: lathe.parameter @optimizer.exp_avg_sq.w
 // KERNELS-LABEL: func.func @train_step
-// KERNELS-COUNT-1: -> (tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>) attributes {lathe.in_place = array<i64:
+// KERNELS-COUNT-1: lathe.kernel "updates_of_2" {{.*}} -> (tensor<i64>, tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>) attributes {lathe.in_place = array<i64:
 // KERNELS: lathe.set_parameter @w, %{{.*}} in_place
 // KERNELS: lathe.set_parameter @optimizer.exp_avg.w, %{{.*}} in_place
 // KERNELS: lathe.set_parameter @optimizer.exp_avg_sq.w, %{{.*}} in_place

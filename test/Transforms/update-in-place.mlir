@@ -122,9 +122,9 @@ func.func @side(%g: tensor<8xf32>) -> tensor<8xf32> {
 
 // A sum of products: the product is done before the sum is read.
 // CHECK-LABEL: func.func @accumulate
+// CHECK: lathe.scan {{.*}} {lathe.in_place = array<i64: 0>}
 // CHECK: lathe.kernel "matmul_add"
 // CHECK-SAME: lathe.in_place = array<i64: 0, 2>
-// CHECK: } {lathe.in_place = array<i64: 0>}
 func.func @accumulate(%x: tensor<4x8x16xf32>, %y: tensor<4x8x32xf32>) -> tensor<16x32xf32> {
   %zero = lathe.constant dense<0.0> : tensor<16x32xf32>
   %0 = lathe.scan init(%sum = %zero) inputs(%a = %x, %b = %y) : (tensor<16x32xf32>, tensor<4x8x16xf32>, tensor<4x8x32xf32>) -> tensor<16x32xf32> {

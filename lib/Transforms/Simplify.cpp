@@ -257,9 +257,9 @@ class Simplify : public lathe::impl::SimplifyBase<Simplify> {
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<AddOfNegation, SubOfNegation, ImplicitBroadcast,
-                 KeepReducedDims, ScatterIntoSum, SumOfPads, TransposeIntoMatmul>(
-        &getContext());
+    patterns
+        .add<AddOfNegation, SubOfNegation, ImplicitBroadcast, KeepReducedDims,
+             ScatterIntoSum, SumOfPads, TransposeIntoMatmul>(&getContext());
     if (failed(
             applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

@@ -15,12 +15,12 @@ from cli import BUILD, CommandLine
 FAULTS = ("sign", "factor", "transpose", "no-broadcast-sum", "drop-term")
 LIMIT = 1e-6
 # Rules with a place where the mistake changes no number: of batch_norm_training, through the mean inside of the variance,
-# whose gradient is 0; of attention_backward, which is differentiated as what it expands to, in gradients of constants that
-# nobody asks for; a gradient that is the same everywhere may be transposed; reduce_prod counts zeros, of which there are
+# whose gradient is 0; of attention_backward and max_pool_gradient, which are differentiated as what they expand to, in
+# gradients of constants that nobody asks for; a gradient that is the same everywhere may be transposed; reduce_prod counts zeros, of which there are
 # none here (test_zeros has).
 THROUGH_ZERO = {"lathe.batch_norm_training"}
 WITHOUT_EFFECT = {
-    "sign": THROUGH_ZERO, "factor": THROUGH_ZERO, "no-broadcast-sum": THROUGH_ZERO | {"lathe.reduce_prod", "lathe.attention_backward"},
+    "sign": THROUGH_ZERO, "factor": THROUGH_ZERO, "no-broadcast-sum": THROUGH_ZERO | {"lathe.reduce_prod", "lathe.attention_backward", "lathe.max_pool_gradient"},
     "transpose": {"lathe.reduce_sum", "lathe.reduce_mean"}}
 
 UNARY = ["exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",

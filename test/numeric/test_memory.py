@@ -90,7 +90,7 @@ class Memory(cli.CommandLine):
         self.assertAlmostEqual(sum(float(value) * unit[name] for value, name in alive), peak, delta=0.02 * peak)
         self.assertRegex(done.stdout, r"matmul\w* at .*char-gpt\.mlir:\d+:\d+\n")
         self.assertRegex(done.stdout, r"computed again for the backward part, with [\d.]+ million operations: [\d.]+ MiB less")
-        self.assertRegex(done.stdout, r"(?m)^  lathe\.exp at .*char-gpt\.mlir:\d+:\d+$")
+        self.assertRegex(done.stdout, r"(?m)^  lathe\.sub at .*char-gpt\.mlir:\d+:\d+$")
 
     def test_sizes_that_mean_nothing_are_refused(self):
         for text, words in (("12X", "expected a size such as 512M or 2G, got '12X'"), ("0", "expected a size above 0"),

@@ -304,7 +304,7 @@ class Train(cli.CommandLine):
         self.assertEqual((fresh, again), (False, True))
         self.assertEqual(first, second)
         self.assertFalse(train("--beta1", "0.7")[0])
-        for options in (["--no-optimize"], ["--no-cache"], ["--recompute", "7"], ["--max-memory", "1G"]):
+        for options in (["--no-optimize"], ["--no-cache"], ["--recompute", "4"], ["--max-memory", "1G"]):
             with self.subTest(options):
                 self.assertFalse(train("--beta1", "0.8", *options)[0])
         self.DATA = (*self.DATA[:-3], "8", *self.DATA[-2:])

@@ -163,6 +163,17 @@ LogicalResult Augmenter::run() {
     return diagnostic;
   }
   Value image = loss.getArgument(images[0]);
+  auto type = cast<RankedTensorType>(image.getType());
+  ImageDims layout = *findLayout(type);
+  int64_t height = type.getDimSize(layout.height);
+  int64_t width = type.getDimSize(layout.width);
+  if (recipe.augmentCrop >= std::min(height, width)) {
+    InFlightDiagnostic diagnostic =
+        loss.emitError("expected --augment crop=N with N below the image's ")
+        << height << " rows and " << width << " columns, got "
+        << recipe.augmentCrop;
+    return diagnostic;
+  }
   SmallVector<OpOperand *> uses;
   for (OpOperand &use : image.getUses())
     uses.push_back(&use);

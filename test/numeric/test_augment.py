@@ -138,6 +138,9 @@ class Augment(cli.CommandLine):
         data = ("--data", "image=image.npy", "--batch", BATCH, "--output-dir", "run")
         self.refused("--augment expects flip or crop=N with N > 0, got 'spin'", "train", "m.mlir", *data, "--augment", "spin")
         self.refused("--augment expects flip or crop=N with N > 0, got 'crop=0'", "train", "m.mlir", *data, "--augment", "crop=0")
+        for crop in (min(H, W), 9999999999999):
+            self.refused(f"expected --augment crop=N with N below the image's {H} rows and {W} columns, got {crop}",
+                         "train", "m.mlir", *data, "--augment", f"crop={crop}")
         self.prepare((W,))
         self.refused("expected one input of images to augment", "train", "m.mlir", *data, "--augment", "flip")
 

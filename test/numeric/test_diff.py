@@ -138,6 +138,7 @@ class Diff(cli.CommandLine):
         self.works("compile", "m.mlir", *self.SIZES, "-o", "m.lathe")
         self.assertIn("diff: 1 outputs agree with m.lathe", self.works("diff", "m.mlir", *self.SIZES, "--against", "m.lathe").stdout)
         self.refused("a compiled one has no ops to look at", "diff", "m.lathe")
+        self.refused("a compiled file has outputs and no gradients", "diff", "m.mlir", "--gradients", "--against", "m.lathe")
         import onnx
         from onnx import TensorProto, helper, numpy_helper
         w = numpy_helper.from_array(np.random.default_rng(1).standard_normal((8, 4)).astype(np.float32), "w")
@@ -158,6 +159,8 @@ class Diff(cli.CommandLine):
     def test_refusals(self):
         self.refused("--against expects cpu, cuda, .* got 'gpu'", "diff", "m.mlir", "--against", "gpu")
         self.write("n.mlir", "func.func @main(%z: tensor<4xf32> {lathe.name = \"z\"}) -> tensor<4xf32> {\n  return %z : tensor<4xf32>\n}\n")
+        self.refused("--passes compares .*, expected no --against", "diff", "m.mlir", "--passes", "--against", "isa=sse")
+        self.refused("--against-weights are those of a file", "diff", "m.mlir", "--against-weights", "w.safetensors")
         self.refused("has no input 'z'", "diff", "m.mlir", "--against", "n.mlir")
         self.refused("has no public function called 'loss'", "diff", "n.mlir", "--gradients")
 

@@ -82,6 +82,14 @@ static constexpr uint64_t kGroupBytes = uint64_t(512) << 20;
 
 llvm::Error Diff::parseAgainst() {
   std::string text = options.against;
+  if (options.passes && !text.empty())
+    return makeError("--passes compares the passes of one compilation with "
+                     "each other, expected no --against beside it, got {0}",
+                     quote(text));
+  if (!options.againstWeights.empty() && !llvm::sys::fs::exists(text))
+    return makeError("--against-weights are those of a file in --against; to "
+                     "compare two sets of weights give the model's own file "
+                     "there");
   if (text.empty())
     text = !options.cudaSourceFolder.empty()               ? "generated"
            : StringRef(options.target).starts_with("cuda") ? "cpu"
@@ -96,6 +104,11 @@ llvm::Error Diff::parseAgainst() {
     if (!compiled)
       return compiled.takeError();
     isCompiled = *compiled;
+    if (isCompiled && options.gradients)
+      return makeError("a compiled file has outputs and no gradients: "
+                       "expected --against to be a model, .mlir or .onnx, "
+                       "beside --gradients, got {0}",
+                       quote(text));
     return llvm::Error::success();
   }
   for (StringRef way : llvm::split(text, ',')) {

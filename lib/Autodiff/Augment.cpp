@@ -10,6 +10,8 @@
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/TrainStep.h"
 
+#include "FindFunction.h"
+
 namespace lathe {
 #define GEN_PASS_DEF_AUGMENT
 #include "lathe/Autodiff/Passes.h.inc"
@@ -196,11 +198,9 @@ class Augment : public impl::AugmentBase<Augment> {
   using AugmentBase::AugmentBase;
 
   void runOnOperation() override {
-    auto loss = getOperation().lookupSymbol<func::FuncOp>(function);
-    if (!loss) {
-      getOperation().emitError("expected a function '@") << function << "'";
+    func::FuncOp loss = findFunction(getOperation(), function);
+    if (!loss)
       return signalPassFailure();
-    }
     TrainRecipe recipe;
     recipe.augmentFlip = flip;
     recipe.augmentCrop = crop;

@@ -8,6 +8,8 @@
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/TrainStep.h"
+
+#include "FindFunction.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace lathe {
@@ -74,11 +76,9 @@ class MakeTrainable : public impl::MakeTrainableBase<MakeTrainable> {
   using MakeTrainableBase::MakeTrainableBase;
 
   void runOnOperation() override {
-    auto loss = getOperation().lookupSymbol<func::FuncOp>(function);
-    if (!loss) {
-      getOperation().emitError("expected a function '@") << function << "'";
+    func::FuncOp loss = findFunction(getOperation(), function);
+    if (!loss)
       return signalPassFailure();
-    }
     TrainRecipe recipe;
     recipe.freeze.assign(freeze.begin(), freeze.end());
     if (failed(makeTrainable(loss, recipe)))

@@ -14,6 +14,7 @@
 
 #include "lathe/Autodiff/TrainStep.h"
 
+#include "FindFunction.h"
 #include "Optimizers.h"
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Support/KeyPattern.h"
@@ -519,11 +520,9 @@ class BuildTrainStep : public impl::BuildTrainStepBase<BuildTrainStep> {
   using BuildTrainStepBase::BuildTrainStepBase;
 
   void runOnOperation() override {
-    auto gradient = getOperation().lookupSymbol<func::FuncOp>(function);
-    if (!gradient) {
-      getOperation().emitError("expected a function '@") << function << "'";
+    func::FuncOp gradient = findFunction(getOperation(), function);
+    if (!gradient)
       return signalPassFailure();
-    }
     TrainRecipe parsed;
     for (const std::string &entry : recipe) {
       auto [key, value] = StringRef(entry).split('=');

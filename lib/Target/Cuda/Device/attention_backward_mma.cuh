@@ -30,6 +30,19 @@ template <typename Operand> struct Turned {
   static constexpr int vector = Operand::vector;
 };
 
+/// sums[j] += the fragment `a` times columns j of Y, for the 16 k of one step.
+template <typename StripY, int blocks, typename T>
+LATHE_FN void multiplyColumns(float (&sums)[blocks][4], const u32 (&a)[4],
+                              const u8 *y, int step, T) {
+#pragma unroll
+  for (int j = 0; j < blocks; j += 2) {
+    u32 b[4];
+    StripY::template load<false>(b, y, j * 8, step);
+    multiplyAdd(sums[j], a, b[0], b[1], T{});
+    multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
+  }
+}
+
 /// sums[j] += 16 rows of X, from `row` on, times 8 columns j of Y.
 template <typename StripX, typename StripY, int steps, int blocks, typename T>
 LATHE_FN void multiplyStrips(float (&sums)[blocks][4], const u8 *x, const u8 *y,
@@ -39,13 +52,7 @@ LATHE_FN void multiplyStrips(float (&sums)[blocks][4], const u8 *x, const u8 *y,
   for (int step = 0; step < steps; ++step) {
     u32 a[4];
     StripX::template load<true>(a, x, row, step);
-#pragma unroll
-    for (int j = 0; j < blocks; j += 2) {
-      u32 b[4];
-      StripY::template load<false>(b, y, j * 8, step);
-      multiplyAdd(sums[j], a, b[0], b[1], T{});
-      multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
-    }
+    multiplyColumns<StripY>(sums, a, y, step, T{});
   }
 }
 
@@ -61,13 +68,7 @@ LATHE_FN void multiplyValues(float (&sums)[blocks][4],
     const u32 a[4] = {
         packPair(low[0], low[1], T{}), packPair(low[2], low[3], T{}),
         packPair(high[0], high[1], T{}), packPair(high[2], high[3], T{})};
-#pragma unroll
-    for (int j = 0; j < blocks; j += 2) {
-      u32 b[4];
-      StripY::template load<false>(b, y, j * 8, step);
-      multiplyAdd(sums[j], a, b[0], b[1], T{});
-      multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
-    }
+    multiplyColumns<StripY>(sums, a, y, step, T{});
   }
 }
 

@@ -71,6 +71,38 @@ LogicalResult LinearCrossEntropyOp::verify() {
 
 FusionKind LinearCrossEntropyOp::getFusionKind() { return FusionKind::Opaque; }
 
+/// The gradient of the sum of the rows' losses by `logits` [rows, classes], as
+/// in the rule of cross_entropy: softmax - target, 0 in rows that are not
+/// `counted` (null where all are).
+static Value buildLogitsGradient(VjpBuilder &b, LinearCrossEntropyOp op,
+                                 Value softmax, Value labels, Value counted) {
+  int64_t classes = tensorType(softmax).getDimSize(1);
+  Value index = b.make<IotaOp>(ArrayRef(classes), /*axis=*/0,
+                               tensorType(labels).getElementType());
+  Value isLabel =
+      b.compare(ComparePredicate::eq,
+                b.make<UnsqueezeOp>(labels, ArrayRef<int64_t>(1)), index);
+  double smoothing = op.getLabelSmoothing().convertToDouble();
+  double floor = smoothing / double(classes);
+  Value target = b.select(isLabel, b.number(1.0 - smoothing + floor, softmax),
+                          b.number(floor, softmax));
+  Value d = b.sub(softmax, target);
+  if (counted)
+    d = b.select(b.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)), d,
+                 b.number(0, d));
+  return d;
+}
+
+/// Which of `labels` count; null where all do.
+static Value buildCounted(VjpBuilder &b, LinearCrossEntropyOp op,
+                          Value labels) {
+  std::optional<int64_t> ignored = op.getIgnoreIndex();
+  if (!ignored)
+    return Value();
+  return b.compare(ComparePredicate::ne, labels,
+                   b.constant(tensorType(labels).getElementType(), *ignored));
+}
+
 namespace {
 /// Builds the loop over chunks of rows.
 class ChunkedLoss {
@@ -138,20 +170,8 @@ ChunkedLoss::Part ChunkedLoss::buildChunk(OpBuilder &inner, Value input,
   part.loss = c.make<ReduceSumOp>(losses, ArrayRef<int64_t>());
   if (!wantsGradients)
     return part;
-  // softmax - target, as in the rule of cross_entropy.
-  Type labelType = tensorType(labels).getElementType();
-  Value index = c.make<IotaOp>(ArrayRef(classes), /*axis=*/0, labelType);
-  Value isLabel =
-      c.compare(ComparePredicate::eq,
-                c.make<UnsqueezeOp>(labels, ArrayRef<int64_t>(1)), index);
-  double smoothing = op.getLabelSmoothing().convertToDouble();
-  double floor = smoothing / double(classes);
-  Value target = c.select(isLabel, c.number(1.0 - smoothing + floor, logits),
-                          c.number(floor, logits));
-  Value d = c.sub(c.make<SoftmaxOp>(logits, /*axis=*/1), target);
-  if (counted)
-    d = c.select(c.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)), d,
-                 c.number(0, d));
+  Value d = buildLogitsGradient(c, op, c.make<SoftmaxOp>(logits, /*axis=*/1),
+                                labels, counted);
   Value narrow = c.cast(d, element);
   part.dInput =
       c.cast(c.make<MatmulOp>(narrow, op.getWeight(), /*transpose_lhs=*/false,
@@ -171,12 +191,7 @@ SmallVector<Value> ChunkedLoss::build() {
   Location loc = op.getLoc();
   Value rows = b.reshape(op.getInput(), {numRows, width});
   Value labels = b.reshape(op.getLabels(), {numRows});
-  Value counted;
-  std::optional<int64_t> ignored = op.getIgnoreIndex();
-  if (ignored)
-    counted =
-        b.compare(ComparePredicate::ne, labels,
-                  b.constant(tensorType(labels).getElementType(), *ignored));
+  Value counted = buildCounted(b, op, labels);
   Value count =
       counted ? b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>())
               : b.constant(wide, double(numRows));
@@ -254,42 +269,111 @@ SmallVector<Value> ChunkedLoss::build() {
   return results;
 }
 
+/// Without rows or classes: what cross_entropy gives (NaN, a mean of none), and
+/// gradients of 0.
+static SmallVector<Value> buildWithoutRows(LinearCrossEntropyOp op,
+                                           OpBuilder &builder) {
+  VjpBuilder b(builder, op);
+  Value logits =
+      b.widen(b.make<LinearOp>(op.getInput(), op.getWeight(), op.getBias()));
+  SmallVector<Value> results{
+      b.make<CrossEntropyOp>(logits, op.getLabels(), LossReduction::mean,
+                             op.getIgnoreIndexAttr(), op.getLabelSmoothing())};
+  for (Value gradient : op->getResults().drop_front())
+    results.push_back(b.zerosLike(gradient));
+  return results;
+}
+
 FailureOr<SmallVector<Value>>
 LinearCrossEntropyOp::decompose(OpBuilder &builder) {
   for (Value operand : getOperands())
     if (!tensorType(operand).hasStaticShape())
       return failure();
   if (tensorType(getLabels()).getNumElements() == 0 ||
-      tensorType(getWeight()).getNumElements() == 0)
-    return failure();
+      tensorType(getWeight()).getDimSize(0) == 0)
+    return buildWithoutRows(*this, builder);
   return ChunkedLoss(*this, builder).build();
+}
+
+/// What flows to the gradients d_... flows on, as in a second derivative. They
+/// are d weight, d^T input and the sum of d's rows, for the logits' gradient d,
+/// which depends on the logits through softmax alone. All logits are in memory
+/// here.
+static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
+                           LinearCrossEntropyOp op, ValueRange cotangents,
+                           Value &gInput, Value &gWeight, Value &gBias) {
+  auto inputType = tensorType(op.getInput());
+  int64_t width = inputType.getShape().back();
+  int64_t numRows = tensorType(op.getLabels()).getNumElements();
+  auto plus = [&](Value sum, Value term) {
+    return sum ? b.add(sum, term) : term;
+  };
+  auto product = [&](Value x, Value y, bool transposeLhs) {
+    return b.make<MatmulOp>(x, y, transposeLhs, /*transpose_rhs=*/false);
+  };
+  Value x = b.reshape(b.widen(op.getInput()), {numRows, width});
+  Value w = b.widen(op.getWeight());
+  Value bias = op.getBias() ? b.widen(op.getBias()) : Value();
+  Value labels = b.reshape(op.getLabels(), {numRows});
+  Value counted = buildCounted(b, op, labels);
+  auto softmax = builder.create<SoftmaxOp>(
+      op.getLoc(), b.make<LinearOp>(x, w, bias), /*axis=*/1);
+  Value d = buildLogitsGradient(b, op, softmax, labels, counted);
+
+  Value ofInput, ofRows; // of the gradient d_input, by row; of d
+  if (cotangents[1]) {
+    ofInput = b.reshape(cotangents[1], {numRows, width});
+    ofRows = b.make<LinearOp>(ofInput, w, Value());
+  }
+  if (cotangents[2])
+    ofRows = plus(ofRows, b.make<LinearOp>(x, cotangents[2], Value()));
+  if (op.getBias() && cotangents[3])
+    ofRows = plus(ofRows, b.broadcast(cotangents[3], tensorType(d).getShape()));
+  if (counted)
+    ofRows = b.select(b.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)),
+                      ofRows, b.number(0, ofRows));
+  Value ofLogits = (*softmax.buildVjp(builder, ofRows))[0];
+
+  Value byInput = product(ofLogits, w, /*transposeLhs=*/false);
+  if (cotangents[2])
+    byInput = b.add(byInput, product(d, cotangents[2], /*transposeLhs=*/false));
+  gInput = plus(gInput, b.reshape(byInput, inputType.getShape()));
+  gWeight = plus(gWeight, product(ofLogits, x, /*transposeLhs=*/true));
+  if (ofInput)
+    gWeight = b.add(gWeight, product(d, ofInput, /*transposeLhs=*/true));
+  if (bias)
+    gBias = plus(gBias, b.sum(ofLogits, {0}, /*keepdims=*/false));
 }
 
 // The gradients of the sum are there already: the cotangent and the mean's
 // divisor scale them.
 Gradients LinearCrossEntropyOp::buildVjp(OpBuilder &builder,
                                          ValueRange cotangents) {
-  if (!cotangents[0] || llvm::any_of(cotangents.drop_front(),
-                                     [](Value g) { return g != nullptr; }))
-    return emitOpError("has no second derivative");
   VjpBuilder b(builder, *this);
-  Type wide = tensorType(getDInput()).getElementType();
-  Value g = b.widen(cotangents[0]);
-  if (std::optional<int64_t> ignored = getIgnoreIndex()) {
-    Value counted = b.compare(
-        ComparePredicate::ne, getLabels(),
-        b.constant(tensorType(getLabels()).getElementType(), *ignored));
-    g = b.div(g,
-              b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>()));
-  } else {
-    g = b.scale(g, 1.0 / double(std::max<int64_t>(
-                             1, tensorType(getLabels()).getNumElements())));
+  Value gInput, gWeight, gBias;
+  if (cotangents[0]) {
+    Value g = cotangents[0];
+    if (Value counted = buildCounted(b, *this, getLabels())) {
+      Value count = b.make<ReduceSumOp>(
+          b.cast(counted, tensorType(g).getElementType()), ArrayRef<int64_t>());
+      // Where no row counts, all gradients are 0, as those of cross_entropy.
+      g = b.div(g, b.make<MaxOp>(count, b.number(1, count)));
+    } else {
+      g = b.scale(g, 1.0 / double(std::max<int64_t>(
+                               1, tensorType(getLabels()).getNumElements())));
+    }
+    gInput = b.mul(getDInput(), g);
+    gWeight = b.mul(getDWeight(), g);
+    if (getBias())
+      gBias = b.mul(getDBias(), g);
   }
-  SmallVector<Value> gradients{
-      b.gradientOf(getInput(), b.mul(getDInput(), g)),
-      b.gradientOf(getWeight(), b.mul(getDWeight(), g)), Value()};
+  if (llvm::any_of(cotangents.drop_front(),
+                   [](Value g) { return g != nullptr; }))
+    addSecondOrder(b, builder, *this, cotangents, gInput, gWeight, gBias);
+  SmallVector<Value> gradients{b.gradientOf(getInput(), gInput),
+                               b.gradientOf(getWeight(), gWeight), Value()};
   if (getBias())
-    gradients.push_back(b.gradientOf(getBias(), b.mul(getDBias(), g)));
+    gradients.push_back(b.gradientOf(getBias(), gBias));
   return gradients;
 }
 

@@ -46,7 +46,9 @@ def LinearCrossEntropyOp : Lathe_PureOp<"linear_cross_entropy",
     are f32 where operands are 16-bit floats). The rule of the loss scales them, so that the
     logits are computed once (as Liger does: Hsu et al., arXiv 2410.10989; Wijmans
     et al., "Cut your losses", arXiv 2411.09009, does without the logits of even
-    one chunk). They have no gradients themselves.
+    one chunk). Second derivatives, of the gradients themselves, take all logits
+    at once. Where no row counts, or there is none, the loss is NaN and the
+    gradients are 0.
 
     ```mlir
     %loss, %dx, %dw = lathe.linear_cross_entropy %x, %w, %labels {chunk = 64 : i64}

@@ -191,6 +191,8 @@ static int64_t boundOf(Operation *op, unsigned index) {
       bound = std::min(bound, size);
     return bound;
   };
+  if (auto loss = dyn_cast<LinearCrossEntropyOp>(op))
+    return index == 2 ? shape(loss.getWeight())[0] : 0;
   if (index != 1)
     return 0;
   if (auto gather = dyn_cast<GatherOp>(op))

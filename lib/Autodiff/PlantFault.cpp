@@ -81,6 +81,31 @@ static SmallVector<Operation *> expand(ArrayRef<Operation *> built,
   return steps;
 }
 
+/// An op that gives gradients with its loss: its forward part, of which the
+/// gradients (not the loss) now take the place of those of `op`, so that
+/// mistakes can be made in it, too. What is summed to one number is the loss,
+/// or how many rows count: no gradient depends on it.
+static SmallVector<Operation *> expandForward(LinearCrossEntropyOp op) {
+  SmallVector<Operation *> steps;
+  Operation *before = op->getPrevNode();
+  OpBuilder builder(op);
+  FailureOr<SmallVector<Value>> values = op.decompose(builder);
+  if (failed(values))
+    return steps;
+  for (Operation *part = before ? before->getNextNode()
+                                : &op->getBlock()->front();
+       part != op; part = part->getNextNode())
+    part->walk([&](Operation *step) {
+      auto sum = dyn_cast<ReduceSumOp>(step);
+      if (!sum || sum.getType().getRank() > 0)
+        steps.push_back(step);
+    });
+  for (auto [old, now] : llvm::drop_begin(
+           llvm::zip_equal(op->getResults(), ArrayRef<Value>(*values))))
+    old.replaceAllUsesWith(now);
+  return steps;
+}
+
 void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
                               MutableArrayRef<Value> gradients) {
   if (kind == FaultKind::Sign || kind == FaultKind::Factor ||
@@ -88,7 +113,10 @@ void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
     for (unsigned i = 0; i < gradients.size(); ++i)
       if (gradients[i] && hasFloatElements(op->getOperand(i)))
         changeGradient(i, gradients);
-  for (Operation *step : expand(built, gradients)) {
+  SmallVector<Operation *> steps = expand(built, gradients);
+  if (auto loss = dyn_cast<LinearCrossEntropyOp>(op))
+    llvm::append_range(steps, expandForward(loss));
+  for (Operation *step : steps) {
     if (planted)
       return;
     OpBuilder builder(step->getContext());

@@ -71,11 +71,13 @@ struct ChunkLosses : lathe::impl::ChunkLossesBase<ChunkLosses> {
     if (!type.hasStaticShape() || !getType(linear.getInput()).hasStaticShape())
       return refuse("the shape of the logits is not known");
     int64_t classes = type.getShape().back();
+    if (type.getNumElements() == 0)
+      return refuse("there are none");
+    int64_t rows = type.getNumElements() / classes;
     int64_t bytes = 4 * type.getNumElements();
-    if (bytes < minBytes || classes == 0)
+    if (bytes < minBytes)
       return refuse("they take " + Twine(bytes) +
                     " bytes, which is less than " + Twine(int64_t(minBytes)));
-    int64_t rows = type.getNumElements() / classes;
     OpBuilder builder(op);
     auto chunked = builder.create<LinearCrossEntropyOp>(
         op.getLoc(), linear.getInput(), linear.getWeight(), op.getLabels(),

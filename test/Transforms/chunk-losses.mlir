@@ -53,3 +53,14 @@ func.func @others(%x: tensor<64x16xf32>, %y: tensor<8x16xf32>, %w: tensor<32x16x
   %4 = lathe.cross_entropy %z, %l : (tensor<64x32xf32>, tensor<64xi64>) -> tensor<f32>
   return
 }
+
+// -----
+
+// CHECK-LABEL: func.func @none
+// CHECK-NOT: linear_cross_entropy
+func.func @none(%x: tensor<0x16xf32>, %w: tensor<32x16xf32>, %l: tensor<0xi64>) -> tensor<f32> {
+  %0 = lathe.linear %x, %w : (tensor<0x16xf32>, tensor<32x16xf32>) -> tensor<0x32xf32>
+  // expected-remark @+1 {{keeps its logits: there are none}}
+  %1 = lathe.cross_entropy %0, %l : (tensor<0x32xf32>, tensor<0xi64>) -> tensor<f32>
+  return %1 : tensor<f32>
+}

@@ -2,12 +2,13 @@
 against training with all logits."""
 
 import pathlib
+import subprocess
 import tempfile
 import unittest
 
 import numpy as np
 
-from lathe import assert_close, run, train_steps
+from lathe import BUILD, assert_close, run, train_steps
 
 
 def expected(x, w, labels, bias=None, ignore=None, smoothing=0.0):
@@ -80,6 +81,37 @@ class ChunkedLoss(unittest.TestCase):
     def test_ignored_rows(self):
         self.check(4, ignore=-1, bias=True)
         self.check(5, rows=(24,), ignore=2, smoothing=0.1)
+
+    def gradient(self, x, w, labels, attributes):
+        """Loss and gradients of the loss in chunks, after autograd."""
+        n, k, classes = *x.shape, len(w)
+        loss = f"""func.func @loss(%x: tensor<{n}x{k}xf32> {{lathe.name = "x"}}, %w: tensor<{classes}x{k}xf32> {{lathe.name = "w"}}, %l: tensor<{n}xi64> {{lathe.name = "l"}}) -> (tensor<f32> {{lathe.name = "loss"}}) {{
+  %0:3 = lathe.linear_cross_entropy %x, %w, %l {{{attributes}}} : (tensor<{n}x{k}xf32>, tensor<{classes}x{k}xf32>, tensor<{n}xi64>) -> (tensor<f32>, tensor<{n}x{k}xf32>, tensor<{classes}x{k}xf32>)
+  return %0#0 : tensor<f32>
+}}
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "model.mlir"
+            path.write_text(loss)
+            done = subprocess.run([BUILD / "bin" / "lathe-opt", "--lathe-autograd=wrt=inputs", path], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            path.write_text(done.stdout)
+            found, _ = run(path, {"x": x, "w": w, "l": labels}, options=("--entry", "loss_grad"))
+        return found["loss"], found["gradient_of_input.x"], found["gradient_of_input.w"]
+
+    def test_nothing_counts(self):
+        """As of cross_entropy: the mean of nothing is NaN, its gradients are 0."""
+        w = np.ones((5, 3), np.float32)
+        for rows, attributes in ((0, ""), (0, ", ignore_index = 2 : i64"), (4, ", ignore_index = 2 : i64")):
+            with self.subTest(rows=rows, attributes=attributes):
+                loss, dx, dw = self.gradient(np.ones((rows, 3), np.float32), w, np.full(rows, 2), "chunk = 3 : i64" + attributes)
+                self.assertTrue(np.isnan(loss))
+                self.assertEqual((dx.tolist(), dw.tolist()), (np.zeros((rows, 3)).tolist(), np.zeros((5, 3)).tolist()))
+        # One row that counts.
+        x, labels = np.random.default_rng(2).normal(size=(4, 3)).astype(np.float32), np.array([2, 2, 1, 2])
+        wanted = expected(x.astype(np.float64), w.astype(np.float64), labels, ignore=2)
+        for found, name in zip(self.gradient(x, w, labels, "chunk = 3 : i64, ignore_index = 2 : i64"), wanted):
+            assert_close(found.astype(np.float64), np.asarray(wanted[name]), rtol=1e-5, atol=1e-6, what=name)
 
     def test_threads_give_the_same_bits(self):
         one = self.check(5, bias=True, dtype=np.float32, element="f32", rtol=1e-5)

@@ -132,6 +132,15 @@ LOSS = [f"cross_entropy %0, %1 {reduce} {attributes} : {types} -> {out}" for red
 LOSS += ["mse : 3x3, 3x3 -> f32[]", "mse %0, %1 reduce sum : 2x3, 2x3 -> f32[]", "mse %0, %1 reduce none : f32[], f32[] -> f32[]",
          "mse %0, %1 reduce none : 3x3, 3x3 -> 3x3", "dropout {rate = 0.4 : f64, stream = 3 : i64} : 4x4, i64[2] -> 4x4"]
 
+# Rows of x, classes of w: with chunks that fit and that do not, of one row, of more rows than there are. The results after
+# the loss are gradients themselves, so each line checks first and second derivatives.
+LINEAR_LOSS = [f"linear_cross_entropy {{{attributes}}} : {given} -> f32[], {made}" for attributes, given, made in [
+    ("chunk = 1 : i64", "3x3, 3x3, i64[3]", "3x3, 3x3"),
+    ("chunk = 2 : i64, label_smoothing = 0.2 : f64", "3x3, 3x3, i64[3], 3", "3x3, 3x3, 3"),
+    ("chunk = 2 : i64, ignore_index = 1 : i64", "4x2, 3x2, i64[4], 3", "4x2, 3x2, 3"),
+    ("chunk = 3 : i64, ignore_index = 0 : i64, label_smoothing = 0.1 : f64", "2x2x3, 4x3, i32[2x2]", "2x2x3, 4x3"),
+    ("chunk = 8 : i64", "1x2, 3x2, i64[1], 3", "1x2, 3x2, 3"), ("chunk = 1 : i64", "3, 2x3, i64[]", "3, 2x3")]]
+
 CONVOLUTION = [f"conv {{{attributes}}} : {types}" for attributes, types in [
     ("", "1x2x5, 3x2x3, 3 -> 1x3x3"), (f"strides = {ints(2)}, pad_low = {ints(1)}, pad_high = {ints(2)}", "2x2x6, 2x2x3 -> 2x2x4"),
     (f"strides = {ints(2, 3)}, dilations = {ints(2, 1)}, pad_low = {ints(1, 0)}, pad_high = {ints(2, 1)}", "1x2x6x7, 2x2x2x3, 2 -> 1x2x4x2"),
@@ -306,8 +315,31 @@ func.func @main(%x: tensor<2x3xf32>, %w: tensor<3x3xf32>, %v: tensor<2x3xf32>, %
 }
 """
 
+# The same of a loss in chunks, where the model has the loss alone: first the gradients that come with it, then those of these.
+SECOND_LINEAR_LOSS = """func.func private @loss_grad(%x: tensor<5x3xf32>, %w: tensor<4x3xf32>, %b: tensor<4xf32>, %l: tensor<5xi64>)
+    -> (tensor<f32>, tensor<5x3xf32>, tensor<4x3xf32>, tensor<4xf32>)
+func.func private @loss(%x: tensor<5x3xf32>, %w: tensor<4x3xf32>, %b: tensor<4xf32>, %l: tensor<5xi64>) -> tensor<f32> {
+  %0 = lathe.tanh %x : (tensor<5x3xf32>) -> tensor<5x3xf32>
+  %1 = lathe.linear %0, %w, %b : (tensor<5x3xf32>, tensor<4x3xf32>, tensor<4xf32>) -> tensor<5x4xf32>
+  %2 = lathe.cross_entropy %1, %l {ignore_index = 2 : i64, label_smoothing = 0.1 : f64} : (tensor<5x4xf32>, tensor<5xi64>) -> tensor<f32>
+  return %2 : tensor<f32>
+}
+func.func @main(%x: tensor<5x3xf32>, %w: tensor<4x3xf32>, %b: tensor<4xf32>, %l: tensor<5xi64>, %v: tensor<5x3xf32>, %u: tensor<4x3xf32>) -> tensor<f32> {
+  %g:4 = call @loss_grad(%x, %w, %b, %l) : (tensor<5x3xf32>, tensor<4x3xf32>, tensor<4xf32>, tensor<5xi64>) -> (tensor<f32>, tensor<5x3xf32>, tensor<4x3xf32>, tensor<4xf32>)
+  %0 = lathe.mul %g#1, %v : (tensor<5x3xf32>, tensor<5x3xf32>) -> tensor<5x3xf32>
+  %1 = lathe.mul %g#2, %u : (tensor<4x3xf32>, tensor<4x3xf32>) -> tensor<4x3xf32>
+  %2 = lathe.exp %g#3 : (tensor<4xf32>) -> tensor<4xf32>
+  %3 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<5x3xf32>) -> tensor<f32>
+  %4 = lathe.reduce_sum %1 {axes = array<i64>} : (tensor<4x3xf32>) -> tensor<f32>
+  %5 = lathe.reduce_sum %2 {axes = array<i64>} : (tensor<4xf32>) -> tensor<f32>
+  %6 = lathe.add %3, %4 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  %7 = lathe.add %5, %6 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  return %7 : tensor<f32>
+}
+"""
+
 FAMILIES = {name.lower(): value for name, value in globals().copy().items()
-            if name in ("ELEMENTWISE", "REDUCTION", "CONTRACTION", "ATTENTION", "LARGE", "QUANTIZATION", "SHAPE", "INDEXING", "NORMALIZATION", "LOSS", "CONVOLUTION", "POOLING")}
+            if name in ("ELEMENTWISE", "REDUCTION", "CONTRACTION", "ATTENTION", "LARGE", "QUANTIZATION", "SHAPE", "INDEXING", "NORMALIZATION", "LOSS", "LINEAR_LOSS", "CONVOLUTION", "POOLING")}
 
 
 def tensor(text):
@@ -403,7 +435,7 @@ class Gradients(CommandLine):
         """The rules build gradients of the operands' types, of 16 bits, too. What
         is saved of attention is f32 beside 16 bits, and made after all retyping."""
         families = FAMILIES | {"empty": ELEMENTWISE_EMPTY + REDUCTION_EMPTY + CONTRACTION_EMPTY}
-        del families["attention"]
+        del families["attention"], families["linear_loss"]
         for name, cases in families.items():
             path = self.write(f"{name}.mlir", loss(cases))
             for to in ("f32", "f16", "bf16"):
@@ -440,11 +472,35 @@ class Gradients(CommandLine):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.right(done.stdout, "--function", "main")
 
+    def chunked(self, text, before="", after=""):
+        """`text` with its loss in chunks of 2 rows, and the gradients of @loss."""
+        passes = f"{before}func.func(lathe-chunk-losses{{min-bytes=1 chunk-bytes=32}}),lathe-autograd{{wrt=inputs}}{after}"
+        done = subprocess.run([BUILD / "bin" / "lathe-opt", f"--pass-pipeline=builtin.module({passes})", self.write("model.mlir", text)],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[-1500:])
+        self.assertIn("{chunk = 2 : i64", done.stdout)
+        return done.stdout
+
+    def test_second_order_of_chunked_loss(self):
+        text = self.chunked(SECOND_LINEAR_LOSS)
+        report = self.right(text, "--function", "main")
+        self.assertIn(("lathe.linear_cross_entropy", False), {(case["name"], case["model"]) for case in report["cases"]})
+        self.assertTrue(any(case["model"] for case in report["cases"]))
+        self.right(text, "--function", "loss")
+
+    def test_types_of_chunked_loss(self):
+        """Of 16-bit floats its results are f32, so all is retyped before it is made."""
+        for to in ("f16", "bf16"):
+            with self.subTest(type=to):
+                twice = self.chunked(SECOND_LINEAR_LOSS, f"lathe-retype-floats{{to={to}}},", ",lathe-specialize,lathe-autograd{function=main wrt=inputs}")
+                self.assertIn("@main_grad", twice)
+                self.assertIn(f"tensor<4x3x{to}> {{lathe.gradient_of_input = 1 : i64", twice)
+
     def check_faults(self, cases):
         """Every mistake that can be made in a rule is found. Where a gradient is
         empty, or 0 at every point, there is none to make; single numbers show
-        nothing that tensors do not."""
-        cases = [case for case in cases if not re.search(r"softmax : 1 |\b0(x|\]|,|$)[^:]*$|f32\[\] -> f32\[\]|1x1, 1", case)]
+        nothing that tensors do not, and single rows of a loss are added to nothing."""
+        cases = [case for case in cases if not re.search(r"linear_cross_entropy.*i64\[1?\]|softmax : 1 |\b0(x|\]|,|$)[^:]*$|f32\[\] -> f32\[\]|1x1, 1", case)]
         for kind in FAULTS:
             with self.subTest(fault=kind):
                 report, done = self.figures(model(cases), "--ops-only", "--plant", kind)

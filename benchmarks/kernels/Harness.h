@@ -100,6 +100,8 @@ void checkConvolution(Harness &harness, Checker &checker);
 void benchConvolution(Harness &harness);
 void checkAttention(Harness &harness, Checker &checker);
 void benchAttention(Harness &harness);
+void checkAttentionGradients(Harness &harness, Checker &checker);
+void benchAttentionGradients(Harness &harness);
 
 } // namespace lathe::bench
 

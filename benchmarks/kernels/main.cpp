@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
       isa = argument.str();
     else {
       llvm::errs() << "usage: kernel-bench [--check] [--asm] "
-                      "[--only=contraction|convolution|attention] "
+                      "[--only=contraction|convolution|attention|gradients] "
                       "[--isa=avx512|avx2|sse]\n";
       return 2;
     }
@@ -42,6 +42,8 @@ int main(int argc, char **argv) {
       benchConvolution(harness);
     if (wanted("attention"))
       benchAttention(harness);
+    if (wanted("gradients"))
+      benchAttentionGradients(harness);
     return 0;
   }
   Checker checker;
@@ -51,6 +53,8 @@ int main(int argc, char **argv) {
     checkConvolution(harness, checker);
   if (wanted("attention"))
     checkAttention(harness, checker);
+  if (wanted("gradients"))
+    checkAttentionGradients(harness, checker);
   llvm::outs() << "kernel-bench: " << checker.passed << " passed, "
                << checker.failed << " failed\n";
   return checker.failed != 0;

@@ -39,6 +39,23 @@ static DenseSet<Operation *> findPart(Block &body,
   return part;
 }
 
+/// Whether `value`, which the kernel computes or takes, is computed from
+/// `argument`.
+static bool comesFrom(Value value, BlockArgument argument) {
+  DenseSet<Value> seen;
+  SmallVector<Value> worklist{value};
+  while (!worklist.empty()) {
+    Value next = worklist.pop_back_val();
+    if (next == argument)
+      return true;
+    if (!seen.insert(next).second)
+      continue;
+    if (Operation *producer = next.getDefiningOp())
+      llvm::append_range(worklist, producer->getOperands());
+  }
+  return false;
+}
+
 /// Whether the kernel may write its result over its input, both of one type.
 ///
 /// It may where the part of it that has to do with either is one loop over the
@@ -48,7 +65,8 @@ static DenseSet<Operation *> findPart(Block &body,
 /// user of its result: no reader can end up behind the write. A product whose
 /// result has the elements' shape is no exception, where only what follows it
 /// reads the input: the schedules of products finish the sums of a tile before
-/// they go on with it.
+/// they go on with it. A product of what comes of the input reads elements far
+/// from those it has written.
 static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
                                   unsigned result, StringRef &whyNot) {
   Block &body = kernel.getBody().front();
@@ -59,10 +77,17 @@ static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
   start.push_back(writer);
   for (Operation *op : findPart(body, start)) {
     auto fusible = dyn_cast<FusibleOpInterface>(op);
+    bool isContraction =
+        fusible && fusible.getFusionKind() == FusionKind::Contraction;
+    if (isContraction && llvm::any_of(op->getOperands(), [&](Value operand) {
+          return comesFrom(operand, argument);
+        })) {
+      whyNot = "a product reads the old value in another order";
+      return failure();
+    }
     bool isElementwise =
-        fusible && (fusible.getFusionKind() == FusionKind::Elementwise ||
-                    (fusible.getFusionKind() == FusionKind::Contraction &&
-                     !llvm::is_contained(op->getOperands(), argument)));
+        isContraction ||
+        (fusible && fusible.getFusionKind() == FusionKind::Elementwise);
     for (Value value : op->getResults()) {
       auto produced = cast<RankedTensorType>(value.getType());
       isElementwise &= produced.getShape() == type.getShape() ||

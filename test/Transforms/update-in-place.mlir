@@ -141,7 +141,7 @@ func.func @accumulate(%x: tensor<4x8x16xf32>, %y: tensor<4x8x32xf32>) -> tensor<
 // CHECK-LABEL: func.func @refused
 // CHECK-NOT: lathe.in_place
 func.func @refused(%x: tensor<16x16xf32>, %y: tensor<16x16xf32>) -> (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) {
-  // expected-remark @+3 {{copies carried value 0: the kernel is not one loop over the elements}}
+  // expected-remark @+3 {{copies carried value 0: a product reads the old value in another order}}
   // expected-remark @+2 {{copies carried value 1: no kernel of the body computes it}}
   // expected-remark @+1 {{copies carried value 2: the old value is read after the new one is computed}}
   %0:3 = lathe.scan init(%a = %x, %b = %y, %c = %y) {trip_count = 4 : i64} : (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> (tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) {
@@ -151,4 +151,23 @@ func.func @refused(%x: tensor<16x16xf32>, %y: tensor<16x16xf32>) -> (tensor<16x1
     lathe.yield %2, %c, %3 : tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>
   }
   return %0#0, %0#1, %0#2 : tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>
+}
+
+// -----
+
+// The product reads what comes of the value it would write over.
+// CHECK-LABEL: func.func @derived
+// CHECK-NOT: lathe.in_place
+func.func @derived(%x: tensor<16x16xf32>, %y: tensor<16x16xf32>) -> tensor<16x16xf32> {
+  // expected-remark @+1 {{copies carried value 0: a product reads the old value in another order}}
+  %0 = lathe.scan init(%a = %x) {trip_count = 4 : i64} : (tensor<16x16xf32>) -> tensor<16x16xf32> {
+    %kernel = lathe.kernel "neg_matmul_add" schedule "contraction" (%old = %a, %w = %y) : (tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32> {
+      %1 = lathe.neg %old : (tensor<16x16xf32>) -> tensor<16x16xf32>
+      %2 = lathe.matmul %1, %w : (tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>
+      %3 = lathe.add %2, %old : (tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>
+      lathe.yield %3 : tensor<16x16xf32>
+    }
+    lathe.yield %kernel : tensor<16x16xf32>
+  }
+  return %0 : tensor<16x16xf32>
 }

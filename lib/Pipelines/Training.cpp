@@ -213,9 +213,10 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
     if (failed(use))
       return failure();
     states = use->states + use->weights;
-    least = std::min(least, use->total() + beside);
-    if (use->total() + beside > options.maxMemory)
+    if (uint64_t planned = use->total() + beside; planned > options.maxMemory) {
+      least = std::min(least, planned);
       continue;
+    }
     exec::Executable candidate = executable;
     CompileStatistics statistics;
     if (failed(compileEntry(step, options, candidate, statistics)))
@@ -224,7 +225,7 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
         totalOf(candidate, executable.programs_size(), options.threads) +
         beside;
     if (total > options.maxMemory) {
-      least = total;
+      least = std::min(least, total);
       continue;
     }
     executable.Swap(&candidate);

@@ -1,5 +1,6 @@
 // RUN: lathe-opt %s --split-input-file --pass-pipeline='builtin.module(func.func(lathe-chunk-losses{min-bytes=4096 chunk-bytes=1024 explain=true}))' --verify-diagnostics | FileCheck %s
 // RUN: lathe-opt %s --split-input-file --pass-pipeline='builtin.module(func.func(lathe-chunk-losses))' | FileCheck %s --check-prefix=SMALL
+// RUN: lathe-opt %s --split-input-file --pass-pipeline='builtin.module(func.func(lathe-chunk-losses{min-bytes=0}))' | FileCheck %s --check-prefix=ANY
 // SMALL-NOT: linear_cross_entropy
 
 // 1024 bytes are 8 rows of 32 logits.
@@ -56,8 +57,12 @@ func.func @others(%x: tensor<64x16xf32>, %y: tensor<8x16xf32>, %w: tensor<32x16x
 
 // -----
 
+// However little is asked for, there are no rows to make a chunk of.
 // CHECK-LABEL: func.func @none
 // CHECK-NOT: linear_cross_entropy
+// ANY-LABEL: func.func @none
+// ANY: lathe.linear %
+// ANY: lathe.cross_entropy
 func.func @none(%x: tensor<0x16xf32>, %w: tensor<32x16xf32>, %l: tensor<0xi64>) -> tensor<f32> {
   %0 = lathe.linear %x, %w : (tensor<0x16xf32>, tensor<32x16xf32>) -> tensor<0x32xf32>
   // expected-remark @+1 {{keeps its logits: there are none}}

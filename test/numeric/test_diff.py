@@ -136,8 +136,15 @@ class Diff(cli.CommandLine):
         """A compiled file has outputs alone; an ONNX file and what it becomes
         have all values."""
         self.works("compile", "m.mlir", *self.SIZES, "-o", "m.lathe")
-        self.assertIn("diff: 1 outputs agree with m.lathe", self.works("diff", "m.mlir", *self.SIZES, "--against", "m.lathe").stdout)
+        self.assertIn("diff: 1 output agrees with m.lathe, largest", self.works("diff", "m.mlir", *self.SIZES, "--against", "m.lathe").stdout)
         self.refused("a compiled one has no ops to look at", "diff", "m.lathe")
+        # Sizes that were guessed are said once, and options of this side do not
+        # count as the other's.
+        self.works("compile", "m.mlir", "-o", "one.lathe")
+        for against in ("no-optimize", "one.lathe"):
+            done = self.works("diff", "m.mlir", "--target", "cpu", "--against", against)
+            self.assertEqual(done.stderr.count("note:"), 1, done.said)
+            self.assertIn("open size 'batch' of input 'x' is taken as 1", done.stderr)
         self.refused("a compiled file has outputs and no gradients", "diff", "m.mlir", "--gradients", "--against", "m.lathe")
         import onnx
         from onnx import TensorProto, helper, numpy_helper

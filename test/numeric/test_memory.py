@@ -96,7 +96,7 @@ class Memory(cli.CommandLine):
         for text, words in (("12X", "expected a size such as 512M or 2G, got '12X'"), ("0", "expected a size above 0"),
                             ("-1", "expected a size such as 512M"), ("1.5G", "expected a size such as 512M"),
                             ("99999999999999999999G", "expected a size below 16 million TiB"),
-                            ("17000000T", "expected a size below 16 million TiB"), ("", "TEXT missing")):
+                            ("17000000T", "expected a size below 16 million TiB"), ("", "expected a value, got nothing")):
             done = self.lathe("train", MODELS / "char-gpt.mlir", f"--max-memory={text}")
             self.assertEqual(done.returncode, 2, done.said)
             self.assertIn(f"--max-memory", done.stderr)

@@ -332,8 +332,19 @@ class Train(cli.CommandLine):
         self.says("'learning_rat', did you mean 'learning-rate'?; 'colour'", "train", "net.mlir", "--recipe", "bad.json")
         self.write("bad.yaml", "data: [x\n")
         self.says("not valid YAML", "train", "net.mlir", "--recipe", "bad.yaml")
-        self.write("bad2.json", '{"batch": "many"}')
-        self.says("a value that does not fit", "train", "net.mlir", "--recipe", "bad2.json")
+        for name, text, words in (
+            ("word", '{"batch": "many"}', "that does not fit 'batch': expected a whole number from 1 to 16777216, got 'many'"),
+            ("fraction", '{"steps": 1.5}', "that does not fit 'steps': expected a whole number of 0 or more, got '1.5'"),
+            ("list", '{"learning_rate": [1, 2]}', "that does not fit 'learning_rate': expected once, got 2 times"),
+            ("flag", '{"nesterov": "perhaps"}', "that does not fit 'nesterov': expected true, false or no value, got 'perhaps'"),
+            ("null", '{"steps": null}', "the value of 'steps' is no number, text, list or object of these"),
+            ("huge", '{"learning_rate": 1e400}', "it holds a number that no f64 can hold"),
+            ("empty", "", "it is not valid JSON at byte 1"),
+            ("deep", "[" * 100000, "it is not valid JSON"),
+        ):
+            with self.subTest(name):
+                self.write(f"{name}.json", text)
+                self.says(words, "train", "net.mlir", "--recipe", f"{name}.json")
 
     def test_bad_input_is_a_sentence(self):
         self.says("there is no --data; the training takes 'x' of type f32[32,8], 'label' of type i64[32]", "train", "net.mlir")

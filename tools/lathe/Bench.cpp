@@ -91,7 +91,7 @@ void addBenchVerb(CLI::App &app, int &exitCode) {
   CLI::App *verb =
       app.add_subcommand("bench", "Time a model, kernel by kernel\n\n  lathe "
                                   "bench model.onnx --threads 1\n");
-  options->add(*verb);
+  options->add(*verb, /*takesCompiled=*/true);
   verb->add_option("--seconds", options->seconds, "How long to measure")
       ->check(kFiniteNotNegative)
       ->capture_default_str();

@@ -55,6 +55,21 @@ private:
 };
 } // namespace
 
+/// What is trained by is one number, here as for lathe train; other functions
+/// may return anything.
+static LogicalResult checkLoss(func::FuncOp loss) {
+  TypeRange results = loss.getResultTypes();
+  auto type =
+      results.empty() ? nullptr : dyn_cast<RankedTensorType>(results[0]);
+  if (type && type.getRank() == 0 && isa<FloatType>(type.getElementType()))
+    return success();
+  auto error = loss.emitError("expected a rank-0 float, the loss, as first "
+                              "result of '@loss', got ");
+  if (results.empty())
+    return error << "none";
+  return error << results[0];
+}
+
 /// The function to check, specialized, in f64; null after a message.
 func::FuncOp CheckGrad::load() {
   auto files = loadInputFiles(options.inputs);
@@ -75,6 +90,8 @@ func::FuncOp CheckGrad::load() {
   OwningOpRef<ModuleOp> copy(model->module().clone());
   auto chosen = Model::fromModule(std::move(copy), name);
   if (!chosen)
+    return {};
+  if (name == "loss" && failed(checkLoss(chosen->entry())))
     return {};
   auto shapes = resolveShapes(chosen->inputs(), options, given, prepared.notes);
   if (!shapes) {

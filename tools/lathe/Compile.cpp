@@ -241,7 +241,7 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "what they hold\n"
       "  lathe compile model.mlir --emit cuda -o kernels  CUDA C++, a file per "
       "kernel\n");
-  options->add(*verb);
+  options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("-o,--output", options->output,
                    "Output file (default: FILE with .lathe; text: standard "
                    "output)");

@@ -373,6 +373,7 @@ llvm::Error Diff::bisectPasses() {
 llvm::Error Diff::compareCompiled() {
   ModelOptions other = there.options;
   other.dims.clear();
+  other.verb = nullptr; // its options are those of the other side
   PreparedModel prepared;
   if (prepareModel(other, prepared))
     return makeError("");
@@ -397,6 +398,10 @@ llvm::Error Diff::compareCompiled() {
   if (found)
     found->note = "; of a compiled model the outputs alone can be seen";
   return llvm::Error::success();
+}
+
+static std::string countOf(size_t count, const char *what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
 int Diff::finish() {
@@ -438,10 +443,12 @@ int Diff::finish() {
     return fail("the two have no value and no output in common");
   if (!found) {
     llvm::outs() << llvm::formatv(
-        "diff: {0} agree with {1}, largest difference {2}{3}\n",
-        isCompiled ? std::to_string(outputs) + " outputs"
-                   : std::to_string(seen.size()) + " values",
-        otherWay, formatNumber(std::max(largest, 0.0)),
+        "diff: {0} {1}, largest difference {2}{3}\n",
+        isCompiled ? countOf(outputs, "output") : countOf(seen.size(), "value"),
+        ((isCompiled ? outputs : seen.size()) == 1 ? "agrees with "
+                                                   : "agree with ") +
+            otherWay,
+        formatNumber(std::max(largest, 0.0)),
         largest > 0 ? " in " + largestWhat : "");
     return kDone;
   }
@@ -455,9 +462,8 @@ int Diff::finish() {
         found->what, formatIndex(c.worstIndex), formatNumber(c.worstActual),
         formatNumber(c.worstExpected), otherWay, c.mismatches, c.elements,
         found->note)));
-  llvm::outs() << "diff: " << seen.size()
-               << " values compared, the first that differs is " << name
-               << "\n";
+  llvm::outs() << "diff: " << countOf(seen.size(), "value")
+               << " compared, the first that differs is " << name << "\n";
   return kFailed;
 }
 
@@ -476,7 +482,7 @@ int Diff::run() {
   if (!here.load(context.get(), *given, plant))
     return kFailed;
   values = listValues(here.function());
-  if (!isCompiled && !there.load(context.get(), *given))
+  if (!isCompiled && !there.load(context.get(), *given, "", here.notes))
     return kFailed;
   if (!here.makeInputTensors(std::move(*given)))
     return kFailed;
@@ -512,7 +518,7 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
       "value is known\n"
       "by how it is computed, or by its place in the model. Exit code 1: they "
       "differ.\n");
-  options->add(*verb);
+  options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
                    "isa=sse|avx2|avx512, threads=N, generated (kernels without "

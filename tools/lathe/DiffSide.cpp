@@ -26,7 +26,7 @@ func::FuncOp DiffSide::function() const {
 }
 
 bool DiffSide::load(MLIRContext &context, const std::vector<NamedTensor> &given,
-                    StringRef plant) {
+                    StringRef plant, ArrayRef<std::string> known) {
   compile = options.compileOptions();
   PreparedModel prepared;
   if (gradients && options.entry.empty())
@@ -39,6 +39,10 @@ bool DiffSide::load(MLIRContext &context, const std::vector<NamedTensor> &given,
     fail(shapes.takeError());
     return false;
   }
+  notes = prepared.notes;
+  llvm::erase_if(prepared.notes, [&](const std::string &note) {
+    return llvm::is_contained(known, note);
+  });
   prepared.printNotes();
   for (const InputDeclaration &input : model->inputs())
     inputNames.push_back(input.name);

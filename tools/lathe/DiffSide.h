@@ -27,9 +27,10 @@ public:
       : options(std::move(options)), gradients(gradients) {}
 
   /// Reads the model and fixes its shapes, in `context`. `plant` is a mistake
-  /// to make in a derivative rule, for tests. False after a message.
+  /// to make in a derivative rule, for tests; `known` are notes that were made
+  /// already. False after a message.
   bool load(MLIRContext &context, const std::vector<NamedTensor> &given,
-            StringRef plant = "");
+            StringRef plant = "", ArrayRef<std::string> known = {});
   func::FuncOp function() const;
   StringRef entry() const { return entryName; }
 
@@ -46,6 +47,7 @@ public:
 
   ModelOptions options;
   CompileOptions compile;
+  std::vector<std::string> notes; ///< sizes that were guessed
 
 private:
   bool addGradient(StringRef plant);

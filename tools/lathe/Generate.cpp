@@ -242,7 +242,7 @@ void addGenerateVerb(CLI::App &app, int &exitCode) {
       "--tokens 464,3280 --temperature 0\n\n"
       "The model has one input of tokens, i64[batch,sequence], and gives "
       "f32[batch,sequence,vocabulary].");
-  options->add(*verb);
+  options->add(*verb, /*takesCompiled=*/true);
   verb->remove_option(verb->get_option("--input"));
   verb->add_option("--prompt", options->prompt,
                    "What the text begins with (models of bytes)");

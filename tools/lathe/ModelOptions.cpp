@@ -31,8 +31,8 @@ using namespace mlir;
 
 namespace lathe {
 
-void ModelOptions::add(CLI::App &verb) {
-  addForTraining(verb);
+void ModelOptions::add(CLI::App &verb, bool takesCompiled) {
+  addForTraining(verb, takesCompiled);
   verb.add_option("--entry", entry, "The model's function to run, such as loss")
       ->default_str("main, or the only one");
   verb.add_option("--input", inputs,
@@ -41,8 +41,10 @@ void ModelOptions::add(CLI::App &verb) {
                   "without it inputs are random)");
 }
 
-void ModelOptions::addForTraining(CLI::App &verb) {
-  verb.add_option("file", file, "Model: .mlir, .onnx or a compiled .lathe")
+void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
+  verb.add_option("file", file,
+                  takesCompiled ? "Model: .mlir, .onnx or a compiled .lathe"
+                                : "Model: .mlir or .onnx")
       ->required();
   verb.add_option("--weights", weights,
                   "Weights: .safetensors file, index or folder (repeatable)");
@@ -65,7 +67,8 @@ void ModelOptions::addForTraining(CLI::App &verb) {
   verb.add_option("--threads", threads,
                   "Threads (default: all this process may use)");
   verb.add_option("--seed", seed,
-                  "Seed of random inputs and initialized parameters");
+                  "Seed of random inputs and initialized parameters")
+      ->capture_default_str();
   verb.add_flag("--no-fuse", noFuse, "One op per kernel");
   verb.add_flag("--no-optimize", noOptimize,
                 "Only the passes that correctness needs");
@@ -82,7 +85,7 @@ void ModelOptions::addForTraining(CLI::App &verb) {
 void ModelOptions::noteUnused(std::initializer_list<const char *> names,
                               StringRef where) const {
   for (const char *name : names)
-    if (verb->count(name))
+    if (verb && verb->count(name))
       llvm::errs() << "lathe: note: " << name << " has no effect " << where
                    << "\n";
 }

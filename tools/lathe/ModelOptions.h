@@ -51,9 +51,10 @@ struct ModelOptions {
   uint64_t maxLoopIterations = SessionOptions().maxWhileIterations;
   const CLI::App *verb = nullptr;
 
-  void add(CLI::App &verb);
-  /// All but --input.
-  void addForTraining(CLI::App &verb);
+  /// `takesCompiled`: a compiled .lathe will do, too.
+  void add(CLI::App &verb, bool takesCompiled);
+  /// All but --input and --entry.
+  void addForTraining(CLI::App &verb, bool takesCompiled = false);
   CompileOptions compileOptions() const;
   SessionOptions sessionOptions() const;
   /// Says of each of `names` that the user gave: it has no effect `where`.

@@ -64,6 +64,8 @@ static Error readJson(Recipe &recipe, StringRef text) {
     whole = json::parse(text.begin(), text.end(), nullptr, true, true);
   } catch (const json::parse_error &error) {
     return makeError("it is not valid JSON at byte {0}", error.byte);
+  } catch (const json::exception &) {
+    return makeError("it holds a number that no f64 can hold");
   }
   if (!whole.is_object())
     return makeError("it is no object of options and values");
@@ -194,8 +196,9 @@ Error applyRecipe(CLI::App &verb, const Recipe &recipe,
       option->add_result(entry.values);
       option->run_callback();
     } catch (const CLI::ParseError &error) {
-      return makeError("the recipe {0} has a value that does not fit: {1}",
-                       quote(recipe.path), error.what());
+      return makeError("the recipe {0} has a value that does not fit {1}: {2}",
+                       quote(recipe.path), quote(entry.key),
+                       describeValueError(*option, error));
     }
   }
   return Error::success();

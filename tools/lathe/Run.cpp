@@ -157,7 +157,7 @@ void addRunVerb(CLI::App &app, int &exitCode) {
       "  lathe run bert.mlir --weights model.safetensors --dim sequence=128 "
       "--repeat 20\n"
       "  lathe run model.onnx --input x=x.npy --expect y=y.npy --rtol 1e-3\n");
-  options->add(*verb);
+  options->add(*verb, /*takesCompiled=*/true);
   verb->add_option("--output-dir", options->outputDir,
                    "Write every output as .npy into this folder");
   verb->add_option("--expect", options->expect,

@@ -103,6 +103,23 @@ static Value buildCounted(VjpBuilder &b, LinearCrossEntropyOp op,
                    b.constant(tensorType(labels).getElementType(), *ignored));
 }
 
+/// How many rows count, as a rank-0 float; `counted` may be null.
+static Value buildCount(VjpBuilder &b, LinearCrossEntropyOp op, Value counted) {
+  Type wide = getWide(tensorType(op.getInput()).getElementType());
+  if (counted)
+    return b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>());
+  return b.constant(wide, double(tensorType(op.getLabels()).getNumElements()));
+}
+
+/// 1 / count, by which the gradients of the rows' losses are those of their
+/// mean. Where no row counts they are 0, as those of cross_entropy.
+static Value buildShare(VjpBuilder &b, LinearCrossEntropyOp op, Value count) {
+  int64_t numRows = tensorType(op.getLabels()).getNumElements();
+  if (!op.getIgnoreIndex())
+    return b.number(1.0 / double(std::max<int64_t>(1, numRows)), count);
+  return b.div(b.number(1, count), b.make<MaxOp>(count, b.number(1, count)));
+}
+
 namespace {
 /// Builds the loop over chunks of rows.
 class ChunkedLoss {
@@ -125,7 +142,8 @@ private:
   struct Part {
     Value loss, dInput, dWeight, dBias;
   };
-  Part buildChunk(OpBuilder &inner, Value input, Value labels, Value counted);
+  Part buildChunk(OpBuilder &inner, Value input, Value labels, Value counted,
+                  Value share);
   /// `x` with its leading rows as chunks; rows of zeros fill the last one.
   Value cut(Value x);
   Value zeros(ArrayRef<int64_t> shape) {
@@ -157,9 +175,12 @@ Value ChunkedLoss::cut(Value x) {
   return b.reshape(x, shape);
 }
 
-/// Loss and gradients of the sum over one chunk's rows.
+/// The sum of the losses of one chunk's rows, and `share` of its gradients:
+/// that is a factor behind the products, as f16 may not hold a share of the
+/// logits' gradients.
 ChunkedLoss::Part ChunkedLoss::buildChunk(OpBuilder &inner, Value input,
-                                          Value labels, Value counted) {
+                                          Value labels, Value counted,
+                                          Value share) {
   VjpBuilder c(inner, op.getLoc());
   Part part;
   Value logits = c.widen(c.make<LinearOp>(input, op.getWeight(), op.getBias()));
@@ -173,17 +194,17 @@ ChunkedLoss::Part ChunkedLoss::buildChunk(OpBuilder &inner, Value input,
   Value d = buildLogitsGradient(c, op, c.make<SoftmaxOp>(logits, /*axis=*/1),
                                 labels, counted);
   Value narrow = c.cast(d, element);
-  part.dInput =
-      c.cast(c.make<MatmulOp>(narrow, op.getWeight(), /*transpose_lhs=*/false,
-                              /*transpose_rhs=*/false),
-             wide);
+  auto product = [&](Value x, Value y, bool transposeLhs) {
+    return c.mul(c.cast(c.make<MatmulOp>(x, y, transposeLhs,
+                                         /*transpose_rhs=*/false),
+                        wide),
+                 share);
+  };
+  part.dInput = product(narrow, op.getWeight(), /*transposeLhs=*/false);
   if (!op.getDWeight().use_empty())
-    part.dWeight =
-        c.cast(c.make<MatmulOp>(narrow, input, /*transpose_lhs=*/true,
-                                /*transpose_rhs=*/false),
-               wide);
+    part.dWeight = product(narrow, input, /*transposeLhs=*/true);
   if (op.getBias() && !op.getDBias().use_empty())
-    part.dBias = c.sum(d, {0}, /*keepdims=*/false);
+    part.dBias = c.mul(c.sum(d, {0}, /*keepdims=*/false), share);
   return part;
 }
 
@@ -192,9 +213,7 @@ SmallVector<Value> ChunkedLoss::build() {
   Value rows = b.reshape(op.getInput(), {numRows, width});
   Value labels = b.reshape(op.getLabels(), {numRows});
   Value counted = buildCounted(b, op, labels);
-  Value count =
-      counted ? b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>())
-              : b.constant(wide, double(numRows));
+  Value count = buildCount(b, op, counted), share = buildShare(b, op, count);
   if (!counted && trips * chunk != numRows)
     counted = b.make<ConstantOp>(
         RankedTensorType::get({numRows}, builder.getI1Type()),
@@ -225,8 +244,8 @@ SmallVector<Value> ChunkedLoss::build() {
   OpBuilder inner(builder.getContext());
   inner.setInsertionPointToEnd(body);
   auto slices = body->getArguments().drop_front(inits.size());
-  Part part =
-      buildChunk(inner, slices[0], slices[1], counted ? slices[2] : Value());
+  Part part = buildChunk(inner, slices[0], slices[1],
+                         counted ? slices[2] : Value(), share);
   VjpBuilder c(inner, loc);
   SmallVector<Value> yields;
   if (hasWeight)
@@ -296,9 +315,9 @@ LinearCrossEntropyOp::decompose(OpBuilder &builder) {
 }
 
 /// What flows to the gradients d_... flows on, as in a second derivative. They
-/// are d weight, d^T input and the sum of d's rows, for the logits' gradient d,
-/// which depends on the logits through softmax alone. All logits are in memory
-/// here.
+/// are d weight, d^T input and the sum of d's rows, for the loss's gradient d
+/// by the logits, which depends on them through softmax alone. All logits are
+/// in memory here.
 static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
                            LinearCrossEntropyOp op, ValueRange cotangents,
                            Value &gInput, Value &gWeight, Value &gBias) {
@@ -318,7 +337,8 @@ static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
   Value counted = buildCounted(b, op, labels);
   auto softmax = builder.create<SoftmaxOp>(
       op.getLoc(), b.make<LinearOp>(x, w, bias), /*axis=*/1);
-  Value d = buildLogitsGradient(b, op, softmax, labels, counted);
+  Value share = buildShare(b, op, buildCount(b, op, counted));
+  Value d = b.mul(buildLogitsGradient(b, op, softmax, labels, counted), share);
 
   Value ofInput, ofRows; // of the gradient d_input, by row; of d
   if (cotangents[1]) {
@@ -332,7 +352,7 @@ static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
   if (counted)
     ofRows = b.select(b.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)),
                       ofRows, b.number(0, ofRows));
-  Value ofLogits = (*softmax.buildVjp(builder, ofRows))[0];
+  Value ofLogits = (*softmax.buildVjp(builder, b.mul(ofRows, share)))[0];
 
   Value byInput = product(ofLogits, w, /*transposeLhs=*/false);
   if (cotangents[2])
@@ -345,23 +365,13 @@ static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
     gBias = plus(gBias, b.sum(ofLogits, {0}, /*keepdims=*/false));
 }
 
-// The gradients of the sum are there already: the cotangent and the mean's
-// divisor scale them.
+// The gradients are there already; the cotangent, 1 where nothing is behind the
+// loss, scales them.
 Gradients LinearCrossEntropyOp::buildVjp(OpBuilder &builder,
                                          ValueRange cotangents) {
   VjpBuilder b(builder, *this);
   Value gInput, gWeight, gBias;
-  if (cotangents[0]) {
-    Value g = cotangents[0];
-    if (Value counted = buildCounted(b, *this, getLabels())) {
-      Value count = b.make<ReduceSumOp>(
-          b.cast(counted, tensorType(g).getElementType()), ArrayRef<int64_t>());
-      // Where no row counts, all gradients are 0, as those of cross_entropy.
-      g = b.div(g, b.make<MaxOp>(count, b.number(1, count)));
-    } else {
-      g = b.scale(g, 1.0 / double(std::max<int64_t>(
-                               1, tensorType(getLabels()).getNumElements())));
-    }
+  if (Value g = cotangents[0]) {
     gInput = b.mul(getDInput(), g);
     gWeight = b.mul(getDWeight(), g);
     if (getBias())

@@ -41,9 +41,9 @@ def LinearCrossEntropyOp : Lathe_PureOp<"linear_cross_entropy",
     `%logits = linear %input, %weight, %bias`; of the logits there are never more
     than those of `chunk` rows. Made by `lathe-chunk-losses`.
 
-    Where they are used, the same loop over chunks also computes the gradients of
-    the *sum* of the rows' losses: of input, weight and bias (`d_...`; all results
-    are f32 where operands are 16-bit floats). The rule of the loss scales them, so that the
+    Where they are used, the same loop over chunks also computes the loss's
+    gradients by input, weight and bias (`d_...`; all results are f32 where
+    operands are 16-bit floats). The rule of the loss hands them on, so that the
     logits are computed once (as Liger does: Hsu et al., arXiv 2410.10989; Wijmans
     et al., "Cut your losses", arXiv 2411.09009, does without the logits of even
     one chunk). Second derivatives, of the gradients themselves, take all logits

@@ -81,10 +81,37 @@ static SmallVector<Operation *> expand(ArrayRef<Operation *> built,
   return steps;
 }
 
+/// Whether one of `values` depends on `step`, loops included.
+static bool isNeeded(Operation *step, ArrayRef<Value> values) {
+  SmallVector<Value> worklist(step->getResults());
+  llvm::DenseSet<Value> seen;
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    if (llvm::is_contained(values, value))
+      return true;
+    for (OpOperand &use : value.getUses()) {
+      Operation *user = use.getOwner();
+      unsigned index = use.getOperandNumber();
+      if (auto scan = dyn_cast<ScanOp>(user)) {
+        worklist.push_back(scan.getBody().getArgument(index));
+      } else if (auto scan = dyn_cast<ScanOp>(user->getParentOp());
+                 scan && isa<YieldOp>(user)) {
+        worklist.push_back(scan.getResult(index));
+        if (index < scan.getInits().size())
+          worklist.push_back(scan.getBody().getArgument(index));
+      } else {
+        llvm::append_range(worklist, user->getResults());
+      }
+    }
+  }
+  return false;
+}
+
 /// An op that gives gradients with its loss: its forward part, of which the
 /// gradients (not the loss) now take the place of those of `op`, so that
-/// mistakes can be made in it, too. What is summed to one number is the loss,
-/// or how many rows count: no gradient depends on it.
+/// mistakes can be made in what they depend on, too.
 static SmallVector<Operation *> expandForward(LinearCrossEntropyOp op) {
   SmallVector<Operation *> steps;
   Operation *before = op->getPrevNode();
@@ -92,16 +119,16 @@ static SmallVector<Operation *> expandForward(LinearCrossEntropyOp op) {
   FailureOr<SmallVector<Value>> values = op.decompose(builder);
   if (failed(values))
     return steps;
+  auto gradients = ArrayRef<Value>(*values).drop_front();
   for (Operation *part = before ? before->getNextNode()
                                 : &op->getBlock()->front();
        part != op; part = part->getNextNode())
     part->walk([&](Operation *step) {
-      auto sum = dyn_cast<ReduceSumOp>(step);
-      if (!sum || sum.getType().getRank() > 0)
+      if (isNeeded(step, gradients))
         steps.push_back(step);
     });
-  for (auto [old, now] : llvm::drop_begin(
-           llvm::zip_equal(op->getResults(), ArrayRef<Value>(*values))))
+  for (auto [old, now] :
+       llvm::zip_equal(op->getResults().drop_front(), gradients))
     old.replaceAllUsesWith(now);
   return steps;
 }

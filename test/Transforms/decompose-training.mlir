@@ -20,9 +20,10 @@ func.func @pool(%x: tensor<8x6x4x16xf32>, %g: tensor<8x3x2x16xf32>) -> tensor<8x
 
 // -----
 
-// A loop over chunks carries the weight's gradient; the logits of a chunk are
-// all there is.
+// A loop over chunks carries the weight's gradient, of the mean of 64 rows; the
+// logits of a chunk are all there is.
 // CHECK-LABEL: func.func @loss
+// CHECK: %[[SHARE:.*]] = lathe.constant dense<1.562500e-02> : tensor<f32>
 // CHECK: %[[ZERO:.*]] = lathe.constant dense<0.000000e+00> : tensor<100x8xf32>
 // CHECK: lathe.scan init(%[[SUM:.*]] = %[[ZERO]]) inputs(%[[X:.*]] = %{{.*}}, %[[L:.*]] = %{{.*}}) : (tensor<100x8xf32>, tensor<4x16x8xf32>, tensor<4x16xi64>) -> (tensor<100x8xf32>, tensor<4xf32>, tensor<4x16x8xf32>)
 // CHECK: lathe.linear %[[X]], %arg1 : {{.*}} -> tensor<16x100xf32>
@@ -30,7 +31,8 @@ func.func @pool(%x: tensor<8x6x4x16xf32>, %g: tensor<8x3x2x16xf32>) -> tensor<8x
 // CHECK: lathe.softmax
 // CHECK: lathe.matmul %{{.*}}, %arg1 {{.*}} -> tensor<16x8xf32>
 // CHECK: %[[D:.*]] = lathe.matmul %{{.*}}, %[[X]] {transpose_lhs} {{.*}} -> tensor<100x8xf32>
-// CHECK: lathe.add %[[SUM]], %[[D]]
+// CHECK: %[[MEAN:.*]] = lathe.mul %[[D]], %[[SHARE]]
+// CHECK: lathe.add %[[SUM]], %[[MEAN]]
 // CHECK-NOT: 64x100
 func.func @loss(%x: tensor<64x8xf32>, %w: tensor<100x8xf32>, %l: tensor<64xi64>) -> (tensor<f32>, tensor<64x8xf32>, tensor<100x8xf32>) {
   %0:3 = lathe.linear_cross_entropy %x, %w, %l {chunk = 16 : i64} : (tensor<64x8xf32>, tensor<100x8xf32>, tensor<64xi64>) -> (tensor<f32>, tensor<64x8xf32>, tensor<100x8xf32>)

@@ -12,7 +12,7 @@ from lathe import BUILD, assert_close, run, train_steps
 
 
 def expected(x, w, labels, bias=None, ignore=None, smoothing=0.0):
-    """Mean loss, and the gradients of the sum of the rows' losses."""
+    """Mean loss, and its gradients."""
     rows, target = x.reshape(-1, x.shape[-1]), labels.reshape(-1)
     logits = rows @ w.T + (0 if bias is None else bias)
     logs = logits - logits.max(1, keepdims=True)
@@ -21,7 +21,7 @@ def expected(x, w, labels, bias=None, ignore=None, smoothing=0.0):
     wanted[np.arange(len(target)), np.maximum(target, 0)] += 1 - smoothing
     counted = np.ones(len(target), bool) if ignore is None else target != ignore
     loss = -(wanted * logs).sum(1)[counted].sum() / counted.sum()
-    d = (np.exp(logs) - wanted) * counted[:, None]
+    d = (np.exp(logs) - wanted) * counted[:, None] / counted.sum()
     return {"loss": loss, "dx": (d @ w).reshape(x.shape), "dw": d.T @ rows, "db": d.sum(0)}
 
 

@@ -11,10 +11,13 @@
 // in registers; a work item is one tile. Items are ordered so that neighbours
 // share their columns (the panel of B stays in the cache) and, where A is
 // large, chunks of rows come first. What lies far apart in memory along the
-// depth is copied, a panel of B or a chunk of A at a time.
+// depth is copied, a panel of B or a chunk of A at a time. A deep product whose
+// operands are copied is cut along the depth, so that the copies fit into the
+// caches: the sums of a run of items wait in scratch for their next part.
 //
 //===----------------------------------------------------------------------===//
 
+#include "ContractionOperands.h"
 #include "Epilogue.h"
 #include "ItemGrid.h"
 #include "MicroKernel.h"
@@ -22,182 +25,17 @@
 using namespace lathe;
 using namespace lathe::cpu;
 
-namespace {
-/// The product as sizes and strides; `batch` counts what neither A's rows nor
-/// the columns cover.
-struct Contraction {
-  int64_t batch = 1, rows = 1, columns = 1, depth = 1;
-  AnchorOperand a, b;
-  SmallVector<Factor> aBatch, bBatch;
-  int64_t aRowStride = 0, aDepthStride = 0;
-  /// Of an unpacked B.
-  int64_t bDepthStride = 0, bColumnStride = 0;
-  bool packed = false;
-};
-} // namespace
-
-/// The stride of a coordinate of one digit.
-static std::optional<int64_t> getStride(ArrayRef<Factor> factors) {
-  if (factors.size() > 1)
-    return std::nullopt;
-  return factors.empty() ? 0 : factors[0].stride;
-}
-
-/// Cuts A's leading coordinate into a batch and rows of one stride.
-static void setRows(Contraction &c, SmallVector<Factor> factors, int64_t rows) {
-  c.rows = rows;
-  c.aRowStride = factors.empty() ? 0 : factors.back().stride;
-  if (factors.size() < 2)
-    return;
-  c.rows = factors.back().size;
-  c.batch = rows / c.rows;
-  factors.pop_back();
-  c.aBatch = factors;
-}
-
-static bool setDepthAndColumns(Contraction &c, ArrayRef<Factor> aDepth,
-                               ArrayRef<Factor> bDepth,
-                               ArrayRef<Factor> bColumns, std::string &whyNot) {
-  auto a = getStride(aDepth), depth = getStride(bDepth),
-       columns = getStride(bColumns);
-  if (!a || !depth || !columns) {
-    whyNot = "an operand's view has no stride along the depth or the columns";
-    return false;
-  }
-  c.aDepthStride = *a;
-  c.bDepthStride = *depth;
-  c.bColumnStride = *columns;
-  return true;
-}
-
-/// Reads `linear` and `packed_matmul`: the columns do not depend on A's leading
-/// dims.
-static bool readShared(Contraction &c, int64_t columns, ArrayRef<Factor> bDepth,
-                       ArrayRef<Factor> bColumns, std::string &whyNot) {
-  c.columns = columns;
-  c.depth = c.a.view.sizes.back();
-  int64_t rows = 1;
-  for (int64_t size : ArrayRef(c.a.view.sizes).drop_back())
-    rows *= size;
-  auto a = c.a.view.split({rows, c.depth});
-  if (!a) {
-    whyNot = "the rows of the left-hand side have no strides";
-    return false;
-  }
-  setRows(c, (*a)[0], rows);
-  return setDepthAndColumns(c, (*a)[1], bDepth, bColumns, whyNot);
-}
-
-static bool readMatmul(Contraction &c, MatmulOp op, std::string &whyNot) {
-  SmallVector<int64_t> shape(cast<RankedTensorType>(op.getType()).getShape());
-  int64_t rank = shape.size();
-  if (c.a.view.sizes.size() < 2 || c.b.view.sizes.size() < 2) {
-    whyNot = "the product has a vector operand";
-    return false;
-  }
-  auto viewAs =
-      [&](const StridedView &view,
-          bool transposed) -> std::optional<SmallVector<SmallVector<Factor>>> {
-    // The operand over the result's batch, with its own last two dims.
-    SmallVector<int64_t> sizes(shape);
-    size_t operandRank = view.sizes.size();
-    sizes[rank - 2] = view.sizes[operandRank - 2];
-    sizes[rank - 1] = view.sizes[operandRank - 1];
-    auto wide = view.broadcastTo(sizes);
-    if (!wide)
-      return std::nullopt;
-    int64_t batch = 1;
-    for (int64_t size : ArrayRef(shape).drop_back(2))
-      batch *= size;
-    auto digits = wide->split({batch, sizes[rank - 2], sizes[rank - 1]});
-    if (digits && transposed)
-      std::swap((*digits)[1], (*digits)[2]);
-    return digits;
-  };
-  auto a = viewAs(c.a.view, op.getTransposeLhs());
-  auto b = viewAs(c.b.view, op.getTransposeRhs());
-  if (!a || !b) {
-    whyNot = "the batch dims of an operand have no strides";
-    return false;
-  }
-  int64_t batch = 1;
-  for (int64_t size : ArrayRef(shape).drop_back(2))
-    batch *= size;
-  ArrayRef<int64_t> aSizes = c.a.view.sizes;
-  c.depth = aSizes[aSizes.size() - (op.getTransposeLhs() ? 2 : 1)];
-  c.columns = shape[rank - 1];
-  int64_t rows = shape[rank - 2];
-  if (!setDepthAndColumns(c, (*a)[2], (*b)[1], (*b)[2], whyNot))
-    return false;
-  if (llvm::all_of((*b)[0], [](Factor f) { return f.stride == 0; })) {
-    // One right-hand side for all: the batch is only more rows.
-    SmallVector<Factor> leading = (*a)[0];
-    for (Factor factor : (*a)[1]) {
-      if (!leading.empty() &&
-          leading.back().stride == factor.stride * factor.size)
-        leading.back() = {leading.back().size * factor.size, factor.stride};
-      else
-        leading.push_back(factor);
-    }
-    setRows(c, leading, batch * rows);
-    return true;
-  }
-  auto rowStride = getStride((*a)[1]);
-  if (!rowStride) {
-    whyNot = "the rows of the left-hand side have no stride";
-    return false;
-  }
-  c.batch = batch;
-  c.rows = rows;
-  c.aRowStride = *rowStride;
-  c.aBatch = (*a)[0];
-  c.bBatch = (*b)[0];
-  return true;
-}
-
-static bool isContraction(Operation *op) {
-  return isa<PackedMatmulOp, LinearOp, MatmulOp>(op);
-}
-
-static bool readContraction(KernelViews &views, Contraction &c,
-                            std::string &whyNot) {
-  for (AnchorOperand &operand : views.operands)
-    if (!operand.elementType.isF32()) {
-      whyNot = "only f32 products have a tiled schedule";
-      return false;
-    }
-  c.a = views.operands[0];
-  c.b = views.operands[1];
-  if (auto op = dyn_cast<PackedMatmulOp>(views.anchor)) {
-    const StridedView &packed = c.b.view;
-    auto digits = packed.split({packed.getNumElements()});
-    c.packed = true;
-    if (packed.sizes.size() != 3 || packed.sizes.back() != panelColumns ||
-        packed.offset != 0 || getStride((*digits)[0]).value_or(0) != 1) {
-      whyNot = "the packed side is not whole panels of 32 columns";
-      return false;
-    }
-    return readShared(c, op.getN(), {}, {}, whyNot);
-  }
-  if (isa<LinearOp>(views.anchor)) {
-    auto digits = c.b.view.split(c.b.view.sizes);
-    if (!digits) {
-      whyNot = "the weight's view has no strides";
-      return false;
-    }
-    return readShared(c, c.b.view.sizes[0], (*digits)[1], (*digits)[0], whyNot);
-  }
-  return readMatmul(c, cast<MatmulOp>(views.anchor), whyNot);
-}
-
-//===----------------------------------------------------------------------===//
-// Emission
-//===----------------------------------------------------------------------===//
-
 /// A copy of A's rows pays where neighbours along the depth are this many
 /// elements apart, and there are so many of them that the cache cannot hold a
 /// line for each.
 static constexpr int64_t kFarApart = 64, kDeepEnough = 512;
+
+/// The part of the depth that is done at once where it is cut, in elements: a
+/// panel of B takes half of a first-level cache.
+static constexpr int64_t kDepthPart = 256;
+/// Rows of tiles that share a copied panel of B, where the depth is cut, and
+/// bytes of the sums that wait: with a part of A, half of a second-level cache.
+static constexpr int64_t kTilesPerChunk = 14, kWaitingBytes = 3 << 17;
 
 namespace {
 /// How the columns of a contraction are cut into tiles.
@@ -223,12 +61,25 @@ public:
   int64_t emit();
 
 private:
+  /// What is done of the depth at a time: all of it, or from `begin` on.
+  struct Part {
+    Value begin, size;
+    /// Of items whose sums wait, the first, and whether this part ends them.
+    Value firstItem, isLast;
+  };
+
   void plan();
-  void emitTile(int64_t rows, int64_t vectors, Value batch, Value row,
-                Value chunkRow, Value column, Value panelIndex,
-                Value aheadIndex);
+  void planDepth();
+  void emitItems(Value begin, Value end, const Part &part);
+  void emitRuns();
+  void emitTile(int64_t rows, int64_t vectors, const ItemGrid::Place &at,
+                Value item, Value row, Value column, Value panelIndex,
+                Value aheadIndex, const Part &part);
   Value emitPanelIndex(Value column);
-  void emitCopyOfRows(Value batch, Value chunkRow);
+  void emitCopyOfRows(const ItemGrid::Place &at, const Part &part);
+  void emitCopyOfColumns(Value batch, Value column, const Part &part);
+  bool copiesColumns() const { return !c.packed && !columns.inPlace; }
+  bool isCut() const { return depthParts > 1; }
 
   ImplicitLocOpBuilder &b;
   KernelFrame &function;
@@ -239,9 +90,15 @@ private:
   Tiling rowTiles;
   ColumnTiles columns;
   ItemGrid grid;
-  Value tileScratch, panelScratch, rowScratch;
-  /// Rows of a chunk's copy of A; 0 where A is read where it lies.
+  Value tileScratch, panelScratch, rowScratch, sumScratch;
+  /// Rows of a tile's copy of A, with padding; 0 where A is read where it lies.
   int64_t copiedRows = 0;
+  /// Elements from one tile's copy of A to the next one's.
+  int64_t copyStride = 0;
+  /// Into how many parts the depth is cut, and the size of the largest.
+  int64_t depthParts = 1, largestPart = 0;
+  /// Items whose sums wait together, and how many elements each has.
+  int64_t itemsPerRun = 1, tileElements = 0;
 };
 } // namespace
 
@@ -279,33 +136,82 @@ void ContractionEmitter::plan() {
   if (rowTiles.count * bytesPerTile > (1 << 20) && bBytes <= (1 << 19))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
 
+  planDepth();
+}
+
+void ContractionEmitter::planDepth() {
+  largestPart = c.depth;
+  tileElements = rowTiles.big * columns.units.big * columns.unitVectors * width;
+  if (!copiesColumns() || c.depth < kDeepEnough || c.rows <= rowTiles.big)
+    return;
+  // Parts are whole vectors, but for the last.
+  depthParts = llvm::divideCeil(c.depth, kDepthPart);
+  largestPart =
+      llvm::divideCeil(c.depth / width, depthParts) * width + c.depth % width;
+  Tiling chunks = Tiling::balanced(rowTiles.count, kTilesPerChunk);
+  grid.rowsPerChunk = chunks.big;
+  itemsPerRun = std::clamp<int64_t>(kWaitingBytes / (tileElements * 4), 1,
+                                    grid.getNumItems());
+
   // A transposed left-hand side, as in the gradient of a weight, has every k in
   // another place, so that each tile would fetch a page per k anew. A chunk's
-  // rows are copied next to each other, once for all columns; the more of them,
-  // the less often B is copied.
-  if (c.aRowStride == 1 && c.aDepthStride >= kFarApart &&
-      c.depth >= kDeepEnough && c.rows > rowTiles.big) {
-    grid.rowsPerChunk = std::clamp<int64_t>(
-        (3 << 18) / (rowTiles.big * c.depth * 4), 1, rowTiles.count);
-    copiedRows = llvm::alignTo(grid.rowsPerChunk * rowTiles.big, width);
+  // tiles are copied, once for all columns of a run. The padding keeps them
+  // from the same places in the first-level cache.
+  if (c.aRowStride == 1 && c.aDepthStride >= kFarApart) {
+    copiedRows = llvm::alignTo(rowTiles.big, width);
+    copyStride = largestPart * copiedRows + 16;
   }
 }
 
-void ContractionEmitter::emitCopyOfRows(Value batch, Value chunkRow) {
+void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
+                                        const Part &part) {
+  auto type = VectorType::get(width, b.getF32Type());
+  Value padding =
+      b.create<arith::ConstantOp>(type, DenseElementsAttr::get(type, 0.0f));
+  Value source = function.inputs[c.a.argument];
+  Value base = addIndex(b, emitOffset(b, c.aBatch, at.outer), c.a.view.offset);
+  Value tiles = minIndex(
+      b, b.createOrFold<arith::SubIOp>(indexConstant(b, grid.rows), at.first),
+      indexConstant(b, grid.rowsPerChunk));
+  emitFor(b, indexConstant(b, 0), part.size, 1, [&](Value k) {
+    Value from = addIndex(
+        b, base, mulIndex(b, addIndex(b, k, part.begin), c.aDepthStride));
+    emitFor(b, indexConstant(b, 0), tiles, 1, [&](Value tile) {
+      Value row = rowTiles.emitStart(b, addIndex(b, at.first, tile));
+      Value left = b.createOrFold<arith::SubIOp>(indexConstant(b, c.rows), row);
+      Value to = addIndex(b, mulIndex(b, tile, copyStride),
+                          mulIndex(b, k, copiedRows));
+      for (int64_t r = 0; r < copiedRows; r += width) {
+        Value mask = emitMask(b, addIndex(b, left, -r), width);
+        Value elements = b.create<vector::MaskedLoadOp>(
+            type, source, addIndex(b, addIndex(b, from, row), r), mask,
+            padding);
+        b.create<vector::StoreOp>(elements, rowScratch, addIndex(b, to, r));
+      }
+    });
+  });
+}
+
+void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
+                                           const Part &part) {
   PanelCopy copy;
-  copy.source = function.inputs[c.a.argument];
-  copy.index =
-      addIndex(b, addIndex(b, emitOffset(b, c.aBatch, batch), chunkRow),
-               c.a.view.offset);
-  copy.kStride = c.aDepthStride;
-  copy.columnStride = 1;
+  copy.source = function.inputs[c.b.argument];
+  copy.index = addIndex(b,
+                        addIndex(b, emitOffset(b, c.bBatch, batch),
+                                 mulIndex(b, column, c.bColumnStride)),
+                        c.b.view.offset);
+  copy.index = addIndex(b, copy.index, mulIndex(b, part.begin, c.bDepthStride));
+  copy.kStride = c.bDepthStride;
+  copy.columnStride = c.bColumnStride;
   copy.depth = c.depth;
-  copy.columns = copiedRows;
+  if (isCut())
+    copy.depthValue = part.size;
+  copy.columns = columns.unitVectors * width;
   copy.width = width;
   copy.validColumns =
-      b.createOrFold<arith::SubIOp>(indexConstant(b, c.rows), chunkRow);
-  copy.panel = rowScratch;
-  copy.panelStride = copiedRows;
+      b.createOrFold<arith::SubIOp>(indexConstant(b, c.columns), column);
+  copy.panel = panelScratch;
+  copy.panelStride = copy.columns;
   copy.emit(b);
 }
 
@@ -319,23 +225,31 @@ Value ContractionEmitter::emitPanelIndex(Value column) {
                   remIndex(b, column, panelColumns));
 }
 
-void ContractionEmitter::emitTile(int64_t rows, int64_t vectors, Value batch,
-                                  Value row, Value chunkRow, Value column,
-                                  Value panelIndex, Value aheadIndex) {
+void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
+                                  const ItemGrid::Place &at, Value item,
+                                  Value row, Value column, Value panelIndex,
+                                  Value aheadIndex, const Part &part) {
   Product product;
   product.width = width;
   product.depth = c.depth;
+  if (isCut())
+    product.depthValue = part.size;
   product.setUniform(rows, c.aRowStride, vectors);
-  product.a = function.inputs[c.a.argument];
-  product.aIndex = addIndex(b,
-                            addIndex(b, emitOffset(b, c.aBatch, batch),
-                                     mulIndex(b, row, c.aRowStride)),
-                            c.a.view.offset);
   product.aStep = c.aDepthStride;
   if (copiedRows) {
+    product.setUniform(rows, 1, vectors);
     product.a = rowScratch;
-    product.aIndex = b.createOrFold<arith::SubIOp>(row, chunkRow);
+    product.aIndex = mulIndex(
+        b, b.createOrFold<arith::SubIOp>(at.row, at.first), copyStride);
     product.aStep = copiedRows;
+  } else {
+    product.a = function.inputs[c.a.argument];
+    product.aIndex = addIndex(b,
+                              addIndex(b, emitOffset(b, c.aBatch, at.outer),
+                                       mulIndex(b, row, c.aRowStride)),
+                              c.a.view.offset);
+    product.aIndex =
+        addIndex(b, product.aIndex, mulIndex(b, part.begin, c.aDepthStride));
   }
 
   SmallVector<Value> masks;
@@ -363,100 +277,168 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors, Value batch,
     product.b = panelScratch;
     product.bStep = vectors * width;
   }
-  SmallVector<Value> sums = product.emit(b, product.emitZeros(b));
-  epilogue.emitTile(b, function, sums, rows, vectors, {batch, row, column},
-                    masks, tileScratch);
+  auto finish = [&](ArrayRef<Value> sums) {
+    epilogue.emitTile(b, function, sums, rows, vectors, {at.outer, row, column},
+                      masks, tileScratch);
+  };
+  if (!isCut())
+    return finish(product.emit(b, product.emitZeros(b)));
+
+  auto type = VectorType::get(width, b.getF32Type());
+  Value waiting = mulIndex(
+      b, b.createOrFold<arith::SubIOp>(item, part.firstItem), tileElements);
+  SmallVector<Value> sums;
+  for (int64_t i = 0; i < rows * vectors; ++i)
+    sums.push_back(b.create<vector::LoadOp>(type, sumScratch,
+                                            addIndex(b, waiting, i * width)));
+  sums = product.emit(b, sums);
+  emitIf(
+      b, part.isLast, [&] { finish(sums); },
+      [&] {
+        for (auto [i, sum] : llvm::enumerate(sums))
+          b.create<vector::StoreOp>(sum, sumScratch,
+                                    addIndex(b, waiting, i * width));
+      });
+}
+
+void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
+  int64_t tileColumns = columns.unitVectors * width;
+  // The next columns are fetched while these are computed with, where B is too
+  // large to be in a cache already.
+  bool ahead = c.packed && c.rows > 4 && grid.rowsPerChunk == grid.rows &&
+               c.depth * c.columns * 4 > (1 << 19);
+
+  // What the copies are of.
+  SmallVector<Value> init(copiesColumns() + (copiedRows != 0),
+                          indexConstant(b, -1));
+  emitFor(
+      b, begin, end, 1, init,
+      [&](Value item, ValueRange carried) -> SmallVector<Value> {
+        ItemGrid::Place at = grid.emitPlace(b, item);
+        Value column =
+            mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
+        Value row = rowTiles.emitStart(b, at.row);
+        SmallVector<Value> next;
+        auto emitOnChange = [&](Value key, function_ref<void()> copy) {
+          Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
+                                                  carried[next.size()]);
+          emitIf(b, changed, copy);
+          next.push_back(key);
+        };
+        // The copies are kept while the items stay in the same columns or rows.
+        if (copiesColumns())
+          emitOnChange(
+              addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
+              [&] { emitCopyOfColumns(at.outer, column, part); });
+        if (copiedRows)
+          emitOnChange(addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
+                       [&] { emitCopyOfRows(at, part); });
+        Value panelIndex = indexConstant(b, 0), aheadIndex;
+        if (c.packed) {
+          panelIndex = emitPanelIndex(column);
+          if (ahead)
+            aheadIndex =
+                addIndex(b,
+                         addIndex(b, panelIndex,
+                                  mulIndex(b, at.row,
+                                           c.depth * panelColumns / grid.rows)),
+                         c.depth * panelColumns);
+        } else if (columns.inPlace) {
+          panelIndex = addIndex(
+              b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
+              c.b.view.offset);
+        }
+        rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
+          columns.units.emitSwitch(b, at.column, [&](int64_t units) {
+            emitTile(rows, units * columns.unitVectors, at, item, row, column,
+                     panelIndex, aheadIndex, part);
+          });
+        });
+        return next;
+      });
+}
+
+/// A deep product: a run of items does one part of the depth after the other.
+/// Every sum is still made from the first k to the last.
+void ContractionEmitter::emitRuns() {
+  auto type = VectorType::get(width, b.getF32Type());
+  Value none =
+      b.create<arith::ConstantOp>(type, DenseElementsAttr::get(type, 0.0f));
+  Value zero = indexConstant(b, 0);
+  // A run stays in one chunk of rows, whose part of A is copied once.
+  int64_t perOuter = grid.columns * grid.rows,
+          perChunk = grid.columns * grid.rowsPerChunk,
+          chunks = llvm::divideCeil(grid.rows, grid.rowsPerChunk);
+  auto getChunk = [&](Value item) {
+    return addIndex(b, mulIndex(b, divIndex(b, item, perOuter), chunks),
+                    divIndex(b, remIndex(b, item, perOuter), perChunk));
+  };
+  auto getFirstItem = [&](Value chunk) {
+    return addIndex(b, mulIndex(b, divIndex(b, chunk, chunks), perOuter),
+                    mulIndex(b, remIndex(b, chunk, chunks), perChunk));
+  };
+  auto emitChunks = [&](function_ref<void(Value, Value)> run) {
+    Value last = getChunk(addIndex(b, function.end, -1));
+    emitFor(
+        b, getChunk(function.begin), addIndex(b, last, 1), 1, [&](Value chunk) {
+          Value lower =
+              b.create<arith::MaxSIOp>(function.begin, getFirstItem(chunk));
+          Value upper =
+              minIndex(b, function.end, getFirstItem(addIndex(b, chunk, 1)));
+          emitFor(b, lower, upper, itemsPerRun, [&](Value first) {
+            run(first, minIndex(b, addIndex(b, first, itemsPerRun), upper));
+          });
+        });
+  };
+  emitChunks([&](Value first, Value end) {
+    Value elements =
+        mulIndex(b, b.create<arith::SubIOp>(end, first), tileElements);
+    emitFor(b, zero, elements, width,
+            [&](Value i) { b.create<vector::StoreOp>(none, sumScratch, i); });
+    emitFor(b, zero, indexConstant(b, depthParts), 1, [&](Value i) {
+      auto emitBegin = [&](Value index) {
+        return mulIndex(
+            b, divIndex(b, mulIndex(b, index, c.depth / width), depthParts),
+            width);
+      };
+      Part part;
+      part.firstItem = first;
+      part.begin = emitBegin(i);
+      part.isLast = b.create<arith::CmpIOp>(arith::CmpIPredicate::eq, i,
+                                            indexConstant(b, depthParts - 1));
+      part.size = b.create<arith::SubIOp>(
+          b.create<arith::SelectOp>(part.isLast, indexConstant(b, c.depth),
+                                    emitBegin(addIndex(b, i, 1))),
+          part.begin);
+      emitItems(first, end, part);
+    });
+  });
 }
 
 int64_t ContractionEmitter::emit() {
   int64_t items = grid.getNumItems();
   if (items == 0)
     return 0;
-  int64_t largest = rowTiles.big * columns.units.big * columns.unitVectors;
   if (!epilogue.isCheap())
-    tileScratch = function.allocate(b, largest * width);
-  bool copies = !c.packed && !columns.inPlace;
-  int64_t tileColumns = columns.unitVectors * width;
-  if (copies)
-    panelScratch = function.allocate(b, c.depth * tileColumns);
-  // The next columns are fetched while these are computed with, where B is too
-  // large to be in a cache already.
-  bool ahead = c.packed && c.rows > 4 && grid.rowsPerChunk == grid.rows &&
-               c.depth * c.columns * 4 > (1 << 19);
-
+    tileScratch = function.allocate(b, tileElements);
+  if (copiesColumns())
+    panelScratch =
+        function.allocate(b, largestPart * columns.unitVectors * width);
   if (copiedRows)
-    rowScratch = function.allocate(b, c.depth * copiedRows);
-
-  // What the copies are of.
-  SmallVector<Value> init(copies + (copiedRows != 0), indexConstant(b, -1));
-  emitFor(b, function.begin, function.end, 1, init,
-          [&](Value item, ValueRange carried) -> SmallVector<Value> {
-            ItemGrid::Place at = grid.emitPlace(b, item);
-            Value column =
-                mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
-            Value row = rowTiles.emitStart(b, at.row);
-            SmallVector<Value> next;
-            if (copies) {
-              // The copy is kept while the items stay in the same columns.
-              Value key =
-                  addIndex(b, mulIndex(b, at.outer, grid.columns), at.column);
-              Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne,
-                                                      key, carried[0]);
-              emitIf(b, changed, [&] {
-                PanelCopy copy;
-                copy.source = function.inputs[c.b.argument];
-                copy.index =
-                    addIndex(b,
-                             addIndex(b, emitOffset(b, c.bBatch, at.outer),
-                                      mulIndex(b, column, c.bColumnStride)),
-                             c.b.view.offset);
-                copy.kStride = c.bDepthStride;
-                copy.columnStride = c.bColumnStride;
-                copy.depth = c.depth;
-                copy.columns = tileColumns;
-                copy.width = width;
-                copy.validColumns = b.createOrFold<arith::SubIOp>(
-                    indexConstant(b, c.columns), column);
-                copy.panel = panelScratch;
-                copy.panelStride = tileColumns;
-                copy.emit(b);
-              });
-              next.push_back(key);
-            }
-            Value chunkRow;
-            if (copiedRows) {
-              chunkRow = rowTiles.emitStart(b, at.first);
-              Value key =
-                  addIndex(b, mulIndex(b, at.outer, grid.rows), at.first);
-              Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne,
-                                                      key, carried.back());
-              emitIf(b, changed, [&] { emitCopyOfRows(at.outer, chunkRow); });
-              next.push_back(key);
-            }
-            Value panelIndex = indexConstant(b, 0), aheadIndex;
-            if (c.packed) {
-              panelIndex = emitPanelIndex(column);
-              if (ahead)
-                aheadIndex = addIndex(
-                    b,
-                    addIndex(b, panelIndex,
-                             mulIndex(b, at.row,
-                                      c.depth * panelColumns / grid.rows)),
-                    c.depth * panelColumns);
-            } else if (columns.inPlace) {
-              panelIndex = addIndex(
-                  b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
-                  c.b.view.offset);
-            }
-            rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
-              columns.units.emitSwitch(b, at.column, [&](int64_t units) {
-                emitTile(rows, units * columns.unitVectors, at.outer, row,
-                         chunkRow, column, panelIndex, aheadIndex);
-              });
-            });
-            return next;
-          });
+    rowScratch = function.allocate(b, grid.rowsPerChunk * copyStride);
+  if (isCut()) {
+    sumScratch = function.allocate(b, itemsPerRun * tileElements);
+    emitRuns();
+  } else {
+    Part all;
+    all.begin = indexConstant(b, 0);
+    emitItems(function.begin, function.end, all);
+  }
   return items;
+}
+
+static bool isContraction(Operation *op) {
+  return isa<PackedMatmulOp, LinearOp, MatmulOp>(op);
 }
 
 FailureOr<LoweredKernel>
@@ -467,7 +449,7 @@ cpu::scheduleContraction(KernelOp kernel, ModuleOp module, StringRef symbol,
   if (failed(views))
     return failure();
   Contraction contraction;
-  if (!readContraction(*views, contraction, whyNot))
+  if (!contraction.read(*views, whyNot))
     return failure();
   if (auto linear = dyn_cast<LinearOp>(views->anchor))
     if (linear.getBias())

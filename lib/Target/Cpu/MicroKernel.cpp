@@ -85,12 +85,9 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
   };
 
   SmallVector<Value> acc(accumulators);
-  int64_t looped = depth <= 2 * unroll ? 0 : depth / unroll * unroll;
-  if (looped) {
-    int64_t lines = aheadIndex ? getLinesPerIteration(*this) : 0;
+  auto emitLoop = [&](Value begin, Value end, int64_t step, int64_t lines) {
     acc = emitFor(
-        builder, indexConstant(builder, 0), indexConstant(builder, looped),
-        unroll, acc, [&](Value k, ValueRange carried) {
+        builder, begin, end, step, acc, [&](Value k, ValueRange carried) {
           SmallVector<Value> next(carried);
           Value aBase = addIndex(builder, aIndex, mulIndex(builder, k, aStep));
           Value bBase = addIndex(builder, bIndex, mulIndex(builder, k, bStep));
@@ -101,11 +98,25 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
                 b, ValueRange(addIndex(builder, at, line * lineElements)),
                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
           }
-          for (int64_t u = 0; u < unroll; ++u)
+          for (int64_t u = 0; u < step; ++u)
             emitStep(aBase, bBase, u, next);
           return next;
         });
+  };
+  int64_t lines = aheadIndex ? getLinesPerIteration(*this) : 0;
+  if (depthValue) {
+    Value whole = depthValue;
+    if (depth % unroll)
+      whole = mulIndex(builder, divIndex(builder, whole, unroll), unroll);
+    emitLoop(indexConstant(builder, 0), whole, unroll, lines);
+    if (depth % unroll)
+      emitLoop(whole, depthValue, 1, 0);
+    return acc;
   }
+  int64_t looped = depth <= 2 * unroll ? 0 : depth / unroll * unroll;
+  if (looped)
+    emitLoop(indexConstant(builder, 0), indexConstant(builder, looped), unroll,
+             lines);
   for (int64_t k = looped; k < depth; ++k)
     emitStep(aIndex, bIndex, k, acc);
   return acc;
@@ -146,6 +157,7 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
     return builder.create<arith::MulFOp>(value, factor);
   };
   Value zero = indexConstant(builder, 0);
+  Value end = depthValue ? depthValue : indexConstant(builder, depth);
 
   if (columnStride == 1) {
     SmallVector<Value> masks;
@@ -154,7 +166,7 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
           emitMask(builder, addIndex(builder, validColumns, -c), width));
     Value padding = builder.create<arith::ConstantOp>(
         type, DenseElementsAttr::get(type, 0.0f));
-    emitFor(builder, zero, indexConstant(builder, depth), 1, [&](Value k) {
+    emitFor(builder, zero, end, 1, [&](Value k) {
       Value from = addIndex(builder, index, mulIndex(builder, k, kStride));
       Value to = mulIndex(builder, k, panelStride);
       for (int64_t c = 0; c < columns; c += width) {
@@ -175,7 +187,7 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
       Value from =
           addIndex(builder, index,
                    mulIndex(builder, minIndex(builder, c, last), columnStride));
-      emitFor(builder, zero, indexConstant(builder, depth), 1, [&](Value k) {
+      emitFor(builder, zero, end, 1, [&](Value k) {
         Value element = builder.create<memref::LoadOp>(
             source, addIndex(builder, from, mulIndex(builder, k, kStride)));
         builder.create<memref::StoreOp>(
@@ -204,10 +216,10 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
         builder.create<vector::StoreOp>(row, panel,
                                         addIndex(builder, to, i * panelStride));
     };
-    int64_t whole = depth / width * width;
-    emitFor(builder, zero, indexConstant(builder, whole), width, emitBlock);
+    Value whole = mulIndex(builder, divIndex(builder, end, width), width);
+    emitFor(builder, zero, whole, width, emitBlock);
     // What is left, with some of those before once more.
-    if (whole != depth)
-      emitBlock(indexConstant(builder, depth - width));
+    if (depth % width)
+      emitBlock(addIndex(builder, end, -width));
   });
 }

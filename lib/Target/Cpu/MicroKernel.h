@@ -39,6 +39,9 @@ struct Product {
   /// One mask per vector of B, where it may not be read in full; else empty.
   SmallVector<Value> masks;
   int64_t depth = 0;
+  /// The depth where it is known in the kernel alone, a multiple of 4 if
+  /// `depth` is one; null where it is `depth`.
+  Value depthValue;
   int64_t width = 16;
   /// Cache lines fetched ahead per k, from element `aheadIndex` of `b` on.
   Value aheadIndex;
@@ -64,6 +67,9 @@ struct PanelCopy {
   Value source, index;
   int64_t kStride, columnStride;
   int64_t depth, columns, width;
+  /// The depth where it is known in the kernel alone, at least `width`; null
+  /// where it is `depth`.
+  Value depthValue;
   Value validColumns;
   Value panel;
   int64_t panelStride;

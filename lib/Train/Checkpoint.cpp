@@ -18,11 +18,13 @@
 #include "llvm/Support/Path.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace llvm;
@@ -159,6 +161,22 @@ std::vector<uint64_t> CheckpointFolder::steps() const {
   }
   std::sort(result.rbegin(), result.rend());
   return result;
+}
+
+Error CheckpointFolder::prepare(bool resume) const {
+  if (std::error_code error = sys::fs::create_directories(path))
+    return makeErrnoError("cannot make the folder " + quote(path),
+                          error.value());
+  // Under the name of a left-over: that is what it is if the process dies here.
+  std::string name = join(path, ".step-test");
+  if (::mkdir(name.c_str(), 0777) && errno != EEXIST)
+    return makeErrnoError("cannot write into the folder " + quote(path), errno);
+  ::rmdir(name.c_str());
+  if (!resume && !steps().empty())
+    return makeError("the folder {0} holds checkpoints of an earlier training: "
+                     "resume it, or choose another folder",
+                     quote(path));
+  return Error::success();
 }
 
 /// Left behind by a process that was killed.

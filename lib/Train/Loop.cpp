@@ -12,6 +12,7 @@
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Progress.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
@@ -83,7 +84,9 @@ private:
   /// and says what happened in it.
   Error diagnose(const std::string &message);
   Expected<bool> goBack();
-  Expected<std::string> findWhereItBegan(uint64_t end);
+  Expected<Explanation> findWhereItBegan(uint64_t end);
+  /// Saves the state before the step that went wrong, and says what it is.
+  void saveBefore();
   /// An error if a parameter is not finite: such a state is not worth keeping.
   Error checkStates();
   /// True: early stopping.
@@ -181,6 +184,10 @@ Error Loop::start() {
     auto check = Metrics::create(metrics, program.inputs(), program.outputs());
     if (!check)
       return check.takeError();
+    std::vector<std::string> known = check->figures();
+    if (!is_contained(known, options.watch))
+      return makeError("there is no figure {0} to watch; there are '{1}'",
+                       quote(options.watch), join(known, "', '"));
   }
   if (Error error = resume())
     return error;
@@ -192,13 +199,10 @@ Error Loop::start() {
 Error Loop::resume() {
   if (options.folder.empty())
     return Error::success();
-  if (!options.resume) {
-    if (!folder.steps().empty())
-      return makeError("the folder {0} holds checkpoints of an earlier "
-                       "training: resume it, or choose another folder",
-                       quote(options.folder));
+  if (Error error = folder.prepare(options.resume))
+    return error;
+  if (!options.resume)
     return Error::success();
-  }
   auto loaded = folder.load(program, note);
   if (!loaded)
     return loaded.takeError();
@@ -285,9 +289,9 @@ Error Loop::checkStates() {
 }
 
 /// Does the steps up to `end` again, and stops before the first that makes
-/// something which is not finite. What happens there; "" where it does not
+/// something which is not finite. What happens there; nothing where it does not
 /// happen again.
-Expected<std::string> Loop::findWhereItBegan(uint64_t end) {
+Expected<Explanation> Loop::findWhereItBegan(uint64_t end) {
   while (state.step < end && !interrupted) {
     // Each state in turn may be the last good one.
     if (Error error = rollback.keep(state, /*evenIfLarge=*/true))
@@ -295,6 +299,8 @@ Expected<std::string> Loop::findWhereItBegan(uint64_t end) {
     if (Error error = advance())
       return std::move(error);
     std::string bad = findBadFigure();
+    // What no update has touched yet, no learning rate has spoilt.
+    bool isFirst = !bad.empty() && state.step == 1;
     if (bad.empty()) {
       auto states = rollback.describeBad();
       if (!states)
@@ -314,11 +320,16 @@ Expected<std::string> Loop::findWhereItBegan(uint64_t end) {
     if (!batch)
       return batch.takeError();
     fillRandomKey(program.inputs(), batch->tensors, options.seed, state.step);
-    std::string why =
-        options.explain ? options.explain(views(batch->tensors)) : "";
-    return text + (text.empty() || why.empty() ? "" : ": ") + why;
+    Explanation why;
+    if (options.explain)
+      why = options.explain(views(batch->tensors));
+    if (why.advice.empty() && isFirst)
+      why.advice = "no update came before: it is the model, its initial "
+                   "weights or the data";
+    why.text = text + (text.empty() || why.text.empty() ? "" : ": ") + why.text;
+    return why;
   }
-  return "";
+  return Explanation();
 }
 
 /// The state of the last copy, or of the newest checkpoint; false where there
@@ -352,17 +363,34 @@ Error Loop::diagnose(const std::string &message) {
   if (!why)
     return makeError(message + "; " + toString(why.takeError()));
   bool isFound = state.step < end;
-  if (isFound && state.step > 0 && !options.folder.empty() &&
-      !is_contained(folder.steps(), state.step)) {
-    if (Error error = folder.save(program, state, options.extra))
+  if (isFound && state.step > 0 && !options.folder.empty())
+    saveBefore();
+  if (why->advice.empty())
+    why->advice = "a lower learning rate or gradient clipping may help";
+  return makeError(message + (why->text.empty() ? "" : ": " + why->text) +
+                   "; " + why->advice);
+}
+
+void Loop::saveBefore() {
+  if (!is_contained(folder.steps(), state.step))
+    if (Error error = folder.save(program, state, options.extra)) {
       note(toString(std::move(error)));
-    else
-      note("the state after step " + std::to_string(state.step) +
-           ", the last that is good, is in " +
-           quote(folder.pathOf(state.step)));
-  }
-  return makeError(message + (why->empty() ? "" : ": " + *why) +
-                   "; a lower learning rate or gradient clipping may help");
+      return;
+    }
+  // All of it finite is not yet good: weights may have been growing for long.
+  std::string text =
+      formatv("the state before step {0} is in {1}: all of it is finite, the "
+              "loss of its last step was {2}",
+              state.step + 1, quote(folder.pathOf(state.step)),
+              formatNumber(state.scalars.front().second));
+  if (std::string largest = rollback.describeLargest(); !largest.empty())
+    text += ", its largest weight is " + largest;
+  for (uint64_t step : folder.steps())
+    if (step < state.step) {
+      text += "; the checkpoint before it is " + quote(folder.pathOf(step));
+      break;
+    }
+  note(text);
 }
 
 Error Loop::keepBest(double value) {
@@ -391,13 +419,9 @@ Expected<bool> Loop::evaluateNow() {
     return false; // not all was seen: it is done again when training goes on
   state.evaluatedAt = state.step;
   std::optional<double> value = report->find(options.watch);
-  if (!value) {
-    std::string known;
-    for (const auto &[name, figure] : report->scalars)
-      known += (known.empty() ? "" : ", ") + quote(name);
-    return makeError("there is no figure {0} to watch; there are {1}",
-                     quote(options.watch), known);
-  }
+  if (!value)
+    return makeError("the evaluation gives no {0}: no label of its data counts",
+                     quote(options.watch));
   double sign = options.moreIsBetter ? 1 : -1;
   if (!state.bestStep || sign * (*value - state.best) > options.minDelta) {
     if (Error error = keepBest(*value))

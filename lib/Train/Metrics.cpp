@@ -122,8 +122,19 @@ void Metrics::addRow(const double *logits, int64_t label) {
 
 Error Metrics::add(const TrainProgram::Evaluation &evaluation,
                    ArrayRef<Tensor> inputs, int64_t count) {
+  uint64_t before = rows;
+  if (Error error = addRows(evaluation, inputs, count))
+    return error;
+  // Where no label counts, the loss is the mean of nothing.
+  if (classes && rows == before && std::isnan(evaluation.loss))
+    return Error::success();
   lossSum += evaluation.loss * count;
   examples += count;
+  return Error::success();
+}
+
+Error Metrics::addRows(const TrainProgram::Evaluation &evaluation,
+                       ArrayRef<Tensor> inputs, int64_t count) {
   if (!classes)
     return Error::success();
   const Tensor &logits = evaluation.outputs[logitsIndex];
@@ -169,6 +180,20 @@ std::optional<double> areaUnderRoc(ArrayRef<float> scores,
   if (positives == 0 || negatives == 0)
     return std::nullopt;
   return (rankSum - positives * (positives + 1) / 2) / (positives * negatives);
+}
+
+std::vector<std::string> Metrics::figures() const {
+  std::vector<std::string> names = {"loss"};
+  if (classes)
+    names.push_back("accuracy");
+  if (options.language) {
+    names.insert(names.end(), {"perplexity", "bits_per_character"});
+  } else if (classes) {
+    names.insert(names.end(), {"cross_entropy", "precision", "recall", "f1"});
+    if (options.rocAuc)
+      names.push_back("roc_auc");
+  }
+  return names;
 }
 
 Report Metrics::report() const {

@@ -110,6 +110,25 @@ Expected<std::string> Rollback::describeBad() {
   return "";
 }
 
+std::string Rollback::describeLargest() const {
+  double largest = -1;
+  StringRef name;
+  for (const auto &[spec, value] : zip_first(program.states(), values)) {
+    if (!spec.ofModel || !isFloat(spec.dtype))
+      continue;
+    const char *data = static_cast<const char *>(value.data());
+    for (int64_t i = 0, e = value.numElements(); i < e; ++i) {
+      double one =
+          std::abs(loadAsDouble(spec.dtype, data + i * dtypeSize(spec.dtype)));
+      if (one > largest) {
+        largest = one;
+        name = spec.name;
+      }
+    }
+  }
+  return largest < 0 ? "" : formatNumber(largest) + ", in " + quote(name);
+}
+
 Error Rollback::keep(const TrainingState &now, bool evenIfLarge) {
   auto begin = clock::now();
   keptAt = begin;

@@ -39,6 +39,10 @@ public:
   /// What of the states is not finite: "'w' holds nan at [0,3]"; "" if all is.
   llvm::Expected<std::string> describeBad();
 
+  /// The model's largest weight, whatever its sign, in the copy: "3.1e+20, in
+  /// 'w'"; "" where there is no float.
+  std::string describeLargest() const;
+
   /// Copies the states, if they are finite and, but for `evenIfLarge`, no
   /// larger than `kMostBytes`.
   llvm::Error keep(const TrainingState &now, bool evenIfLarge = false);

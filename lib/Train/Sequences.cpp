@@ -93,10 +93,11 @@ public:
       double value = options.padding;
       if (i < length) {
         value = loadAsDouble(from, in + i * dtypeSize(from));
-        bool bad =
-            isFloat(spec.dtype)
-                ? !std::isfinite(value)
-                : options.limit && !(value >= 0 && value < *options.limit);
+        bool bad = isFloat(spec.dtype)
+                       ? !std::isfinite(value)
+                       : options.limit &&
+                             !(value >= 0 && value < *options.limit) &&
+                             !(options.ignored && value == *options.ignored);
         if (bad)
           return makeError("the data holds {0} in {1} in sequence {2}, "
                            "position {3}, for the input {4}{5}",

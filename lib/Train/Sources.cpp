@@ -151,7 +151,8 @@ private:
     size_t size = dtypeSize(to);
     for (uint64_t i = 0; i < perExample; ++i) {
       double value = loadAsDouble(from, in + i * dtypeSize(from));
-      if (options.limit && !(value >= 0 && value < *options.limit))
+      if (options.limit && !(value >= 0 && value < *options.limit) &&
+          !(options.ignored && value == *options.ignored))
         return makeError("the data holds {0} in {1}, where 0 to {2} are "
                          "allowed",
                          static_cast<int64_t>(value), where(index, i),
@@ -284,6 +285,10 @@ makeSource(const TensorSpec &spec, std::shared_ptr<const DataFile> file,
         spec.dtype == DType::I1)
       return fail("a stream of tokens needs an integer input of shape "
                   "[batch, length]");
+    if (spec.shape[1] < 1 + overlap)
+      return fail("a window of " + Twine(spec.shape[1]) +
+                  (overlap ? " tokens holds no target, expected 2 or more"
+                           : " tokens, expected 1 or more"));
     int64_t needed = spec.shape[1] + options.shift, found = array.shape()[0];
     if (options.shift < 0 || found < needed)
       return fail("it holds " + Twine(found) +

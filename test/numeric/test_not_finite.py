@@ -2,6 +2,7 @@
 where it is in the model; the state before that step is kept."""
 
 import json
+import re
 import shutil
 import unittest
 
@@ -66,6 +67,7 @@ class NotFinite(cli.CommandLine):
         text = model("  %d = lathe.sub %y, %y : (!y, !y) -> !y\n  %q = lathe.div %d, %d : (!y, !y) -> !y\n"
                      "  %z = lathe.exp %q : (!y) -> !y\n" + MEAN)
         said = self.fails(text, "the loss is nan at step 1 ")
+        self.assertIn("; no update came before: it is the model, its initial weights or the data", said)
         self.assertIn(f"'lathe.div' at {self.line_of(text, 'lathe.div')} gives nan at [0,0], in 24 of 24 elements, of 0 and 0", said)
 
     def test_an_infinity_that_becomes_nan_is_where_it_begins(self):
@@ -115,13 +117,24 @@ class NotFinite(cli.CommandLine):
         self.assertIn("a lower learning rate or gradient clipping may help", said)
         # The state before it is saved: what a training that ends there has.
         step = max(int(p.name[5:]) for p in (self.folder / "run").glob("step-*"))
-        self.assertIn(f"the state after step {step}, the last that is good, is in 'run/step-{step}'", said)
+        # It is finite, not good: the note says how large its weights are.
+        weights = load_file(self.folder / f"run/step-{step}/model.safetensors")["w"]
+        self.assertTrue(np.isfinite(weights).all())
+        self.assertGreater(np.abs(weights).max(), 1e9)
+        found = re.search(rf"the state before step {step + 1} is in 'run/step-{step}': all of it is finite, the loss of its last step "
+                          r"was (\S+), its largest weight is (\S+), in 'w'\n", said)
+        self.assertIsNotNone(found, said)
+        self.assertAlmostEqual(float(found[2]) / float(np.abs(weights).max()), 1, delta=1e-3)
+        self.assertGreater(float(found[1]), 1e9)
         self.assertIn(f" at step {step + 1} ", said)
         name = f"step-{step}/model.safetensors"
-        self.assertTrue(np.isfinite(load_file(self.folder / "run" / name)["w"]).all())
         shutil.move(self.folder / "run", self.folder / "failed")
         self.works("train", "m.mlir", *self.OPTIONS, "--learning-rate", "1e6", "--steps", step)
         self.assertEqual((self.folder / "run" / name).read_bytes(), (self.folder / "failed" / name).read_bytes())
+        # The checkpoint before it is named.
+        self.cleanup()
+        said = self.fails(text, "the loss is inf", "--learning-rate", "1e6", "--epochs", "9", "--checkpoint-every", "1")
+        self.assertRegex(said, rf"'run/step-{step}': all of it .*; the checkpoint before it is 'run/step-{step - 1}'")
 
     def test_a_gradient_that_is_not_finite(self):
         """sqrt is fine at 0, its derivative is not: the loss of this step is
@@ -190,6 +203,36 @@ class NotFinite(cli.CommandLine):
         self.cleanup()
         said = self.fails(text, "the loss is inf at step 1 ", "--freeze", "steps", "--accumulate", "2")
         self.assertIn("in iteration [0,2] of its loops", said)
+
+    def test_no_label_counts(self):
+        """The mean of nothing is nan, as elsewhere; no learning rate helps there."""
+        text = model("""  %loss = lathe.cross_entropy %y, %label {ignore_index = -100 : i64} : (!y, tensor<?xi64>) -> !s
+""").replace('(%x: tensor<?x4xf32> {lathe.name = "x", lathe.dims = ["batch", ""]}) -> (tensor<f32> {lathe.name = "loss"})',
+             '(%x: tensor<?x4xf32> {lathe.name = "x", lathe.dims = ["batch", ""]}, %label: tensor<?xi64> {lathe.name = "label", '
+             'lathe.dims = ["batch"]}) -> (tensor<f32> {lathe.name = "loss"}, tensor<?x3xf32> {lathe.name = "logits"})').replace(
+             "return %loss : tensor<f32>", "return %loss, %y : tensor<f32>, tensor<?x3xf32>")
+        label = np.full(EXAMPLES, -100)
+        np.save(self.folder / "label.npy", label)
+        for options, count in (((), 8), (("--accumulate", "2"), 4), (("--precision", "float16"), 8)):
+            with self.subTest(options):
+                said = self.fails(text, "the loss is nan at step 1 ", "--data", "label=label.npy", *options)
+                self.assertIn(f"'lathe.cross_entropy' at {self.line_of(text, 'lathe.cross_entropy')} gives nan", said)
+                self.assertIn(f"; all {count} labels are -100, which the loss ignores, and the mean of nothing is nan: leave such "
+                              "examples out, or take a larger --batch", said)
+                self.assertNotIn("learning rate", said)
+                self.cleanup()
+        # Labels that do not count are no error among others, nor in figures.
+        label[::8] = 1
+        np.save(self.folder / "label.npy", label)
+        done = self.works("train", "m.mlir", "--data", "x=x.npy", "--data", "label=label.npy", "--batch", "32", "--steps", "2",
+                          "--eval", "x=x.npy", "--eval", "label=label.npy", "--json", "json")
+        figures = json.loads((self.folder / "json").read_text())
+        self.assertEqual(figures["classes"][1]["support"], int((label == 1).sum()), done.said)
+        # Any other number beyond the classes is still refused.
+        label[3] = -1
+        np.save(self.folder / "label.npy", label)
+        self.fails(text, "the data holds -1 in 'label.npy' at example 3, for the input 'label', where 0 to 2 are allowed",
+                   "--data", "label=label.npy")
 
     def test_on_the_simulator(self):
         text = model("  %a = lathe.relu %y : (!y) -> !y\n  %z = lathe.log %a : (!y) -> !y\n" + MEAN)

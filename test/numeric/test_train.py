@@ -334,7 +334,7 @@ class Train(cli.CommandLine):
         self.says("not valid YAML", "train", "net.mlir", "--recipe", "bad.yaml")
         for name, text, words in (
             ("word", '{"batch": "many"}', "that does not fit 'batch': expected a whole number from 1 to 16777216, got 'many'"),
-            ("fraction", '{"steps": 1.5}', "that does not fit 'steps': expected a whole number of 0 or more, got '1.5'"),
+            ("fraction", '{"log_every": 1.5}', "that does not fit 'log_every': expected a whole number of 0 or more, got '1.5'"),
             ("list", '{"learning_rate": [1, 2]}', "that does not fit 'learning_rate': expected once, got 2 times"),
             ("flag", '{"nesterov": "perhaps"}', "that does not fit 'nesterov': expected true, false or no value, got 'perhaps'"),
             ("null", '{"steps": null}', "the value of 'steps' is no number, text, list or object of these"),
@@ -371,8 +371,47 @@ class Train(cli.CommandLine):
                      "--output-dir", "run", "--resume")
         self.says("7 tensors do not fit\n  'a.bias' is not in the model", "train", "net.mlir", *self.DATA, "--steps", "4", "--output-dir", "run", "--resume",
                      "--freeze", "a.bias", "--optimizer", "sgd", "--momentum", "0")
+        np.save(self.folder / "short.npy", self.label[:200])
+        self.says("differ in number: 203 and 200 examples", "train", "net.mlir", "--data", "x=x.npy", "--data", "label=short.npy")
         self.says("the loss is inf at step 2 (epoch 1, the batch of example", "train", "net.mlir", *self.DATA, "--steps", "200", "--output-dir", "wild",
                      "--learning-rate", "1e38", "--optimizer", "sgd", "--schedule", "constant")
+
+    def test_what_cannot_be_written_is_said_before_anything_is_compiled(self):
+        cache = pathlib.Path(self.cache)
+        self.write("file", "in the way")
+        self.cache = str(self.folder / "new-cache")
+        for words, *options in (
+            ("cannot make the folder 'file/sub': not a directory", "--output-dir", "file/sub"),
+            ("cannot write into the folder 'file': not a directory", "--output-dir", "file"),
+            ("cannot make the folder '/proc/nothing': no such file or directory", "--output-dir", "/proc/nothing"),
+            ("cannot write 'nowhere/w.safetensors': no such file or directory", "--save", "nowhere/w.safetensors"),
+            ("cannot write '.': it is a folder", "--json", "."),
+        ):
+            with self.subTest(options):
+                self.says(words, "train", "net.mlir", *self.DATA, "--steps", "2", *options)
+        self.assertFalse((self.folder / "new-cache").exists())
+        self.cache = str(cache)
+        self.assertEqual((self.folder / "file").read_text(), "in the way")
+        # A folder that was made for nothing is not left behind.
+        self.assertFalse((self.folder / "net-train").exists())
+        self.says("there is no figure 'beauty' to watch; there are 'loss', 'accuracy', 'cross_entropy', 'precision', 'recall', 'f1'",
+                  "train", "net.mlir", *self.DATA, "--validation", "0.2", "--watch", "beauty")
+        self.assertFalse((self.folder / "net-train").exists())
+        self.says("--logits expects the name of an output of @loss, got 'guess'", "train", "net.mlir", *self.DATA, "--logits", "guess")
+
+    def test_without_an_evaluation(self):
+        """There is no best; what was learnt is the last checkpoint, and the
+        recipe beside it has what the defaults decided."""
+        done = self.works("train", "net.mlir", "--data", "x=x.npy", "--data", "label=label.npy", "--output-dir", "run", "--patience", "2")
+        self.assertIn("note: --patience has no effect without --eval or --validation", done.stderr)
+        self.assertFalse((self.folder / "run/best.safetensors").exists())
+        step = max(int(path.name[5:]) for path in (self.folder / "run").glob("step-*"))
+        np.save(self.folder / "some.npy", self.x[:2])
+        self.works("run", "net.mlir", "--weights", f"run/step-{step}/model.safetensors", "--input", "x=some.npy")
+        recipe = json.loads((self.folder / f"run/step-{step}/recipe.json").read_text())
+        self.assertEqual((recipe["seed"], recipe["epochs"], recipe["batch"]), (0, 1, 32))
+        done = self.works("train", "net.mlir", "--recipe", f"run/step-{step}/recipe.json", "--output-dir", "again")
+        self.assertEqual(self.weights("run", step), self.weights("again", step))
 
 
 if __name__ == "__main__":

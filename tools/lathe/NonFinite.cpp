@@ -62,7 +62,7 @@ public:
     for (auto [place, value] : llvm::enumerate(values))
       places[value] = place;
   }
-  llvm::Expected<std::string> run();
+  llvm::Expected<train::Explanation> run();
 
 private:
   llvm::Error measure();
@@ -70,6 +70,8 @@ private:
   Node follow(Node node);
   llvm::Expected<std::string> describe(const Node &node);
   std::string describeSpoilt();
+  /// What to do where the root is the mean of nothing; "" where it is not.
+  std::string describeEmptyMean(const Node &root);
 
   double largestOf(const Node &node);
   bool isNan(const Node &node) { return std::isnan(largestOf(node)); }
@@ -387,7 +389,47 @@ std::string Search::describeSpoilt() {
   return text;
 }
 
-llvm::Expected<std::string> Search::run() {
+/// A mean of no elements is nan, and so is that of a loss which ignores all its
+/// labels; then no learning rate helps. Of finite logits a loss is nan in no
+/// other way.
+std::string Search::describeEmptyMean(const Node &root) {
+  Operation *op = root.value.getDefiningOp();
+  if (!op || !isNan(root))
+    return "";
+  auto isEmpty = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getNumElements() == 0;
+  };
+  constexpr const char *kNothing =
+      "its input has no element, and the mean of nothing is nan: the sizes of "
+      "the batch leave nothing to learn from";
+  if (auto mean = dyn_cast<ReduceMeanOp>(op))
+    return isEmpty(mean.getInput()) ? kNothing : "";
+  Value labels;
+  std::optional<int64_t> ignored;
+  if (auto loss = dyn_cast<CrossEntropyOp>(op)) {
+    labels = loss.getLabels();
+    ignored = loss.getIgnoreIndex();
+  } else if (auto loss = dyn_cast<LinearCrossEntropyOp>(op)) {
+    labels = loss.getLabels();
+    ignored = loss.getIgnoreIndex();
+  } else {
+    return "";
+  }
+  if (isEmpty(labels))
+    return kNothing;
+  for (const Node &operand : operandsOf(root))
+    if (!std::isfinite(largestOf(operand)))
+      return "";
+  if (!ignored)
+    return "";
+  return llvm::formatv(
+      "all {0} labels are {1}, which the loss ignores, and the mean of nothing "
+      "is "
+      "nan: leave such examples out, or take a larger --batch",
+      cast<RankedTensorType>(labels.getType()).getNumElements(), *ignored);
+}
+
+llvm::Expected<train::Explanation> Search::run() {
   // Each op by itself; and if that is finite, the program as it ran.
   for (bool alone : {true, false}) {
     compile = options.compile;
@@ -398,16 +440,19 @@ llvm::Expected<std::string> Search::run() {
     std::optional<Node> root = findRoot();
     if (!root)
       continue;
-    auto text = describe(follow(*root));
+    Node origin = follow(*root);
+    auto text = describe(origin);
     if (!text)
       return text.takeError();
-    return *text + describeSpoilt();
+    return train::Explanation{*text + describeSpoilt(),
+                              describeEmptyMean(origin)};
   }
-  return "";
+  return train::Explanation();
 }
 
-llvm::Expected<std::string> findNonFiniteOp(const NonFiniteSearch &search,
-                                            llvm::ArrayRef<TensorView> inputs) {
+llvm::Expected<train::Explanation>
+findNonFiniteOp(const NonFiniteSearch &search,
+                llvm::ArrayRef<TensorView> inputs) {
   return Search(search, inputs).run();
 }
 

@@ -11,6 +11,7 @@
 
 #include "lathe/Pipelines/Compiler.h"
 #include "lathe/Runtime/Session.h"
+#include "lathe/Train/Loop.h"
 
 namespace lathe {
 
@@ -30,10 +31,12 @@ struct NonFiniteSearch {
 /// the NaN or infinity that its figures, or else the new values of its
 /// parameters, come from: "'lathe.log' at model.mlir:7:10 gives -inf at [0,3]".
 /// Follows the data back from there, so that what is infinite on purpose (a
-/// mask) or not used (the other side of a select) is not blamed. "" where every
-/// value is finite. Errors: it does not compile or run.
-llvm::Expected<std::string> findNonFiniteOp(const NonFiniteSearch &search,
-                                            llvm::ArrayRef<TensorView> inputs);
+/// mask) or not used (the other side of a select) is not blamed. A mean of
+/// nothing, such as of a loss that ignores all its labels, is called that. No
+/// text where every value is finite. Errors: it does not compile or run.
+llvm::Expected<train::Explanation>
+findNonFiniteOp(const NonFiniteSearch &search,
+                llvm::ArrayRef<TensorView> inputs);
 
 } // namespace lathe
 

@@ -12,13 +12,16 @@
 #include "Report.h"
 #include "TrainOptions.h"
 #include "Verbs.h"
+#include "dialects/Lathe/Lathe.h"
 #include "lathe/Executable/MemoryUse.h"
 #include "lathe/Pipelines/Training.h"
+#include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Progress.h"
 #include "lathe/Train/Logs.h"
 #include "lathe/Train/SessionProgram.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -58,6 +61,17 @@ static llvm::Error takeRecipe(TrainOptions &options, CLI::App &verb) {
   if (!recipe)
     return recipe.takeError();
   return applyRecipe(verb, *recipe, TrainOptions::notInRecipes);
+}
+
+/// The label that every loss of the model ignores, or --ignore-label.
+static std::optional<int64_t> ignoredLabel(const TrainOptions &options,
+                                           const Model &model) {
+  if (options.verb->count("--ignore-label"))
+    return options.ignoreLabel;
+  std::set<std::optional<int64_t>> found;
+  ModuleOp module = model.module();
+  module.walk([&](CrossEntropyOp op) { found.insert(op.getIgnoreIndex()); });
+  return found.size() == 1 ? *found.begin() : std::nullopt;
 }
 
 /// One integer input is what the logits are compared with: its values are
@@ -141,6 +155,44 @@ headline(const TrainOptions &options, const std::optional<Report> &report) {
       return std::make_pair(name, *value);
   return std::make_pair(std::string("validation_loss"),
                         report->find("loss").value_or(0));
+}
+
+/// What would be noticed at the end of the training otherwise, or not at all.
+static llvm::Error checkOptions(const TrainOptions &options,
+                                const Model &model) {
+  StringRef batch;
+  for (StringRef text : options.dims)
+    for (const InputDeclaration &input : model.inputs())
+      if (!input.shape.empty() && input.shape[0] < 0 &&
+          text.split('=').first == input.dimNames[0])
+        batch = text.split('=').second;
+  if (options.verb->count("--batch") && !batch.empty() &&
+      batch != std::to_string(options.batch))
+    printNote(llvm::formatv("--batch {0} has no effect beside --dim, which "
+                            "makes it {1}",
+                            options.batch, batch));
+  func::FuncOp loss = model.entry();
+  bool hasLogits = false;
+  for (unsigned i = 0; i < loss.getNumResults(); ++i) {
+    auto name = loss.getResultAttrOfType<StringAttr>(i, "lathe.name");
+    hasLogits |= name && name == options.logits;
+  }
+  if (options.logits != TrainOptions().logits && !hasLogits)
+    return makeError("--logits expects the name of an output of @loss, got {0}",
+                     quote(options.logits));
+  // A recipe of an earlier training holds defaults, too: those mean nothing.
+  if (options.eval.empty() && options.validation == 0 &&
+      (options.loop.patience || options.loop.watch != LoopOptions().watch))
+    options.noteUnused({"--patience", "--watch"},
+                       "without --eval or --validation");
+  // A pipe is not opened twice.
+  for (const std::string &path : {options.saveModel, options.json})
+    if (!path.empty() &&
+        (!llvm::sys::fs::exists(path) || llvm::sys::fs::is_regular_file(path) ||
+         llvm::sys::fs::is_directory(path)))
+      if (auto file = AtomicFile::create(path); !file)
+        return file.takeError();
+  return llvm::Error::success();
 }
 
 static llvm::Error writeFigures(const TrainOptions &options,
@@ -270,7 +322,7 @@ makeProgram(const TrainOptions &options,
 }
 
 /// Which op makes a step's first value that is not finite.
-static std::string explainStep(const TrainOptions &options, const Model &model,
+static Explanation explainStep(const TrainOptions &options, const Model &model,
                                const SessionProgram &program,
                                llvm::ArrayRef<TensorView> inputs) {
   SmallVector<SmallVector<int64_t>> shapes;
@@ -282,16 +334,16 @@ static std::string explainStep(const TrainOptions &options, const Model &model,
   llvm::Error error = openWeights(options, weights);
   if (!module || error) {
     llvm::consumeError(std::move(error));
-    return "";
+    return {};
   }
   NonFiniteSearch search{*module, options.compileOptions(), &weights,
                          options.sessionOptions()};
   search.session.states = program.stateStore();
-  auto text = findNonFiniteOp(search, inputs);
-  if (text)
-    return *text;
-  std::string why = llvm::toString(text.takeError());
-  return why.empty() ? "" : "the op cannot be found: " + why;
+  auto found = findNonFiniteOp(search, inputs);
+  if (found)
+    return *found;
+  std::string why = llvm::toString(found.takeError());
+  return {why.empty() ? "" : "the op cannot be found: " + why, ""};
 }
 
 static int run(TrainOptions &options, CLI::App &verb) {
@@ -314,15 +366,27 @@ static int run(TrainOptions &options, CLI::App &verb) {
       loadModel(context.get(), options, {}, prepared);
   if (!model)
     return kFailed; // the diagnostics have said why
+  if (llvm::Error error = checkOptions(options, *model))
+    return fail(std::move(error));
   auto inputs = chooseInputs(options, *model);
   if (!inputs)
     return fail(inputs.takeError());
-  auto data =
-      openTrainData(options, *inputs, knownLimits(options, *inputs, *model));
+  std::optional<int64_t> ignored = ignoredLabel(options, *model);
+  auto data = openTrainData(options, *inputs,
+                            knownLimits(options, *inputs, *model), ignored);
   if (!data)
     return fail(data.takeError());
   uint64_t steps = totalSteps(options.loop, *data->trainingLoader);
   if (llvm::Error error = options.optimizer.finish(steps))
+    return fail(std::move(error));
+  // A folder that was made for nothing goes again; one with files stays.
+  bool isNew = !llvm::sys::fs::exists(options.loop.folder);
+  auto tidy = llvm::make_scope_exit([&] {
+    if (isNew)
+      (void)llvm::sys::fs::remove(options.loop.folder);
+  });
+  if (llvm::Error error =
+          CheckpointFolder(options.loop.folder).prepare(options.loop.resume))
     return fail(std::move(error));
   auto executable = compileProgram(options, *model, *inputs, prepared);
   prepared.compileSeconds =
@@ -337,9 +401,11 @@ static int run(TrainOptions &options, CLI::App &verb) {
   MetricOptions metrics =
       chooseMetrics(options, (*program)->inputs(), (*program)->outputs(),
                     data->training->stride() > 0);
-  options.loop.extra = {
-      {"recipe.json",
-       makeRecipe(verb, TrainOptions::notInRecipes).dump(2) + "\n"}};
+  metrics.ignore = ignored;
+  nlohmann::ordered_json recipe = makeRecipe(verb, TrainOptions::notInRecipes);
+  if (!options.loop.epochs && !options.loop.steps)
+    recipe["epochs"] = 1;
+  options.loop.extra = {{"recipe.json", recipe.dump(2) + "\n"}};
   if (data->vocabulary.size())
     options.loop.extra.push_back(
         {"vocabulary.json", data->vocabulary.toJson()});
@@ -410,10 +476,11 @@ void addTrainVerb(CLI::App &app, int &exitCode) {
       "Figures and\n"
       "weights are in MODEL-train/ (--output-dir): log.jsonl, event files for "
       "TensorBoard,\n"
-      "best.safetensors, and step-N/, from which --resume goes on, also after "
-      "Ctrl-C.\n"
-      "'lathe run MODEL --weights MODEL-train/best.safetensors' uses what was "
-      "learnt.\n");
+      "step-N/, from which --resume goes on, also after Ctrl-C, and, with "
+      "--eval or\n"
+      "--validation, best.safetensors; without them the last "
+      "step-N/model.safetensors is\n"
+      "what was learnt: 'lathe run MODEL --weights FILE' uses it.\n");
   options->add(*verb);
   verb->callback(
       [options, verb, &exitCode] { exitCode = run(*options, *verb); });

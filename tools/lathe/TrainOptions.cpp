@@ -79,7 +79,8 @@ void TrainOptions::add(CLI::App &verb) {
                   "takes)")
       ->check(CLI::Range(uint64_t(1), uint64_t(1) << 40));
   verb.add_option("--steps", loop.steps,
-                  "Stop after so many steps, if --epochs is not sooner");
+                  "Stop after so many steps, if --epochs is not sooner")
+      ->check(CLI::Range(uint64_t(1), uint64_t(1) << 40));
   verb.add_option("--evaluate-every", loop.evaluateEvery,
                   "Steps from one evaluation to the next (default: an epoch)");
   verb.add_option("--checkpoint-every", loop.checkpointEvery,
@@ -92,7 +93,8 @@ void TrainOptions::add(CLI::App &verb) {
                   "Stop after so many evaluations that are no better than the "
                   "best");
   verb.add_option("--watch", loop.watch,
-                  "The figure that --patience and best.safetensors go by")
+                  "The figure of the evaluation that --patience and "
+                  "best.safetensors go by")
       ->capture_default_str();
   verb.add_option("--min-delta", loop.minDelta,
                   "By how much a figure must be better to count")
@@ -124,7 +126,8 @@ void TrainOptions::add(CLI::App &verb) {
   verb.add_option("--logits", logits, "The output of @loss with the logits")
       ->capture_default_str();
   verb.add_option("--ignore-label", ignoreLabel,
-                  "Labels that do not count: padding");
+                  "Labels that do not count in figures: padding")
+      ->default_str("that of the model's cross_entropy");
   verb.add_flag("--roc-auc", rocAuc, "Area under the ROC curve, too");
   verb.add_option("--characters-per-token", charactersPerToken,
                   "For bits per character, where a token is more than one")
@@ -133,7 +136,9 @@ void TrainOptions::add(CLI::App &verb) {
 
   nameGroup(verb, "Figures");
   verb.add_option("--output-dir", loop.folder,
-                  "Where checkpoints, best.safetensors and the logs go");
+                  "Where checkpoints and the logs go, and best.safetensors "
+                  "where there is --eval or --validation")
+      ->default_str("MODEL-train");
   verb.add_flag("--resume", loop.resume,
                 "Go on from the newest checkpoint in --output-dir");
   verb.add_option("--recipe", recipe,
@@ -271,7 +276,8 @@ openDataset(const std::vector<std::string> &texts, const char *option,
 
 llvm::Expected<TrainData>
 openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-              const std::map<std::string, int64_t> &classes) {
+              const std::map<std::string, int64_t> &classes,
+              std::optional<int64_t> ignored) {
   if (options.data.empty()) {
     std::string names;
     for (const TensorSpec &spec : inputs)
@@ -283,6 +289,8 @@ openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
   auto fields = parseFields(options, inputs, classes);
   if (!fields)
     return fields.takeError();
+  for (const auto &[name, count] : classes)
+    (*fields)[name].ignored = ignored;
   TrainData result;
   auto training = openDataset(options.data, "--data", options, inputs, *fields,
                               result.vocabulary);
@@ -335,8 +343,6 @@ train::MetricOptions chooseMetrics(const TrainOptions &options,
   metrics.rocAuc = options.rocAuc;
   metrics.charactersPerToken = options.charactersPerToken;
   metrics.language = isStream;
-  if (options.verb && options.verb->count("--ignore-label"))
-    metrics.ignore = options.ignoreLabel;
   if (options.noMetrics) {
     metrics.labels.clear();
     metrics.language = false;

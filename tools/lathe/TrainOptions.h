@@ -68,10 +68,12 @@ struct TrainData {
 };
 
 /// Opens and checks the data. `classes` are known limits by input, besides the
-/// ones of --limit. Errors: what is missing, damaged, or does not fit.
+/// ones of --limit; there `ignored` is allowed, too. Errors: what is missing,
+/// damaged, or does not fit.
 llvm::Expected<TrainData>
 openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-              const std::map<std::string, int64_t> &classes);
+              const std::map<std::string, int64_t> &classes,
+              std::optional<int64_t> ignored);
 
 /// Which figures to make: what the user says, else the one integer input that
 /// fits the logits, else perplexity for streams of tokens, else the loss alone.

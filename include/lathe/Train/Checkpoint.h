@@ -37,8 +37,11 @@ struct TrainingState {
 /// After that all but the previous one are removed.
 class CheckpointFolder {
 public:
-  /// The folder is made with the first checkpoint.
   explicit CheckpointFolder(std::string path) : path(std::move(path)) {}
+
+  /// Makes the folder where there is none. Errors: it cannot be made or written
+  /// into; it holds checkpoints, and nothing is to be resumed.
+  llvm::Error prepare(bool resume) const;
 
   struct ExtraFile {
     std::string name, text;

@@ -25,6 +25,8 @@ struct FieldOptions {
   std::optional<Normalization> normalize;
   /// Integers lie in [0, limit): classes of labels, entries of a vocabulary.
   std::optional<int64_t> limit;
+  /// The one integer beyond `limit` that labels may be: it does not count.
+  std::optional<int64_t> ignored;
   /// Windows of a token stream begin so many tokens later: 1 for the targets
   /// of a language model.
   int64_t shift = 0;

@@ -16,6 +16,13 @@
 
 namespace lathe::train {
 
+/// Why a step gives what is not finite.
+struct Explanation {
+  std::string text; ///< which op, of what; "" where that is not known
+  /// What helps, where it is not a lower learning rate or clipping.
+  std::string advice;
+};
+
 struct LoopOptions {
   /// Where training ends: after so many passes over the training data, and
   /// after so many steps, whichever is sooner. 0: no limit; both 0: one epoch.
@@ -38,9 +45,8 @@ struct LoopOptions {
   bool resume = false; ///< from `folder`, if there is a checkpoint
   bool showProgress = false;
   /// Says which op makes the first value that is not finite in the step with
-  /// these inputs, from the states that the program has; "" where none does.
-  /// Changes no state.
-  std::function<std::string(llvm::ArrayRef<TensorView>)> explain;
+  /// these inputs, from the states that the program has. Changes no state.
+  std::function<Explanation(llvm::ArrayRef<TensorView>)> explain;
 };
 
 /// Hears of what happens; see EventFile.h for two that write it down.

@@ -57,8 +57,12 @@ public:
   llvm::Error add(const TrainProgram::Evaluation &evaluation,
                   llvm::ArrayRef<Tensor> inputs, int64_t rows);
   Report report() const;
+  /// The names of all figures that a report may have.
+  std::vector<std::string> figures() const;
 
 private:
+  llvm::Error addRows(const TrainProgram::Evaluation &evaluation,
+                      llvm::ArrayRef<Tensor> inputs, int64_t count);
   void addRow(const double *logits, int64_t label);
 
   MetricOptions options;

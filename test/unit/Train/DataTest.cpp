@@ -220,6 +220,15 @@ TEST(Dataset, WindowsOfTokens) {
   EXPECT_ERROR(make({in}, {{"in", fileOf(countUp(DType::U16, {2}), "", true)}}),
                "it holds 2 tokens, and one window takes 3");
   EXPECT_ERROR(make({kImage}, {{"image", stream}}), "needs an integer input");
+  // One token is enough where its target is another's window.
+  TensorSpec one = {"in", DType::I64, {1, 1}},
+             next = {"out", DType::I64, {1, 1}},
+             none = {"in", DType::I64, {1, 0}};
+  EXPECT_ERROR(make({one}, {{"in", stream}}),
+               "a window of 1 tokens holds no target, expected 2 or more");
+  EXPECT_ERROR(make({none}, {{"in", stream}}),
+               "a window of 0 tokens holds no target");
+  must(make({one, next}, {{"in", stream}, {"out", stream}}, {{"out", shift}}));
 }
 
 TEST(Dataset, SequencesArePaddedOrPacked) {

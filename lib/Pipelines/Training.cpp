@@ -199,6 +199,7 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
                              exec::Executable &executable,
                              CompileStatistics &sum) {
   uint64_t least = std::numeric_limits<uint64_t>::max(), states = 0, beside = 0;
+  bool isBound = false; ///< `least` is without workspace
   unsigned first = *options.recompute;
   if (evaluation) {
     options.recompute = 0;
@@ -214,6 +215,8 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
       return failure();
     states = use->states + use->weights;
     if (uint64_t planned = use->total() + beside; planned > options.maxMemory) {
+      // Workspace is known of compiled kernels alone, and comes on top.
+      isBound |= planned < least;
       least = std::min(least, planned);
       continue;
     }
@@ -225,6 +228,7 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
         totalOf(candidate, executable.programs_size(), options.threads) +
         beside;
     if (total > options.maxMemory) {
+      isBound &= total >= least;
       least = std::min(least, total);
       continue;
     }
@@ -233,7 +237,8 @@ static LogicalResult fitStep(const Model &step, const Model *evaluation,
     return success();
   }
   return step.entry().emitError("the training needs ")
-         << formatBytes(least) << ", " << formatBytes(least - options.maxMemory)
+         << (isBound ? "at least " : "") << formatBytes(least) << ", "
+         << formatBytes(least - options.maxMemory)
          << " more than --max-memory allows, with all computed again that can "
             "be; "
          << formatBytes(states)

@@ -399,6 +399,18 @@ class Train(cli.CommandLine):
         self.assertFalse((self.folder / "net-train").exists())
         self.says("--logits expects the name of an output of @loss, got 'guess'", "train", "net.mlir", *self.DATA, "--logits", "guess")
 
+    def test_the_least_memory(self):
+        """What is said to be needed is enough, but for workspace where nothing was compiled."""
+        def needs(limit, words):
+            done = self.refused(rf"the training needs {words}[\d.]+ KiB, ", "train", "net.mlir", *self.DATA, "--steps", "1",
+                                "--output-dir", "no", "--max-memory", limit)
+            return int(float(re.search(r"needs (?:at least )?([\d.]+) KiB", done.stderr)[1]) * 1024)
+
+        bound = needs(1, "at least ")
+        right = needs(bound + 103, "")  # the last digit is rounded
+        self.assertGreater(right, bound + 103)
+        self.train("--steps", "1", "--output-dir", "fits", "--max-memory", right + 103)
+
     def test_without_an_evaluation(self):
         """There is no best; what was learnt is the last checkpoint, and the
         recipe beside it has what the defaults decided."""

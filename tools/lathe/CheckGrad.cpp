@@ -13,7 +13,10 @@
 #include "lathe/Autodiff/PlantFault.h"
 #include "lathe/Transforms/RetypeFloats.h"
 #include "lathe/Transforms/Specialize.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
+
+#include <set>
 
 namespace lathe {
 
@@ -245,7 +248,15 @@ int CheckGrad::run() {
   func::FuncOp function = load();
   if (!function)
     return kFailed;
-  for (CheckCase &check : extractOpCases(function))
+  std::vector<CheckCase> all = extractOpCases(function);
+  std::set<std::string> names;
+  for (const CheckCase &check : all)
+    names.insert(check.name);
+  for (const std::string &name : options.only)
+    if (!names.count(name))
+      return fail("--op expects one of the function's ops, '" +
+                  llvm::join(names, "', '") + "', got '" + name + "'");
+  for (CheckCase &check : all)
     if (options.only.empty() || llvm::is_contained(options.only, check.name))
       checkCase(check, /*isModel=*/false);
   if (!options.opsOnly && options.plant.empty() && options.only.empty()) {

@@ -7,6 +7,7 @@
 
 #include "GradientCheck.h"
 
+#include "lathe/Executable/MemoryUse.h"
 #include "lathe/Support/Error.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -19,6 +20,8 @@ static constexpr int64_t kWhole = 64;
 /// Random directions above, and halvings of the step.
 static constexpr unsigned kDirections = 8, kSteps = 9;
 static constexpr double kFirstStep = 1e-2;
+/// Bytes of directions and cotangents.
+static constexpr uint64_t kMostBytes = uint64_t(8) << 30;
 
 static llvm::Error diagnosed() { return makeError(""); }
 
@@ -38,6 +41,14 @@ GradientChecker::create(CheckCase &check, const GradientCheckOptions &options) {
   }
   for (unsigned i : c.results)
     c.outputs += count(c.function.getResultTypes()[i]);
+  double directions = options.isModel ? double(c.sizes.size()) : kDirections;
+  double bytes = 8.0 * (double(c.inputs) * directions + 3.0 * c.outputs);
+  if (bytes > double(kMostBytes))
+    return makeError("it has {0} inputs and outputs, for which directions take "
+                     "{1} GiB, expected sizes (--dim) that take at most {2}",
+                     c.inputs + c.outputs,
+                     llvm::formatv("{0:f1}", bytes / (1 << 30)).str(),
+                     formatBytes(kMostBytes));
   auto session = c.compile("forward");
   if (!session)
     return session.takeError();

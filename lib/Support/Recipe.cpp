@@ -92,7 +92,9 @@ class Checker {
 public:
   void number(StringRef name, double value, bool isValid, StringRef expected) {
     if (text.empty() && !(std::isfinite(value) && isValid))
-      text = formatv("{0} must be {1}, got {2}", name, expected, value).str();
+      text = formatv("{0} must be {1}, got {2}", name, expected,
+                     formatNumber(value))
+                 .str();
   }
   void positive(StringRef name, double value) {
     number(name, value, value > 0, "above 0");

@@ -411,6 +411,24 @@ class Train(cli.CommandLine):
         self.assertGreater(right, bound + 103)
         self.train("--steps", "1", "--output-dir", "fits", "--max-memory", right + 103)
 
+    def test_options_that_mean_nothing(self):
+        for words, *options in (
+            ("--weight-decay-group expects PATTERN=DECAY, got 'a'", "--weight-decay-group", "a"),
+            ("--weight-decay-group expects PATTERN=DECAY, got 'a='", "--weight-decay-group", "a="),
+            ("--normalize expects NAME=MEAN:DEVIATION, got 'x=:2'", "--normalize", "x=:2"),
+            ("a mean and a deviation that is not 0 are expected", "--normalize", "x=0:0"),
+            ("--limit expects NAME=VALUES, got 'label=99999999999999999999'", "--limit", "label=99999999999999999999"),
+            ("--augment expects flip or crop=N with N > 0, got 'rotate'", "--augment", "rotate"),
+            ("clip_norm must be 0 or more, got -1\n", "--clip-norm", "-1"),
+            ("learning_rate must be above 0, got inf", "--learning-rate", "1e400"),
+            ("no parameter matches the pattern 'zzz*' of what is frozen", "--freeze", "zzz*"),
+            ("the batch is empty", "--dim", "batch=0"),
+            ("an option is given for the input 'z', which the program does not have; it has 'x', 'label'", "--limit", "z=3"),
+        ):
+            with self.subTest(options):
+                self.says(words, "train", "net.mlir", *self.DATA, *options)
+                self.assertFalse((self.folder / "net-train").exists())
+
     def test_without_an_evaluation(self):
         """There is no best; what was learnt is the last checkpoint, and the
         recipe beside it has what the defaults decided."""

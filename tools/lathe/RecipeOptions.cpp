@@ -115,7 +115,8 @@ llvm::Error RecipeOptions::finish(int64_t totalSteps) {
   for (llvm::StringRef text : decayGroups) {
     auto [pattern, value] = text.rsplit('=');
     double decay;
-    if (pattern.empty() || !llvm::to_float(value, decay))
+    // An empty text would be 0.
+    if (pattern.empty() || value.empty() || !llvm::to_float(value, decay))
       return makeError("--weight-decay-group expects PATTERN=DECAY, got {0}",
                        quote(text));
     recipe.weightDecayGroups.push_back({pattern.str(), decay});

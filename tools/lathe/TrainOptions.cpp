@@ -201,7 +201,9 @@ parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
       return named.takeError();
     auto [mean, deviation] = named->second.split(':');
     FieldOptions::Normalization value;
-    if (!llvm::to_float(mean, value.mean) ||
+    // An empty text would be 0.
+    if (mean.empty() || deviation.empty() ||
+        !llvm::to_float(mean, value.mean) ||
         !llvm::to_float(deviation, value.deviation))
       return makeError("--normalize expects NAME=MEAN:DEVIATION, got {0}",
                        quote(text));

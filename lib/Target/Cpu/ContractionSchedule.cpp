@@ -142,7 +142,12 @@ void ContractionEmitter::plan() {
 void ContractionEmitter::planDepth() {
   largestPart = c.depth;
   tileElements = rowTiles.big * columns.units.big * columns.unitVectors * width;
-  if (!copiesColumns() || c.depth < kDeepEnough || c.rows <= rowTiles.big)
+  // A transposed left-hand side, as in the gradient of a weight, has every k in
+  // another place, so that each tile would fetch a page per k anew. A chunk's
+  // tiles are copied, once for all columns of a run. Where only B is copied,
+  // waiting sums cost as much as a cut saves.
+  if (!copiesColumns() || c.depth < kDeepEnough || c.rows <= rowTiles.big ||
+      c.aRowStride != 1 || c.aDepthStride < kFarApart)
     return;
   // Parts are whole vectors, but for the last.
   depthParts = llvm::divideCeil(c.depth, kDepthPart);
@@ -152,15 +157,9 @@ void ContractionEmitter::planDepth() {
   grid.rowsPerChunk = chunks.big;
   itemsPerRun = std::clamp<int64_t>(kWaitingBytes / (tileElements * 4), 1,
                                     grid.getNumItems());
-
-  // A transposed left-hand side, as in the gradient of a weight, has every k in
-  // another place, so that each tile would fetch a page per k anew. A chunk's
-  // tiles are copied, once for all columns of a run. The padding keeps them
-  // from the same places in the first-level cache.
-  if (c.aRowStride == 1 && c.aDepthStride >= kFarApart) {
-    copiedRows = llvm::alignTo(rowTiles.big, width);
-    copyStride = largestPart * copiedRows + 16;
-  }
+  copiedRows = llvm::alignTo(rowTiles.big, width);
+  // The padding keeps tiles from the same places in the first-level cache.
+  copyStride = largestPart * copiedRows + 16;
 }
 
 void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
@@ -248,8 +247,6 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
                               addIndex(b, emitOffset(b, c.aBatch, at.outer),
                                        mulIndex(b, row, c.aRowStride)),
                               c.a.view.offset);
-    product.aIndex =
-        addIndex(b, product.aIndex, mulIndex(b, part.begin, c.aDepthStride));
   }
 
   SmallVector<Value> masks;

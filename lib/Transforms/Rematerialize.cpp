@@ -375,7 +375,8 @@ void Rematerialize::runOnScans(ScanOp forward, ScanOp backward,
 
   // Kept values become slices of the backward scan, unless they are already.
   SmallVector<Value> added, newInputs;
-  SmallVector<std::pair<unsigned, unsigned>> fromAdded; // input, of `added`
+  // Inputs that are results of the forward scan, which is about to be replaced.
+  SmallVector<std::pair<unsigned, unsigned>> fromResults; // input, result
   auto find = [&](Value value) -> Value {
     if (value.getParentBlock() != &body)
       return value;
@@ -391,10 +392,12 @@ void Rematerialize::runOnScans(ScanOp forward, ScanOp backward,
     }
     for (unsigned i = carried; i < forward.getNumResults(); ++i)
       if (yield->getOperand(i) == value) {
-        newInputs.push_back(forward.getResult(i));
+        fromResults.push_back({unsigned(newInputs.size()), i});
+        newInputs.push_back(Value());
         return slice;
       }
-    fromAdded.push_back({unsigned(newInputs.size()), unsigned(added.size())});
+    fromResults.push_back({unsigned(newInputs.size()),
+                           unsigned(forward.getNumResults() + added.size())});
     newInputs.push_back(Value());
     added.push_back(value);
     return slice;
@@ -418,10 +421,10 @@ void Rematerialize::runOnScans(ScanOp forward, ScanOp backward,
 
   // First the results that are new, then the inputs, then what nobody reads.
   record(choice, copies, trips);
-  unsigned results = forward.getNumResults();
-  ScanOp longer = restack(forward, llvm::BitVector(results, true), added);
-  for (auto [input, index] : fromAdded)
-    newInputs[input] = longer.getResult(results + index);
+  llvm::BitVector all(forward.getNumResults(), true);
+  ScanOp longer = restack(forward, all, added);
+  for (auto [input, result] : fromResults)
+    newInputs[input] = longer.getResult(result);
   backward.getInputsMutable().append(newInputs);
   for (unsigned i = back.getNumArguments(); i-- > backward.getNumCarried();)
     if (back.getArgument(i).use_empty() &&

@@ -135,6 +135,40 @@ func.func @layers(%x: tensor<4x8xf32>, %us: tensor<6x32x8xf32>, %vs: tensor<6x8x
 
 // -----
 
+// What the loss alone reads of a loop is stacked already: the backward part
+// reads it, too, and makes of it again what else was stacked.
+// CHECK-LABEL: func.func @read_by_loss
+// CHECK: %[[F:.*]]:2 = lathe.scan
+// CHECK: %[[P:.*]] = lathe.matmul
+// CHECK: lathe.yield %{{.*}}, %[[P]] :
+// CHECK: lathe.reduce_sum %[[F]]#1
+// CHECK: lathe.scan init(%[[D:.*]] = %{{.*}}) inputs(%[[S:.*]] = %[[F]]#1) {reverse
+// CHECK-NEXT: %[[E:.*]] = lathe.exp %[[S]]
+// CHECK-NEXT: %[[D1:.*]] = lathe.mul %[[D]], %[[E]]
+// CHECK-NEXT: %[[T:.*]] = lathe.tanh %[[S]]
+// CHECK-NEXT: lathe.mul %[[D1]], %[[T]]
+func.func @read_by_loss(%xs: tensor<6x4x8xf32>, %w: tensor<8x8xf32>, %h0: tensor<4x8xf32>) -> (tensor<f32>, tensor<4x8xf32>) {
+  %y, %ps, %es, %ts = lathe.scan init(%h = %h0) inputs(%x = %xs) : (tensor<4x8xf32>, tensor<6x4x8xf32>) -> (tensor<4x8xf32>, tensor<6x4x8xf32>, tensor<6x4x8xf32>, tensor<6x4x8xf32>) {
+    %p = lathe.matmul %x, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+    %e = lathe.exp %p : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    %t = lathe.tanh %p : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    %m = lathe.mul %e, %t : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+    %n = lathe.mul %h, %m : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+    lathe.yield %n, %p, %e, %t : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>
+  }
+  %s0 = lathe.reduce_sum %y {axes = array<i64: 0, 1>} : (tensor<4x8xf32>) -> tensor<f32>
+  %s1 = lathe.reduce_sum %ps {axes = array<i64: 0, 1, 2>} : (tensor<6x4x8xf32>) -> tensor<f32>
+  %loss = lathe.add %s0, %s1 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  %dh = lathe.scan init(%d = %h0) inputs(%e = %es, %t = %ts) {reverse} : (tensor<4x8xf32>, tensor<6x4x8xf32>, tensor<6x4x8xf32>) -> tensor<4x8xf32> {
+    %0 = lathe.mul %d, %e : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+    %1 = lathe.mul %0, %t : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+    lathe.yield %1 : tensor<4x8xf32>
+  }
+  return %loss, %dh : tensor<f32>, tensor<4x8xf32>
+}
+
+// -----
+
 // Two loops of the same direction are no pair: iterations do not meet.
 // CHECK-LABEL: func.func @same_direction
 // CHECK: lathe.scan

@@ -64,9 +64,14 @@ private:
 
   static std::optional<int64_t> number(Value value) {
     auto numbers = getConstantIntegers(value);
-    if (!numbers || numbers->size() != 1 || std::abs((*numbers)[0]) > kFar)
+    if (!numbers || numbers->size() != 1)
       return std::nullopt;
-    return (*numbers)[0];
+    int64_t number = (*numbers)[0];
+    // Of unsigned numbers of 64 bits the upper half comes out below 0.
+    bool isUnsigned = getElementTypeOrSelf(value.getType()).isUnsignedInteger();
+    if (number > kFar || number < (isUnsigned ? 0 : -kFar))
+      return std::nullopt;
+    return number;
   }
 
   /// The value of something that never changes: a constant, or carried as it
@@ -102,8 +107,29 @@ private:
     }
     if (!start || !step || *step == 0)
       return std::nullopt;
+    std::optional<int64_t> trips = countUp(*start, *limit, *step, predicate);
+    // Past the end of its type the counter begins anew at the other end.
+    if (!trips || !isInType(*start + *trips * *step, counter.getType()))
+      return std::nullopt;
+    return trips;
+  }
+
+  static bool isInType(int64_t number, Type type) {
+    auto integer = cast<IntegerType>(getElementTypeOrSelf(type));
+    unsigned width = integer.getWidth();
+    if (width < 2) // truth values do not count
+      return false;
+    return integer.isUnsigned() ? number >= 0 && llvm::isUIntN(width, number)
+                                : llvm::isIntN(width, number);
+  }
+
+  /// How often `start` + n * `step` meets the predicate before it does not, if
+  /// numbers have no end.
+  static std::optional<int64_t> countUp(int64_t start, int64_t limit,
+                                        int64_t step,
+                                        ComparePredicate predicate) {
     // Counted so that the counter goes up.
-    int64_t distance = *limit - *start, stride = *step;
+    int64_t distance = limit - start, stride = step;
     if (stride < 0) {
       distance = -distance;
       stride = -stride;

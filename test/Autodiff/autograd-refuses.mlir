@@ -69,6 +69,66 @@ func.func @loss(%x: tensor<f32>, %limit: tensor<f32>) -> tensor<f32> {
 
 // -----
 
+// Past the end of its type a counter begins anew: 0, 100, -56, 44, and on.
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  %start = lathe.constant dense<0> : tensor<i8>
+  %step = lathe.constant dense<100> : tensor<i8>
+  %limit = lathe.constant dense<120> : tensor<i8>
+  // expected-error @+1 {{has no known bound}}
+  %r:2 = lathe.while (%a = %x, %i = %start) : (tensor<f32>, tensor<i8>) -> (tensor<f32>, tensor<i8>) {
+    %0 = lathe.compare lt, %i, %limit : (tensor<i8>, tensor<i8>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>, %i: tensor<i8>):
+    %1 = lathe.sin %a : (tensor<f32>) -> tensor<f32>
+    %2 = lathe.add %i, %step : (tensor<i8>, tensor<i8>) -> tensor<i8>
+    lathe.yield %1, %2 : tensor<f32>, tensor<i8>
+  }
+  return %r#0 : tensor<f32>
+}
+
+// -----
+
+// The last number of a type is never passed.
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  %start = lathe.constant dense<2147483600> : tensor<i32>
+  %step = lathe.constant dense<1> : tensor<i32>
+  %limit = lathe.constant dense<2147483647> : tensor<i32>
+  // expected-error @+1 {{has no known bound}}
+  %r:2 = lathe.while (%a = %x, %i = %start) : (tensor<f32>, tensor<i32>) -> (tensor<f32>, tensor<i32>) {
+    %0 = lathe.compare le, %i, %limit : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>, %i: tensor<i32>):
+    %1 = lathe.sin %a : (tensor<f32>) -> tensor<f32>
+    %2 = lathe.add %i, %step : (tensor<i32>, tensor<i32>) -> tensor<i32>
+    lathe.yield %1, %2 : tensor<f32>, tensor<i32>
+  }
+  return %r#0 : tensor<f32>
+}
+
+// -----
+
+// Nor is 0, of numbers without sign.
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  %start = lathe.constant dense<3> : tensor<ui8>
+  %step = lathe.constant dense<1> : tensor<ui8>
+  %limit = lathe.constant dense<0> : tensor<ui8>
+  // expected-error @+1 {{has no known bound}}
+  %r:2 = lathe.while (%a = %x, %i = %start) : (tensor<f32>, tensor<ui8>) -> (tensor<f32>, tensor<ui8>) {
+    %0 = lathe.compare ge, %i, %limit : (tensor<ui8>, tensor<ui8>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>, %i: tensor<ui8>):
+    %1 = lathe.sin %a : (tensor<f32>) -> tensor<f32>
+    %2 = lathe.sub %i, %step : (tensor<ui8>, tensor<ui8>) -> tensor<ui8>
+    lathe.yield %1, %2 : tensor<f32>, tensor<ui8>
+  }
+  return %r#0 : tensor<f32>
+}
+
+// -----
+
 func.func @loss(%x: tensor<2xf32>) -> tensor<f32> {
   // expected-error @+1 {{'lathe.pad' op has no derivative for padding of mode 'wrap' by 5 and 0 around dim 0 of size 2}}
   %0 = lathe.pad %x {low = array<i64: 5>, high = array<i64: 0>, mode = 3 : i32} : (tensor<2xf32>) -> tensor<7xf32>

@@ -72,3 +72,47 @@ func.func @loss(%x: tensor<f32>) -> tensor<f32> {
   }
   return %r#0 : tensor<f32>
 }
+
+// -----
+
+// Up to the last number of its type: 7, 67, and 127 ends it.
+// CHECK-LABEL: func.func @loss_grad(
+// CHECK-NOT: lathe.while
+// CHECK: lathe.scan {{.*}} {trip_count = 2 : i64}
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  %start = lathe.constant dense<7> : tensor<i8>
+  %step = lathe.constant dense<60> : tensor<i8>
+  %limit = lathe.constant dense<127> : tensor<i8>
+  %r:2 = lathe.while (%a = %x, %i = %start) : (tensor<f32>, tensor<i8>) -> (tensor<f32>, tensor<i8>) {
+    %0 = lathe.compare lt, %i, %limit : (tensor<i8>, tensor<i8>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>, %i: tensor<i8>):
+    %1 = lathe.sin %a : (tensor<f32>) -> tensor<f32>
+    %2 = lathe.add %i, %step : (tensor<i8>, tensor<i8>) -> tensor<i8>
+    lathe.yield %1, %2 : tensor<f32>, tensor<i8>
+  }
+  return %r#0 : tensor<f32>
+}
+
+// -----
+
+// And down to the first: 3, 2, 1.
+// CHECK-LABEL: func.func @loss_grad(
+// CHECK-NOT: lathe.while
+// CHECK: lathe.scan {{.*}} {trip_count = 3 : i64}
+func.func @loss(%x: tensor<f32>) -> tensor<f32> {
+  %start = lathe.constant dense<3> : tensor<ui8>
+  %step = lathe.constant dense<1> : tensor<ui8>
+  %limit = lathe.constant dense<0> : tensor<ui8>
+  %r:2 = lathe.while (%a = %x, %i = %start) : (tensor<f32>, tensor<ui8>) -> (tensor<f32>, tensor<ui8>) {
+    %0 = lathe.compare gt, %i, %limit : (tensor<ui8>, tensor<ui8>) -> tensor<i1>
+    lathe.yield %0 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>, %i: tensor<ui8>):
+    %1 = lathe.sin %a : (tensor<f32>) -> tensor<f32>
+    %2 = lathe.sub %i, %step : (tensor<ui8>, tensor<ui8>) -> tensor<ui8>
+    lathe.yield %1, %2 : tensor<f32>, tensor<ui8>
+  }
+  return %r#0 : tensor<f32>
+}

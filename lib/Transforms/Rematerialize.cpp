@@ -112,18 +112,26 @@ public:
   Copies(const Choice &choice, llvm::function_ref<Value(Value)> find)
       : choice(choice), find(find) {}
 
+  /// Without recursion: models can be thousands of ops deep.
   Value get(Value value, OpBuilder &builder) {
-    if (Value known = made.lookupOrNull(value))
-      return known;
-    if (choice.isKept(value)) {
-      made.map(value, find(value));
-      return made.lookup(value);
+    SmallVector<Value> worklist = {value};
+    while (!worklist.empty()) {
+      Value next = worklist.back();
+      if (!made.contains(next) && choice.isKept(next))
+        made.map(next, find(next));
+      if (made.contains(next)) {
+        worklist.pop_back();
+        continue;
+      }
+      // What it is made of comes first.
+      Operation *op = next.getDefiningOp();
+      size_t waiting = worklist.size();
+      for (Value operand : llvm::reverse(op->getOperands()))
+        if (!made.contains(operand))
+          worklist.push_back(operand);
+      if (worklist.size() == waiting)
+        ops.push_back(builder.clone(*op, made));
     }
-    Operation *op = value.getDefiningOp();
-    for (Value operand : op->getOperands())
-      made.map(operand, get(operand, builder));
-    Operation *copy = builder.clone(*op, made);
-    ops.push_back(copy);
     return made.lookup(value);
   }
   ArrayRef<Operation *> created() const { return ops; }

@@ -267,7 +267,7 @@ compileTraining(const Model &model, ArrayRef<SmallVector<int64_t>> stepShapes,
   }
   CompileOptions forStep = options;
   if (!forStep.recompute)
-    forStep.recompute = kDefaultRecompute;
+    forStep.recompute = defaultRecompute(options.optimize);
   CompileOptions forEvaluation = options;
   forEvaluation.recompute = 0;
   if (failed(options.maxMemory

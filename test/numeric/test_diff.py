@@ -120,6 +120,23 @@ class Diff(cli.CommandLine):
                 self.assertEqual(self.report["first"]["op"], "lathe.linear")
                 self.assertIn(f":{line_of('linear')}:", self.report["first"]["location"])
 
+    def test_what_is_computed_again(self):
+        """As in a train step, unless told: the pass is among those that are
+        looked at, and changes no bit."""
+        exact = ("--gradients", "--rtol", "0", "--atol", "0")
+        for level in range(5):
+            self.agrees(*exact, "--recompute", level, "--against", "recompute=0")
+        self.agrees(*exact, "--against", "recompute=4")
+        planted = ("--gradients", "--passes", "--plant", "lathe-rematerialize")
+        said = self.differs(*planted)
+        self.assertIn("the pass 'lathe-rematerialize', number ", said)
+        self.assertEqual(self.report["pass"], "lathe-rematerialize")
+        self.differs(*planted, "--no-optimize", "--recompute", "1")
+        for options in (("--no-optimize",), ("--recompute", "0")):
+            self.assertIn("no graph pass changes", self.works("diff", "m.mlir", *self.SIZES, *planted, *options).stdout)
+        self.refused("--against expects ", "diff", "m.mlir", "--against", "recompute=1")
+        self.refused("--against expects ", "diff", "m.mlir", "--gradients", "--against", "recompute=5")
+
     def test_other_weights(self):
         self.write("other.mlir", MODEL)
         weights = {"w": np.ones((16, 8), np.float32), "layers": np.ones((3, 16, 16), np.float32)}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import re
+import shutil
 import unittest
 
 import numpy as np
@@ -14,6 +15,25 @@ import cli
 MODELS = pathlib.Path(__file__).resolve().parents[2] / "models"
 MOST = 4  # CompileOptions::recompute
 TEXT = ("--data", "tokens=book.txt", "--dim", "window=129", "--batch", "4")
+
+# A loop over time: two values of each step are made of a third.
+LOOP = """lathe.parameter @w : tensor<64x64xf32> {init = #lathe.init<normal, 0.0, 0.05>}
+lathe.parameter @h0 : tensor<32x64xf32> {init = #lathe.init<normal, 0.0, 0.5>}
+func.func @loss(%xs: tensor<8x32x64xf32> {lathe.name = "x"}) -> (tensor<f32> {lathe.name = "loss"}) {
+  %w = lathe.get_parameter @w : tensor<64x64xf32>
+  %h0 = lathe.get_parameter @h0 : tensor<32x64xf32>
+  %r = lathe.scan init(%c = %h0) inputs(%x = %xs) : (tensor<32x64xf32>, tensor<8x32x64xf32>) -> tensor<32x64xf32> {
+    %p = lathe.matmul %x, %w : (tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<32x64xf32>
+    %a = lathe.exp %p : (tensor<32x64xf32>) -> tensor<32x64xf32>
+    %b = lathe.sigmoid %p : (tensor<32x64xf32>) -> tensor<32x64xf32>
+    %e = lathe.mul %a, %b : (tensor<32x64xf32>, tensor<32x64xf32>) -> tensor<32x64xf32>
+    %n = lathe.mul %c, %e : (tensor<32x64xf32>, tensor<32x64xf32>) -> tensor<32x64xf32>
+    lathe.yield %n : tensor<32x64xf32>
+  }
+  %loss = lathe.reduce_mean %r {axes = array<i64>, keepdims = false} : (tensor<32x64xf32>) -> tensor<f32>
+  return %loss : tensor<f32>
+}
+"""
 
 
 class Memory(cli.CommandLine):
@@ -72,6 +92,26 @@ class Memory(cli.CommandLine):
                          r"[\d.]+ \w+ evaluation: a smaller --batch needs less, and so does --accumulate", done.stderr)
         self.assertIsNotNone(said, done.said)
         self.assertAlmostEqual(float(said[1]) - float(said[2]), 16, delta=0.11)
+
+    def test_without_optimization_all_is_kept_unless_asked_for(self):
+        self.write("m.mlir", LOOP)
+        np.save(self.folder / "x.npy", np.ones((16, 32, 64), np.float32))
+
+        def values(*options):
+            shutil.rmtree(self.folder / "out", ignore_errors=True)
+            self.works("train", "m.mlir", "--data", "x=x.npy", "--batch", "8", "--steps", "1", "--quiet", "--no-metrics", "--output-dir", "out",
+                       "--json", "m.json", *options)
+            figures = json.loads((self.folder / "m.json").read_text())["step_memory"]
+            return figures["values"], figures["total"]
+
+        plain, total = values("--no-optimize")
+        self.assertEqual(values("--no-optimize", "--recompute", "0")[0], plain)
+        less = values("--no-optimize", "--recompute", "1")[0]
+        self.assertLess(less, plain)
+        self.assertLess(values("--no-optimize", "--max-memory", total - 1)[0], plain)
+        # And with it the default is 1.
+        self.assertEqual(values()[0], values("--recompute", "1")[0])
+        self.assertLess(values()[0], values("--recompute", "0")[0])
 
     def test_the_timeline_adds_up(self):
         done = self.works(*self.command("char-gpt", "run", *TEXT, "--explain"), seconds=120)

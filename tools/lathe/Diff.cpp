@@ -27,6 +27,7 @@ namespace {
 struct DiffOptions : ModelOptions {
   std::string against, json, plant;
   std::vector<std::string> againstWeights;
+  std::optional<unsigned> recompute;
   double rtol = 1e-3, atol = 1e-5;
   bool passes = false, gradients = false;
 };
@@ -95,6 +96,7 @@ llvm::Error Diff::parseAgainst() {
            : StringRef(options.target).starts_with("cuda") ? "cpu"
                                                            : "no-optimize";
   otherWay = text;
+  here.recompute = there.recompute = options.recompute;
   ModelOptions &other = there.options;
   other.cudaSourceFolder.clear();
   if (llvm::sys::fs::exists(text)) {
@@ -121,15 +123,21 @@ llvm::Error Diff::parseAgainst() {
       other.noFuse = true;
     } else if (way == "no-optimize") {
       other.noFuse = other.noOptimize = true;
+      there.recompute.reset();
     } else if (name == "isa" &&
                (value == "sse" || value == "avx2" || value == "avx512")) {
       other.isa = value.str();
     } else if (name == "threads" && llvm::to_integer(value, other.threads) &&
                other.threads > 0) {
+    } else if (unsigned level; name == "recompute" && options.gradients &&
+                               llvm::to_integer(value, level) &&
+                               level <= kMostRecompute) {
+      there.recompute = level;
     } else if (way != "generated") {
       return makeError("--against expects cpu, cuda, cuda-sim, no-fuse, "
                        "no-optimize, isa=sse|avx2|avx512, threads=N, generated "
-                       "(without --cuda-source-dir) or a file, got {0}",
+                       "(without --cuda-source-dir), recompute=0 to 4 (beside "
+                       "--gradients) or a file, got {0}",
                        quote(way));
     }
   }
@@ -522,16 +530,22 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
                    "isa=sse|avx2|avx512, threads=N, generated (kernels without "
-                   "--cuda-source-dir), several with commas between; or "
-                   "another model file")
+                   "--cuda-source-dir), recompute=N, several with commas "
+                   "between; or another model file")
       ->default_str("no-optimize; cpu for the CUDA targets");
   verb->add_option("--against-weights", options->againstWeights,
                    "Weights of the other file (repeatable)");
   verb->add_flag("--passes", options->passes,
                  "Find the graph pass that first changes the answer");
-  verb->add_flag(
+  CLI::Option *gradients = verb->add_flag(
       "--gradients", options->gradients,
       "The gradients of @loss, too: what the backward part computes");
+  verb->add_option("--recompute", options->recompute,
+                   "How many values are computed again for the backward part, "
+                   "as lathe train does")
+      ->check(CLI::Range(0u, kMostRecompute))
+      ->needs(gradients)
+      ->default_str("1; with --no-optimize 0");
   verb->add_option("--rtol", options->rtol,
                    "Relative tolerance, of the element or of the root mean "
                    "square of its tensor if that is larger")

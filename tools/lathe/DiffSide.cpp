@@ -28,6 +28,8 @@ func::FuncOp DiffSide::function() const {
 bool DiffSide::load(MLIRContext &context, const std::vector<NamedTensor> &given,
                     StringRef plant, ArrayRef<std::string> known) {
   compile = options.compileOptions();
+  if (gradients)
+    compile.recompute = recompute.value_or(defaultRecompute(compile.optimize));
   PreparedModel prepared;
   if (gradients && options.entry.empty())
     options.entry = "loss";

@@ -46,6 +46,8 @@ public:
   std::vector<KernelContent> findKernels();
 
   ModelOptions options;
+  /// With gradients: CompileOptions::recompute, none as a train step does.
+  std::optional<unsigned> recompute;
   CompileOptions compile;
   std::vector<std::string> notes; ///< sizes that were guessed
 

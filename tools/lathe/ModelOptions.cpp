@@ -123,7 +123,7 @@ CompileOptions ModelOptions::compileOptions() const {
     result.tiles.push_back(llvm::cantFail(parseTile(text)));
   result.tf32 = tf32;
   if (trainStep)
-    result.recompute = kDefaultRecompute;
+    result.recompute = defaultRecompute(result.optimize);
   result.reproducer = reproducer;
   return result;
 }

@@ -274,7 +274,9 @@ compileProgram(const TrainOptions &options, const Model &model,
   if (!options.maxMemory.empty())
     details += "memory " + options.maxMemory + " " +
                std::to_string(options.compileOptions().threads) + "\n";
-  details += "recompute " + std::to_string(int(options.recompute)) + "\n";
+  unsigned recompute =
+      options.recompute.value_or(defaultRecompute(!options.noOptimize));
+  details += "recompute " + std::to_string(recompute) + "\n";
   ExecutableCache cache(options, details);
   std::vector<std::string> notes;
   // To be explained, it must be made.
@@ -288,7 +290,7 @@ compileProgram(const TrainOptions &options, const Model &model,
   if (!options.quiet)
     compile.progress = [&bar](unsigned done, unsigned) { bar.update(done); };
   compile.explain = options.explain;
-  compile.recompute = options.recompute;
+  compile.recompute = recompute;
   if (!options.maxMemory.empty())
     compile.maxMemory = llvm::cantFail(parseSize(options.maxMemory));
   CompileStatistics statistics;

@@ -116,7 +116,7 @@ void TrainOptions::add(CLI::App &verb) {
           "instead of kept: 0 none, 1 what costs no time, up to 4: of each "
           "layer all but its input")
       ->check(CLI::Range(0u, kMostRecompute))
-      ->capture_default_str();
+      ->default_str("1; with --no-optimize 0");
   nameGroup(verb, "Memory");
   optimizer.add(verb);
 

@@ -48,8 +48,8 @@ struct TrainOptions : ModelOptions {
   std::string recipe, json, saveModel;
   bool quiet = false, noTensorBoard = false, profile = false;
   bool explain = false;
-  std::string maxMemory; ///< "512M"
-  unsigned recompute = kDefaultRecompute;
+  std::string maxMemory;             ///< "512M"
+  std::optional<unsigned> recompute; ///< none: defaultRecompute()
 
   void add(CLI::App &verb);
   /// Options that a recipe does not hold.

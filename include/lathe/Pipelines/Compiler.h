@@ -46,6 +46,10 @@ StringRef targetName(Target target);
 /// products with a short inner side, as those of attention (3), everything (4).
 constexpr unsigned kMostRecompute = 4;
 constexpr unsigned kDefaultRecompute = 1;
+/// Of a train step where nobody says: the pass is no matter of correctness.
+constexpr unsigned defaultRecompute(bool optimize) {
+  return optimize ? kDefaultRecompute : 0;
+}
 
 struct CompileOptions {
   Target target = Target::Cpu;
@@ -71,8 +75,8 @@ struct CompileOptions {
   /// (lathe/Transforms/ExplainKernels.h shows it).
   bool explain = false;
   /// How willing a train step is to compute values again for its backward part
-  /// instead of keeping them: 0 (keep all) to kMostRecompute. None: what costs
-  /// no time. Other programs keep all.
+  /// instead of keeping them: 0 (keep all) to kMostRecompute. None:
+  /// defaultRecompute(), what costs no time. Other programs keep all.
   std::optional<unsigned> recompute;
   /// Training: bytes that tensors may take; 0 for no limit.
   uint64_t maxMemory = 0;

@@ -16,7 +16,8 @@ static constexpr std::pair<FaultKind, StringRef> kNames[] = {
     {FaultKind::Factor, "factor"},
     {FaultKind::Transpose, "transpose"},
     {FaultKind::NoBroadcastSum, "no-broadcast-sum"},
-    {FaultKind::DropTerm, "drop-term"}};
+    {FaultKind::DropTerm, "drop-term"},
+    {FaultKind::WrongType, "wrong-type"}};
 
 StringRef faultName(FaultKind kind) {
   for (auto [other, name] : kNames)
@@ -136,7 +137,7 @@ static SmallVector<Operation *> expandForward(LinearCrossEntropyOp op) {
 void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
                               MutableArrayRef<Value> gradients) {
   if (kind == FaultKind::Sign || kind == FaultKind::Factor ||
-      kind == FaultKind::Transpose)
+      kind == FaultKind::Transpose || kind == FaultKind::WrongType)
     for (unsigned i = 0; i < gradients.size(); ++i)
       if (gradients[i] && hasFloatElements(op->getOperand(i)))
         changeGradient(i, gradients);
@@ -208,8 +209,14 @@ void FaultPlanter::changeGradient(unsigned index,
   } else {
     if (!isHere())
       return;
-    gradients[index] =
-        kind == FaultKind::Sign ? b.neg(gradient) : b.scale(gradient, 1.001);
+    if (kind == FaultKind::WrongType) {
+      SmallVector<int64_t> shape(tensorType(gradient).getShape());
+      shape.push_back(1);
+      gradients[index] = b.reshape(gradient, shape);
+    } else {
+      gradients[index] =
+          kind == FaultKind::Sign ? b.neg(gradient) : b.scale(gradient, 1.001);
+    }
   }
   planted = true;
 }

@@ -3,6 +3,7 @@
 A family of cases is one model. That the comparison finds mistakes is checked,
 too: each kind of fault is planted at every place of every rule."""
 
+import collections
 import json
 import re
 import subprocess
@@ -14,14 +15,24 @@ from cli import BUILD, CommandLine
 
 FAULTS = ("sign", "factor", "transpose", "no-broadcast-sum", "drop-term")
 LIMIT = 1e-6
-# Rules with a place where the mistake changes no number: of batch_norm_training, through the mean inside of the variance,
-# whose gradient is 0; of attention_backward and max_pool_gradient, which are differentiated as what they expand to, in
-# gradients of constants that nobody asks for; a gradient that is the same everywhere may be transposed; reduce_prod counts zeros, of which there are
-# none here (test_zeros has).
-THROUGH_ZERO = {"lathe.batch_norm_training"}
+# How many places each of FAULTS has in the rules of a family, or of one op of a model of CONTROL. No place: no rule of these
+# has a gradient or a factor of a product with two equal sizes at its end (quantization; "if", "nested", "reverse" and "while",
+# which are all vectors), sums over what was stretched (indexing, the same four), or adds floats (reduction, indexing,
+# quantization, convolution, pooling, "reverse", "while": what flows to one value from several is added outside of rules).
+PLACES = {
+    "elementwise": (124, 124, 56, 48, 66), "reduction": (30, 30, 20, 9, 0), "contraction": (52, 52, 50, 12, 28),
+    "attention": (49, 49, 18, 9, 26), "large": (10, 10, 8, 4, 2), "shape": (28, 28, 6, 8, 18), "indexing": (40, 40, 18, 0, 0),
+    "normalization": (43, 43, 7, 21, 80), "quantization": (2, 2, 0, 2, 0), "loss": (12, 12, 6, 1, 16),
+    "linear_loss": (30, 30, 28, 12, 84), "convolution": (55, 55, 14, 7, 0), "pooling": (28, 28, 7, 2, 0)}
+PLACES_IN_CONTROL = {
+    ("scan", "lathe.scan"): (8, 8, 2, 1, 2), ("if", "lathe.if"): (6, 6, 0, 0, 2), ("if_linear", "lathe.if"): (9, 9, 15, 3, 4),
+    ("nested", "lathe.scan"): (30, 30, 0, 0, 6), ("reverse", "lathe.scan"): (9, 9, 0, 0, 0), ("while", "lathe.while"): (7, 7, 0, 0, 0)}
+# Of these the ones where the mistake changes no number, by op: a gradient that is the same everywhere may be transposed;
+# reduce_prod counts zeros, of which there are none here (test_zeros has); attention_backward and max_pool_gradient are
+# differentiated as what they expand to, in gradients of constants that nobody asks for.
 WITHOUT_EFFECT = {
-    "sign": THROUGH_ZERO, "factor": THROUGH_ZERO, "no-broadcast-sum": THROUGH_ZERO | {"lathe.reduce_prod", "lathe.attention_backward", "lathe.max_pool_gradient"},
-    "transpose": {"lathe.reduce_sum", "lathe.reduce_mean"}}
+    ("reduction", "transpose"): {"lathe.reduce_sum": 1, "lathe.reduce_mean": 1}, ("reduction", "no-broadcast-sum"): {"lathe.reduce_prod": 3},
+    ("attention", "no-broadcast-sum"): {"lathe.attention_backward": 3}, ("pooling", "no-broadcast-sum"): {"lathe.max_pool_gradient": 1}}
 
 UNARY = ["exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
          "asinh", "acosh", "atanh", "tanh", "erf", "sigmoid", "silu", "softplus", "floor", "ceil", "round", "relu",
@@ -241,6 +252,22 @@ CONTROL = {
   %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<3xf32>) -> tensor<f32>
   return %5 : tensor<f32>
 }""",
+    # Products, a bias and a difference of two terms: a place for every fault in the rules of either branch.
+    "if_linear": """func.func @loss(%x: tensor<3x3xf32>, %w: tensor<3x3xf32>, %b: tensor<3xf32>, %c: tensor<i1>) -> tensor<f32> {
+  %r = lathe.if %c : (tensor<i1>) -> tensor<3x3xf32> {
+    %0 = lathe.linear %x, %w, %b : (tensor<3x3xf32>, tensor<3x3xf32>, tensor<3xf32>) -> tensor<3x3xf32>
+    %1 = lathe.softmax %0 : (tensor<3x3xf32>) -> tensor<3x3xf32>
+    lathe.yield %1 : tensor<3x3xf32>
+  } else {
+    %0 = lathe.matmul %w, %x : (tensor<3x3xf32>, tensor<3x3xf32>) -> tensor<3x3xf32>
+    %1 = lathe.mul %0, %b : (tensor<3x3xf32>, tensor<3xf32>) -> tensor<3x3xf32>
+    %2 = lathe.tanh %1 : (tensor<3x3xf32>) -> tensor<3x3xf32>
+    lathe.yield %2 : tensor<3x3xf32>
+  }
+  %4 = lathe.mul %r, %r : (tensor<3x3xf32>, tensor<3x3xf32>) -> tensor<3x3xf32>
+  %5 = lathe.reduce_sum %4 {axes = array<i64>} : (tensor<3x3xf32>) -> tensor<f32>
+  return %5 : tensor<f32>
+}""",
     # A counted loop, and one that may end early.
     "while": """func.func @loss(%x: tensor<3xf32>, %y: tensor<3xf32>) -> tensor<f32> {
   %zero = lathe.constant dense<0> : tensor<i64>
@@ -401,8 +428,9 @@ class Gradients(CommandLine):
     def figures(self, text, *options):
         """The report of check-grad on a model, whether it is content or not."""
         path = self.write("model.mlir", text)
-        done = self.lathe("check-grad", path, "--json", self.folder / "report.json", *options, seconds=120)
         report = self.folder / "report.json"
+        report.unlink(missing_ok=True)
+        done = self.lathe("check-grad", path, "--json", report, *options, seconds=120)
         self.assertTrue(report.exists(), done.said)
         return json.loads(report.read_text()), done
 
@@ -424,12 +452,30 @@ class Gradients(CommandLine):
                     report = self.right(text, "--seed", seed)
                     self.assertTrue(any(case["model"] for case in report["cases"]))
 
+    def check_planted(self, name, kind, places, text, *options):
+        """So many faults are planted, as many could be compared, and all are found
+        but those of WITHOUT_EFFECT. Where there is no place, that is said."""
+        report, done = self.figures(text, "--plant", kind, *options)
+        missed = collections.Counter(case["name"] for case in report["cases"] if not case["caught"])
+        harmless = WITHOUT_EFFECT.get((name, kind), {})
+        self.assertEqual((report["planted"], report["refused"], report["failures"]), (places, 0, 0), done.said)
+        self.assertEqual(missed, harmless, done.said)
+        self.assertEqual(report["caught"], places - sum(harmless.values()), done.said)
+        self.assertEqual(done.returncode, 0 if places and not harmless else 1, done.said)
+        self.assertEqual("nothing to plant: no rule" in done.stderr, places == 0, done.said)
+        return report
+
     def test_faults_in_control_flow(self):
-        for name in ("scan", "if"):
-            for kind in FAULTS:
-                with self.subTest(model=name, fault=kind):
-                    report, done = self.figures(CONTROL[name], "--op", f"lathe.{name}", "--plant", kind)
-                    self.assertEqual((done.returncode, report["caught"]), (0, report["planted"]), done.said)
+        for (name, op), counts in PLACES_IN_CONTROL.items():
+            for kind, places in zip(FAULTS, counts, strict=True):
+                with self.subTest(model=name, op=op, fault=kind):
+                    self.check_planted(name, kind, places, CONTROL[name], "--op", op)
+
+    def test_refused_faults(self):
+        """A gradient of a wrong type is never compared, and so not found."""
+        report, done = self.figures(CONTROL["if"], "--op", "lathe.if", "--plant", "wrong-type")
+        self.assertEqual((done.returncode, report["planted"], report["caught"], report["refused"]), (1, 6, 0, 6), done.said)
+        self.assertIn("a planted fault is refused: wrong-type at place 5 of the rule of 'lathe.if'", done.stderr)
 
     def test_types(self):
         """The rules build gradients of the operands' types, of 16 bits, too. What
@@ -496,26 +542,23 @@ class Gradients(CommandLine):
                 self.assertIn("@main_grad", twice)
                 self.assertIn(f"tensor<4x3x{to}> {{lathe.gradient_of_input = 1 : i64", twice)
 
-    def check_faults(self, cases):
+    def check_faults(self, name, cases):
         """Every mistake that can be made in a rule is found. Where a gradient is
         empty, or 0 at every point, there is none to make; single numbers show
         nothing that tensors do not, and single rows of a loss are added to nothing."""
         cases = [case for case in cases if not re.search(r"linear_cross_entropy.*i64\[1?\]|softmax : 1 |\b0(x|\]|,|$)[^:]*$|f32\[\] -> f32\[\]|1x1, 1", case)]
-        for kind in FAULTS:
+        for kind, places in zip(FAULTS, PLACES[name], strict=True):
             with self.subTest(fault=kind):
-                report, done = self.figures(model(cases), "--ops-only", "--plant", kind)
-                self.assertEqual(report["failures"], 0, done.said)
-                missed = {case["name"] for case in report["cases"] if not case["caught"]}
-                self.assertLessEqual(missed, WITHOUT_EFFECT.get(kind, set()), done.said)
-                # Elsewhere in the same rule it is found.
+                report = self.check_planted(name, kind, places, model(cases), "--ops-only")
+                # Elsewhere in the same rule what is missed is found.
                 found = {case["name"] for case in report["cases"] if case["caught"]}
-                self.assertLessEqual(missed - {"lathe.reduce_prod"}, found)
+                self.assertLessEqual(WITHOUT_EFFECT.get((name, kind), {}).keys() - {"lathe.reduce_prod"}, found)
 
 
 def add_family(name, cases):
     setattr(Gradients, f"test_{name}", lambda self: self.check_family(cases))
     if name != "empty":
-        setattr(Gradients, f"test_faults_in_{name}", lambda self: self.check_faults(cases))
+        setattr(Gradients, f"test_faults_in_{name}", lambda self: self.check_faults(name, cases))
 
 
 for family_name, family_cases in FAMILIES.items():

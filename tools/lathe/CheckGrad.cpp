@@ -11,6 +11,7 @@
 #include "Report.h"
 #include "Verbs.h"
 #include "lathe/Autodiff/PlantFault.h"
+#include "lathe/Support/Error.h"
 #include "lathe/Transforms/RetypeFloats.h"
 #include "lathe/Transforms/Specialize.h"
 #include "llvm/ADT/StringExtras.h"
@@ -42,7 +43,14 @@ private:
   func::FuncOp load();
   void checkCase(CheckCase &check, bool isModel);
   void plantFaults(CheckCase &check, GradientCheckOptions checkOptions);
-  bool isCaught(GradientChecker &checker, FaultPlanter &planter);
+  struct FaultPoint {
+    std::unique_ptr<GradientChecker> checker;
+    unsigned places; ///< where the fault can be planted
+  };
+  llvm::Expected<FaultPoint> faultPoint(CheckCase &check,
+                                        const GradientCheckOptions &options);
+  llvm::Expected<double> errorWith(GradientChecker &checker,
+                                   FaultPlanter &planter);
   int finish();
 
   const CheckGradOptions &options;
@@ -53,7 +61,7 @@ private:
   std::map<std::string, Line> lines;
   std::string worstName = "none";
   double worst = 0;
-  unsigned ops = 0, failures = 0, planted = 0, caught = 0;
+  unsigned ops = 0, failures = 0, planted = 0, caught = 0, refused = 0;
   nlohmann::json cases = nlohmann::json::array();
 };
 } // namespace
@@ -159,7 +167,8 @@ void CheckGrad::checkCase(CheckCase &check, bool isModel) {
       << "the gradient of '" << check.name << "' is wrong: " << result->worst;
 }
 
-bool CheckGrad::isCaught(GradientChecker &checker, FaultPlanter &planter) {
+llvm::Expected<double> CheckGrad::errorWith(GradientChecker &checker,
+                                            FaultPlanter &planter) {
   GradientOptions autograd;
   autograd.parameters = false;
   autograd.inputs = true;
@@ -169,45 +178,85 @@ bool CheckGrad::isCaught(GradientChecker &checker, FaultPlanter &planter) {
       planter(op, built, gradients);
   };
   auto result = checker.run(autograd);
-  if (result)
-    return result->error > kGradientTolerance;
-  llvm::consumeError(result.takeError());
-  return true;
+  if (!result)
+    return result.takeError();
+  return result->error;
+}
+
+/// What is right without a mistake, at another point than those before it, and
+/// in how many places the mistake can be made.
+llvm::Expected<CheckGrad::FaultPoint>
+CheckGrad::faultPoint(CheckCase &check,
+                      const GradientCheckOptions &checkOptions) {
+  auto checker = GradientChecker::create(check, checkOptions);
+  if (!checker)
+    return checker.takeError();
+  FaultPlanter none(*faultFromName(options.plant));
+  auto error = errorWith(**checker, none);
+  if (!error)
+    return error.takeError();
+  if (*error > kGradientTolerance)
+    return makeError("it is wrong before a fault is planted");
+  return FaultPoint{std::move(*checker), none.places()};
 }
 
 /// Every place where the mistake can be made, one after the other. At one point
 /// a mistake may change nothing (the smaller operand of a maximum): then others
-/// are tried.
+/// are tried. A gradient that cannot be built, compiled or run is refused: that
+/// says nothing about the comparison.
 void CheckGrad::plantFaults(CheckCase &check,
                             GradientCheckOptions checkOptions) {
   constexpr unsigned kPoints = 8;
   FaultKind kind = *faultFromName(options.plant);
-  std::vector<std::unique_ptr<GradientChecker>> points;
-  for (unsigned site = 0;; ++site) {
-    bool found = false;
-    for (unsigned i = 0; i < kPoints && !found; ++i) {
-      if (i == points.size()) {
-        checkOptions.seed = options.seed + i;
-        auto checker = GradientChecker::create(check, checkOptions);
-        if (!checker) {
-          ++failures;
-          emitError(check.location) << llvm::toString(checker.takeError());
-          return;
-        }
-        points.push_back(std::move(*checker));
-      }
-      FaultPlanter planter(kind, site);
-      found = isCaught(*points[i], planter);
-      if (!planter.isPlanted())
+  std::vector<FaultPoint> points;
+  auto pointAt = [&](unsigned i) {
+    if (i < points.size())
+      return true;
+    checkOptions.seed = options.seed + i;
+    auto point = faultPoint(check, checkOptions);
+    if (point) {
+      points.push_back(std::move(*point));
+      return true;
+    }
+    ++failures;
+    std::string message = llvm::toString(point.takeError());
+    if (!message.empty()) // else a diagnostic was printed
+      emitError(check.location) << "the gradient of '" << check.name
+                                << "' cannot be checked: " << message;
+    return false;
+  };
+  if (!pointAt(0))
+    return;
+  for (unsigned site = 0; site < points[0].places; ++site) {
+    std::string outcome = "missed", reason;
+    for (unsigned i = 0; i < kPoints && outcome == "missed"; ++i) {
+      if (!pointAt(i))
         return;
+      FaultPlanter planter(kind, site);
+      auto error = errorWith(*points[i].checker, planter);
+      if (!error) {
+        outcome = "refused";
+        reason = llvm::toString(error.takeError());
+      } else if (*error > kGradientTolerance) {
+        outcome = "caught";
+      }
     }
     ++planted;
-    caught += found;
-    cases.push_back({{"name", check.name}, {"site", site}, {"caught", found}});
-    if (!found)
-      emitError(check.location)
-          << "a planted fault is not found: " << options.plant << " at place "
-          << site << " of the rule of '" << check.name << "'";
+    caught += outcome == "caught";
+    refused += outcome == "refused";
+    cases.push_back({{"name", check.name},
+                     {"site", site},
+                     {"caught", outcome == "caught"},
+                     {"refused", outcome == "refused"}});
+    if (outcome == "caught")
+      continue;
+    auto diagnostic = emitError(check.location)
+                      << "a planted fault is "
+                      << (outcome == "missed" ? "not found" : "refused") << ": "
+                      << options.plant << " at place " << site
+                      << " of the rule of '" << check.name << "'";
+    if (!reason.empty())
+      diagnostic << " (" << reason << ")";
   }
 }
 
@@ -220,14 +269,19 @@ int CheckGrad::finish() {
                           {"tolerance", kGradientTolerance},
                           {"planted", planted},
                           {"caught", caught},
+                          {"refused", refused},
                           {"cases", cases}};
     if (llvm::Error error = writeJson(options.json, report))
       return fail(std::move(error));
   }
   if (!options.plant.empty()) {
     llvm::outs() << llvm::formatv("check-grad: {0} faults of kind {1} planted, "
-                                  "{2} caught\n",
-                                  planted, options.plant, caught);
+                                  "{2} caught, {3} refused\n",
+                                  planted, options.plant, caught, refused);
+    if (planted == 0 && failures == 0)
+      return fail("nothing to plant: no rule of the ops that were checked has "
+                  "a place for '" +
+                  options.plant + "'");
     return caught == planted && failures == 0 ? kDone : kFailed;
   }
   for (const auto &[name, line] : lines)
@@ -242,8 +296,8 @@ int CheckGrad::finish() {
 
 int CheckGrad::run() {
   if (!options.plant.empty() && !faultFromName(options.plant))
-    return fail("--plant expects sign, factor, transpose, no-broadcast-sum or "
-                "drop-term, got '" +
+    return fail("--plant expects sign, factor, transpose, no-broadcast-sum, "
+                "drop-term or wrong-type, got '" +
                 options.plant + "'");
   func::FuncOp function = load();
   if (!function)
@@ -253,13 +307,21 @@ int CheckGrad::run() {
   for (const CheckCase &check : all)
     names.insert(check.name);
   for (const std::string &name : options.only)
-    if (!names.count(name))
+    if (!names.empty() && !names.count(name))
       return fail("--op expects one of the function's ops, '" +
                   llvm::join(names, "', '") + "', got '" + name + "'");
+  if (!options.only.empty())
+    llvm::erase_if(all, [&](const CheckCase &check) {
+      return !llvm::is_contained(options.only, check.name);
+    });
+  bool withModel =
+      !options.opsOnly && options.plant.empty() && options.only.empty();
+  if (all.empty() && !withModel)
+    return fail("nothing to check: '@" + function.getSymName() +
+                "' has no op that takes and gives floats");
   for (CheckCase &check : all)
-    if (options.only.empty() || llvm::is_contained(options.only, check.name))
-      checkCase(check, /*isModel=*/false);
-  if (!options.opsOnly && options.plant.empty() && options.only.empty()) {
+    checkCase(check, /*isModel=*/false);
+  if (withModel) {
     CheckCase whole = extractFunctionCase(function);
     checkCase(whole, /*isModel=*/true);
   }

@@ -19,10 +19,12 @@ enum class FaultKind {
   Factor,         ///< a gradient is 1.001 times too large
   Transpose,      ///< an operand of a product, or a gradient, is transposed
   NoBroadcastSum, ///< the first of what should be summed is taken
-  DropTerm        ///< one side of a sum or difference is left out
+  DropTerm,       ///< one side of a sum or difference is left out
+  WrongType       ///< a gradient has one dim more: refused, never compared
 };
 
-/// "sign", "factor", "transpose", "no-broadcast-sum", "drop-term".
+/// "sign", "factor", "transpose", "no-broadcast-sum", "drop-term",
+/// "wrong-type".
 StringRef faultName(FaultKind kind);
 std::optional<FaultKind> faultFromName(StringRef name);
 
@@ -31,6 +33,8 @@ std::optional<FaultKind> faultFromName(StringRef name);
 class FaultPlanter {
 public:
   FaultPlanter(FaultKind kind, unsigned site) : kind(kind), site(site) {}
+  /// Counts the places and plants nothing.
+  explicit FaultPlanter(FaultKind kind) : FaultPlanter(kind, kNowhere) {}
 
   void operator()(Operation *op, ArrayRef<Operation *> built,
                   MutableArrayRef<Value> gradients);
@@ -38,7 +42,11 @@ public:
   /// Whether the place was met; where not, there are no more.
   bool isPlanted() const { return planted; }
 
+  /// Places met; all that there are, where nothing was planted.
+  unsigned places() const { return seen; }
+
 private:
+  static constexpr unsigned kNowhere = ~0u;
   bool isHere() { return !planted && seen++ == site; }
   void changeGradient(unsigned index, MutableArrayRef<Value> gradients);
 

@@ -492,7 +492,14 @@ class Gradients(CommandLine):
                     self.assertIn("lathe.gradient_of_input", done.stdout)
 
     def test_rough(self):
-        """A function that has no derivative anywhere."""
+        """Functions that have no derivative, or no value, anywhere."""
+        text = """func.func @main(%x: tensor<3xf32>) -> tensor<3xf32> {
+  %large = lathe.constant dense<1.0e9> : tensor<f32>
+  %0 = lathe.mul %x, %large : (tensor<3xf32>, tensor<f32>) -> tensor<3xf32>
+  %1 = lathe.sin %0 : (tensor<3xf32>) -> tensor<3xf32>
+  return %1 : tensor<3xf32>
+}"""
+        self.refused("the gradient of 'main' cannot be checked: no smooth point", "check-grad", self.write("rough.mlir", text))
         text = """func.func @main(%x: tensor<3xf32>) -> tensor<3xf32> {
   %one = lathe.constant dense<-1.0> : tensor<f32>
   %0 = lathe.abs %x : (tensor<3xf32>) -> tensor<3xf32>
@@ -500,7 +507,19 @@ class Gradients(CommandLine):
   %2 = lathe.sqrt %1 : (tensor<3xf32>) -> tensor<3xf32>
   return %2 : tensor<3xf32>
 }"""
-        self.refused("the gradient of 'main' cannot be checked: no smooth point", "check-grad", self.write("rough.mlir", text))
+        self.refused(r"the gradient of 'main' cannot be checked: the function's value is nan \(result 0, element 0\), expected a finite one\n",
+                     "check-grad", self.write("nowhere.mlir", text))
+
+    def test_no_rows(self):
+        """The mean over nothing."""
+        text = """func.func @loss(%x: tensor<?x3xf32> {lathe.name = "x", lathe.dims = ["batch", ""]}) -> tensor<f32> {
+  %0 = lathe.reduce_mean %x {axes = array<i64>} : (tensor<?x3xf32>) -> tensor<f32>
+  return %0 : tensor<f32>
+}"""
+        path = self.write("mean.mlir", text)
+        self.refused("the gradient of 'loss' cannot be checked: the function's value is nan .*; 'x' has no elements", "check-grad", path,
+                     "--dim", "batch=0")
+        self.works("check-grad", path, "--dim", "batch=1")
 
     def test_zeros(self):
         """Products with one factor of 0, two, and none."""

@@ -71,7 +71,9 @@ GradientChecker::compile(StringRef name) {
   for (const InputDeclaration &input : model->inputs())
     shapes.emplace_back(input.shape.begin(), input.shape.end());
   auto executable = std::make_shared<exec::Executable>();
-  if (failed(model->compile(shapes, options.compile, *executable, nullptr)))
+  CompileOptions compile = options.compile;
+  compile.progress = [this](unsigned, unsigned) { options.tick(); };
+  if (failed(model->compile(shapes, compile, *executable, nullptr)))
     return diagnosed();
   if (llvm::Error error = verifyExecutable(*executable))
     return std::move(error);
@@ -167,11 +169,31 @@ llvm::Error GradientChecker::drawPoint(unsigned attempt) {
 }
 
 llvm::Error GradientChecker::findPoint() {
-  if (inputs == 0)
-    return drawPoint(0);
+  if (inputs == 0) {
+    if (llvm::Error error = drawPoint(0))
+      return error;
+    if (!options.isModel) // an op of nothing has nothing that can be wrong
+      return llvm::Error::success();
+    auto value = forward(nullptr, 0);
+    if (!value)
+      return value.takeError();
+    std::string bad = notFinite(*value);
+    return bad.empty() ? llvm::Error::success() : makeError(bad);
+  }
+  bool anyFinite = false;
+  std::string bad;
   for (unsigned attempt = 0; attempt < kTries * std::size(kRanges); ++attempt) {
     if (llvm::Error error = drawPoint(attempt))
       return error;
+    auto value = forward(nullptr, 0);
+    if (!value)
+      return value.takeError();
+    std::string here = notFinite(*value);
+    if (!here.empty()) {
+      bad = std::move(here);
+      continue;
+    }
+    anyFinite = true;
     chooseDirections();
     chooseCotangents();
     // Smaller steps where values are close to each other.
@@ -183,7 +205,39 @@ llvm::Error GradientChecker::findPoint() {
         return llvm::Error::success();
     }
   }
+  if (!anyFinite)
+    return makeError(bad);
   return makeError("no smooth point was found to check the gradient at");
+}
+
+std::string GradientChecker::notFinite(const Numbers &value) {
+  auto bad =
+      llvm::find_if_not(value, [](double v) { return std::isfinite(v); });
+  if (bad == value.end())
+    return {};
+  int64_t place = bad - value.begin();
+  size_t i = 0;
+  auto count = [&] {
+    auto type = function.getResultTypes()[results[i]];
+    return cast<RankedTensorType>(type).getNumElements();
+  };
+  while (place >= count()) {
+    place -= count();
+    ++i;
+  }
+  std::string text = llvm::formatv(
+      "the function's value is {0} (result {1}, element {2}), expected a "
+      "finite one",
+      std::isnan(*bad) ? "nan" : "infinite", results[i], place);
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    if (cast<RankedTensorType>(type).getNumElements() != 0)
+      continue;
+    auto name = function.getArgAttrOfType<StringAttr>(i, "lathe.name");
+    text += llvm::formatv("; {0} has no elements",
+                          name ? "'" + name.str() + "'"
+                               : "operand " + std::to_string(i));
+  }
+  return text;
 }
 
 //===----------------------------------------------------------------------===//
@@ -238,6 +292,7 @@ static Numbers gather(ArrayRef<Tensor> tensors, ArrayRef<unsigned> indices) {
 
 llvm::Expected<Numbers> GradientChecker::forward(const Direction *direction,
                                                  double factor) {
+  options.tick();
   Point moved;
   std::vector<TensorView> views(point.begin(), point.end());
   if (direction) {

@@ -27,6 +27,8 @@ struct GradientCheckOptions {
   /// Arguments are the weights and inputs of a model, not the operands of an
   /// op: drawn narrowly around 0, vectors around 1.
   bool isModel = false;
+  /// Called now and then, to show progress.
+  std::function<void()> tick = [] {};
 };
 
 /// |a - d| / (|d| + 0.1) for a gradient a and a difference d: at most 1e-6 is
@@ -49,7 +51,8 @@ struct GradientCheckResult {
 class GradientChecker {
 public:
   /// `check` has no `@vjp_grad` yet. Errors: a function that does not compile
-  /// or run (a diagnostic was printed, where it is empty), or no smooth point.
+  /// or run (a diagnostic was printed, where it is empty), no smooth point, or
+  /// a value that is not finite at any.
   static llvm::Expected<std::unique_ptr<GradientChecker>>
   create(CheckCase &check, const GradientCheckOptions &options);
 
@@ -67,6 +70,8 @@ private:
       : check(check), options(options) {}
   llvm::Expected<std::unique_ptr<Session>> compile(StringRef function);
   llvm::Error findPoint();
+  /// What is wrong with a value that is not finite; empty where all are.
+  std::string notFinite(const Numbers &value);
   llvm::Error drawPoint(unsigned attempt);
   llvm::Expected<Numbers> forward(const Direction *direction, double factor);
   /// False where the function is not finite, or not smooth.

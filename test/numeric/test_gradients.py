@@ -521,6 +521,18 @@ class Gradients(CommandLine):
                      "--dim", "batch=0")
         self.works("check-grad", path, "--dim", "batch=1")
 
+    def test_progress(self):
+        """What takes long says so; products of this size take seconds, those of the other tests do not."""
+        def product(size):
+            of = f"tensor<{size}x{size}xf32>"
+            return self.write("product.mlir", f"""func.func @main(%x: {of}, %y: {of}) -> {of} {{
+  %0 = lathe.matmul %x, %y : ({of}, {of}) -> {of}
+  return %0 : {of}
+}}""")
+        done = self.works("check-grad", product(576), "--ops-only")
+        self.assertRegex(done.stderr, r"(?m)^checking gradients: 0, \d+ s of 1, lathe\.matmul$", done.stdout)
+        self.assertEqual(self.works("check-grad", product(3), "--ops-only").stderr, "")
+
     def test_zeros(self):
         """Products with one factor of 0, two, and none."""
         text = f"""func.func @main(%x: tensor<3x3xf32> {{lathe.name = "x"}}) -> tensor<3xf32> {{

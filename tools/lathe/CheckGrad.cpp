@@ -12,6 +12,7 @@
 #include "Verbs.h"
 #include "lathe/Autodiff/PlantFault.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Progress.h"
 #include "lathe/Transforms/RetypeFloats.h"
 #include "lathe/Transforms/Specialize.h"
 #include "llvm/ADT/StringExtras.h"
@@ -58,6 +59,8 @@ private:
   std::vector<NamedTensor> given;
   std::unique_ptr<Model> model;
   OwningOpRef<ModuleOp> module;
+  std::optional<Progress> progress;
+  unsigned done = 0, total = 0; ///< cases
   std::map<std::string, Line> lines;
   std::string worstName = "none";
   double worst = 0;
@@ -124,6 +127,10 @@ void CheckGrad::checkCase(CheckCase &check, bool isModel) {
   checkOptions.seed = options.seed;
   checkOptions.isModel = isModel;
   checkOptions.inputs = isModel ? &given : nullptr;
+  checkOptions.tick = [&] {
+    progress->update(done,
+                     llvm::formatv("of {0}, {1}", total, check.name).str());
+  };
   nlohmann::json entry{{"name", check.name}, {"model", isModel}};
   auto reject = [&](llvm::Error error) {
     ++failures;
@@ -316,15 +323,20 @@ int CheckGrad::run() {
     });
   bool withModel =
       !options.opsOnly && options.plant.empty() && options.only.empty();
-  if (all.empty() && !withModel)
+  total = all.size() + withModel;
+  if (total == 0)
     return fail("nothing to check: '@" + function.getSymName() +
                 "' has no op that takes and gives floats");
-  for (CheckCase &check : all)
+  progress.emplace("checking gradients", 0);
+  for (CheckCase &check : all) {
     checkCase(check, /*isModel=*/false);
+    ++done;
+  }
   if (withModel) {
     CheckCase whole = extractFunctionCase(function);
     checkCase(whole, /*isModel=*/true);
   }
+  progress.reset();
   return finish();
 }
 

@@ -169,6 +169,10 @@ Cost lathe::getCost(Operation *op) {
   return cost;
 }
 
+double lathe::getTimePerFlop(Operation *op) {
+  return isa<ErfOp, GeluOp>(op) ? 16 : 1;
+}
+
 Cost lathe::getCost(KernelOp kernel) {
   Cost cost;
   for (Operation &op : kernel.getBody().front().without_terminator())

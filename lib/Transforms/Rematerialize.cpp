@@ -38,12 +38,10 @@ using namespace lathe;
 /// What moving data with a kernel of its own counts as, in flops per byte.
 static constexpr double kMoveFlopsPerByte = 16;
 
-/// The error function is a polynomial of many terms, which takes longer than to
-/// write its result and read it again: keeping it is faster.
-static constexpr double kErfFlops = 16;
-
-/// Arithmetic to make a byte of the op's result again. A reduction to a tenth
-/// has ten operations per element; so has a product with an inner size of five.
+/// Arithmetic to make a byte of the op's result again. Where that is the error
+/// function, to write the result and read it takes less time: it is kept. A
+/// reduction to a tenth has ten operations per element; so has a product with
+/// an inner size of five.
 static double getFlopsPerByte(Operation *op) {
   if (op->getNumOperands() == 0)
     return 0;
@@ -54,9 +52,7 @@ static double getFlopsPerByte(Operation *op) {
   double bytes = 1;
   for (Value result : op->getResults())
     bytes += getNumBytes(result.getType());
-  double flops = getCost(op).flops / bytes;
-  if (isa<GeluOp, ErfOp>(op))
-    flops *= kErfFlops;
+  double flops = getCost(op).flops * getTimePerFlop(op) / bytes;
   if (kind != FusionKind::Opaque)
     return flops;
   // What makes much of little (random numbers, for one) needs no traffic.

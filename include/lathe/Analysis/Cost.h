@@ -32,6 +32,10 @@ int64_t getNumElements(Type type);
 /// The cost of one op alone. Regions count once.
 Cost getCost(Operation *op);
 
+/// How many times as long an operation of this op takes as a plain one: 1, but
+/// for functions that are polynomials of many terms.
+double getTimePerFlop(Operation *op);
+
 /// A kernel does the arithmetic of its ops, and touches only its inputs and
 /// outputs: what passes between its ops costs no traffic.
 Cost getCost(KernelOp kernel);

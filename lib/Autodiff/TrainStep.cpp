@@ -16,6 +16,7 @@
 
 #include "FindFunction.h"
 #include "Optimizers.h"
+#include "PartCounts.h"
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Support/KeyPattern.h"
 #include "mlir/IR/IRMapping.h"
@@ -67,7 +68,8 @@ private:
   bool isScaled() const { return recipe.precision == TrainPrecision::Float16; }
 
   void runOnce();
-  void runInParts();
+  LogicalResult runInParts();
+  LogicalResult mapShares(IRMapping &mapping, const BatchParts &parts);
   void mapScale(IRMapping &mapping);
   void addFigure(unsigned result, Value value);
 
@@ -85,6 +87,11 @@ private:
     return recipe.accumulate > 1 && type.getRank() > 0 &&
            argumentName(index) != keyArgument;
   }
+  /// Those that the step computes and does not take.
+  bool isOwn(unsigned index) {
+    std::string name = argumentName(index);
+    return name == scaleArgument || StringRef(name).starts_with(shareArgument);
+  }
 
   func::FuncOp gradient;
   Block &body;
@@ -96,6 +103,7 @@ private:
   func::FuncOp step;
   SmallVector<Trained> trained;
   SmallVector<unsigned> figureResults; // rank-0 results but the loss
+  SmallVector<unsigned> countResults;  // of labels, see weighParts
   DenseMap<unsigned, Value> arguments; // of the gradient, in the step
   SmallVector<Figure> figures;
   Value loss, stepNumber, updates, scale, allFinite;
@@ -131,8 +139,11 @@ LogicalResult TrainStepBuilder::collect() {
     auto of =
         gradient.getResultAttrOfType<FlatSymbolRefAttr>(i, "lathe.gradient_of");
     if (!of) {
-      if (type.getRank() == 0 &&
-          !gradient.getResultAttr(i, "lathe.gradient_of_input"))
+      auto name = gradient.getResultAttrOfType<StringAttr>(i, "lathe.name");
+      if (name && name.getValue().starts_with(countResult))
+        countResults.push_back(i);
+      else if (type.getRank() == 0 &&
+               !gradient.getResultAttr(i, "lathe.gradient_of_input"))
         figureResults.push_back(i);
       continue;
     }
@@ -157,7 +168,7 @@ LogicalResult TrainStepBuilder::createFunction() {
   SmallVector<Type> types;
   SmallVector<DictionaryAttr> attributes;
   for (auto [i, argument] : llvm::enumerate(gradient.getArgumentTypes())) {
-    if (argumentName(i) == scaleArgument)
+    if (isOwn(i))
       continue;
     auto type = cast<RankedTensorType>(argument);
     if (isSplit(i)) {
@@ -175,7 +186,7 @@ LogicalResult TrainStepBuilder::createFunction() {
   Block *entry = step.addEntryBlock();
   unsigned next = 0;
   for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
-    if (argumentName(i) != scaleArgument)
+    if (!isOwn(i))
       arguments[i] = entry->getArgument(next++);
   builder.setInsertionPointToEnd(entry);
   return success();
@@ -241,9 +252,32 @@ void TrainStepBuilder::runOnce() {
     addFigure(index, resultOf(index));
 }
 
+/// Counts the batch's labels, for means over those that are not ignored.
+LogicalResult TrainStepBuilder::mapShares(IRMapping &mapping,
+                                          const BatchParts &parts) {
+  if (countResults.empty())
+    return success();
+  auto counts = sumOverParts(math, gradient, countResults, parts);
+  if (failed(counts))
+    return failure();
+  llvm::StringMap<Value> shares;
+  for (auto [index, count] : llvm::zip_equal(countResults, *counts)) {
+    auto name = gradient.getResultAttrOfType<StringAttr>(index, "lathe.name");
+    shares[name.getValue().drop_front(countResult.size())] =
+        math.div(math.like(double(parts.count), count), count);
+  }
+  for (unsigned i = 0; i < gradient.getNumArguments(); ++i) {
+    std::string name = argumentName(i);
+    StringRef number = name;
+    if (number.consume_front(shareArgument))
+      mapping.map(body.getArgument(i), shares.lookup(number));
+  }
+  return success();
+}
+
 /// A loop over the parts of the batch that carries the sums of gradients and
 /// figures, what the model writes to its own states, and the random key.
-void TrainStepBuilder::runInParts() {
+LogicalResult TrainStepBuilder::runInParts() {
   int64_t parts = recipe.accumulate;
   Location loc = gradient.getLoc();
   SmallVector<Value> inits, inputs;
@@ -291,6 +325,13 @@ void TrainStepBuilder::runInParts() {
     }
   IRMapping mapping;
   mapScale(mapping);
+  BatchParts batch{parts, arguments, DenseMap<unsigned, Value>(), keyIndex};
+  for (auto [index, input] : llvm::zip_equal(sliced, inputs))
+    batch.stacked[index] = input;
+  if (keyIndex)
+    batch.whole[*keyIndex] = inits.back();
+  if (failed(mapShares(mapping, batch)))
+    return failure();
   auto scan = builder.create<ScanOp>(
       loc, ValueRange(inits).getTypes(), inits, inputs,
       inputs.empty() ? builder.getI64IntegerAttr(parts) : IntegerAttr(),
@@ -348,6 +389,7 @@ void TrainStepBuilder::runInParts() {
     one.gradient = resultOf(1 + figureResults.size() + i);
   for (const auto &state : carriedStates)
     write(state.getKey(), scan.getResult(state.second));
+  return success();
 }
 
 /// Takes the loss scale out again, and finds out whether it was too large.
@@ -477,10 +519,10 @@ FailureOr<func::FuncOp> TrainStepBuilder::run() {
     if (!updates || !scale)
       return failure();
   }
-  if (recipe.accumulate > 1)
-    runInParts();
-  else
+  if (recipe.accumulate <= 1)
     runOnce();
+  else if (failed(runInParts()))
+    return failure();
   if (isScaled())
     unscale();
   clip();

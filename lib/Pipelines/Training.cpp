@@ -62,6 +62,12 @@ divideBatch(func::FuncOp loss, ArrayRef<SmallVector<int64_t>> shapes,
     auto name = loss.getArgAttrOfType<StringAttr>(i, "lathe.name");
     if (shape.empty() || parts <= 1 || (name && name == "random_key"))
       continue;
+    auto type = dyn_cast<RankedTensorType>(loss.getArgumentTypes()[i]);
+    if (type && type.hasRank() && !type.isDynamicDim(0))
+      return loss.emitError("accumulation cuts the batch into parts, and so "
+                            "expects an open first dimension of each input, "
+                            "got ")
+             << type << (name ? " of '" + name.str() + "'" : std::string());
     if (shape[0] % parts)
       return loss.emitError("expected a batch that can be divided by ")
              << parts << " to accumulate gradients, got " << shape[0];
@@ -101,7 +107,8 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
       return nullptr;
   }
   if (failed(prepareLoss(loss, recipe)) ||
-      failed(runOn(loss, createChunkLosses())))
+      failed(runOn(loss, createChunkLosses())) ||
+      failed(weighParts(loss, recipe)))
     return nullptr;
   GradientOptions gradientOptions;
   if (markParts)

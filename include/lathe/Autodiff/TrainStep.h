@@ -36,6 +36,13 @@ LogicalResult augment(func::FuncOp loss, const TrainRecipe &recipe);
 /// result is multiplied by.
 LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe);
 
+/// Where gradients accumulate: weighs each mean over labels of which some are
+/// ignored by the part's share of the batch's labels, so that the mean of the
+/// parts' losses is the loss of the batch. Adds an argument "label_share.K" and
+/// a result "label_count.K" for each, which buildTrainStep knows. Errors: such
+/// a mean inside of a loop or a branch.
+LogicalResult weighParts(func::FuncOp loss, const TrainRecipe &recipe);
+
 /// Adds `@train_step` behind `gradient`, which must have static shapes and is
 /// inlined; the pass `lathe-build-train-step` says what it does. Errors, as
 /// diagnostics: no gradient, a first result that is no rank-0 float, states

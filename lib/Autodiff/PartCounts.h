@@ -1,0 +1,38 @@
+//===- PartCounts.h - What parts of a batch must know of it -----*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LIB_AUTODIFF_PARTCOUNTS_H
+#define LATHE_LIB_AUTODIFF_PARTCOUNTS_H
+
+#include "GraphMath.h"
+
+namespace lathe {
+
+/// Result "label_count.K" of the loss is how many labels of the part the K-th
+/// mean counts; argument "label_share.K" takes parts / labels of the batch.
+inline constexpr llvm::StringLiteral countResult = "label_count.";
+inline constexpr llvm::StringLiteral shareArgument = "label_share.";
+
+/// The parts of a batch as the step has them, by argument of the gradient.
+struct BatchParts {
+  int64_t count;
+  DenseMap<unsigned, Value> whole;   ///< the same in each part
+  DenseMap<unsigned, Value> stacked; ///< [count, ...]
+  std::optional<unsigned> key;       ///< of `whole`: plus (0, i) in part i
+};
+
+/// The sums over the parts of rank-0 `results` of `gradient`, by a loop that
+/// holds no more than they need. Errors, as diagnostics: they need a state that
+/// a part changes.
+FailureOr<SmallVector<Value>> sumOverParts(GraphMath &math,
+                                           func::FuncOp gradient,
+                                           ArrayRef<unsigned> results,
+                                           const BatchParts &parts);
+
+} // namespace lathe
+
+#endif // LATHE_LIB_AUTODIFF_PARTCOUNTS_H

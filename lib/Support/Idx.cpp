@@ -22,15 +22,17 @@ namespace lathe {
 
 bool isGzip(StringRef bytes) { return bytes.starts_with("\x1f\x8b"); }
 
-Expected<std::string> gunzip(StringRef packed, uint64_t maxBytes) {
+/// What `packed` unpacks to, or its beginning: no more than a step beyond
+/// `enough` bytes.
+static Expected<std::string> unpack(StringRef packed, uint64_t enough) {
   std::string out;
   z_stream stream = {};
   // 16: gzip alone.
   if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
     return makeError("zlib does not start");
-  constexpr uint64_t kStep = 1 << 20;
+  const uint64_t kStep = std::min<uint64_t>(enough + 1, 1 << 20);
   std::string problem;
-  while (problem.empty()) {
+  while (problem.empty() && out.size() <= enough) {
     size_t filled = out.size();
     out.resize(filled + kStep);
     uint64_t in = std::min<uint64_t>(packed.size(), 1 << 30);
@@ -38,14 +40,11 @@ Expected<std::string> gunzip(StringRef packed, uint64_t maxBytes) {
         reinterpret_cast<Bytef *>(const_cast<char *>(packed.data()));
     stream.avail_in = static_cast<uInt>(in);
     stream.next_out = reinterpret_cast<Bytef *>(out.data() + filled);
-    stream.avail_out = kStep;
+    stream.avail_out = static_cast<uInt>(kStep);
     int status = inflate(&stream, Z_NO_FLUSH);
     packed = packed.drop_front(in - stream.avail_in);
     out.resize(filled + kStep - stream.avail_out);
-    if (out.size() > maxBytes)
-      problem = "it unpacks to more than " + std::to_string(maxBytes) +
-                " bytes, which its header does not declare";
-    else if (status == Z_STREAM_END) {
+    if (status == Z_STREAM_END) {
       if (packed.empty())
         break;
       inflateReset(&stream);
@@ -58,6 +57,13 @@ Expected<std::string> gunzip(StringRef packed, uint64_t maxBytes) {
   inflateEnd(&stream);
   if (!problem.empty())
     return makeError(problem);
+  return out;
+}
+
+Expected<std::string> gunzip(StringRef packed, uint64_t maxBytes) {
+  Expected<std::string> out = unpack(packed, maxBytes);
+  if (out && out->size() > maxBytes)
+    return makeError("it unpacks to more than {0} bytes", maxBytes);
   return out;
 }
 
@@ -102,11 +108,31 @@ static Expected<Header> parseHeader(StringRef bytes) {
   return header;
 }
 
+/// All of a packed file whose header, which is unpacked first, says how much
+/// that is: a small file may unpack to a thousand times its size.
+static Expected<std::string> unpackWhole(StringRef packed) {
+  // The longest header has 255 sizes.
+  Expected<std::string> head = unpack(packed, 4 + 4 * 255);
+  if (!head)
+    return head;
+  Expected<Header> header = parseHeader(*head);
+  if (!header)
+    return header.takeError();
+  Expected<uint64_t> needed = checkedBytes(header->shape, header->dtype);
+  if (!needed)
+    return needed.takeError();
+  Expected<std::string> whole = unpack(packed, header->size + *needed);
+  if (whole && whole->size() > header->size + *needed)
+    return makeError("the header declares {0}, which takes {1} bytes, but the "
+                     "file holds more",
+                     formatType(header->dtype, header->shape), *needed);
+  return whole;
+}
+
 static Expected<Tensor> parse(StringRef bytes) {
   std::string unpacked;
   if (isGzip(bytes)) {
-    // deflate cannot do better than 1032:1, so no file asks for more.
-    auto whole = gunzip(bytes, uint64_t(bytes.size()) * 1040 + 1024);
+    Expected<std::string> whole = unpackWhole(bytes);
     if (!whole)
       return whole.takeError();
     unpacked = std::move(*whole);

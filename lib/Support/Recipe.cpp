@@ -92,7 +92,8 @@ class Checker {
 public:
   void number(StringRef name, double value, bool isValid, StringRef expected) {
     if (text.empty() && !(std::isfinite(value) && isValid))
-      text = formatv("{0} must be {1}, got {2}", name, expected,
+      text = formatv("{0} must be {1}{2}, got {3}", name,
+                     std::isfinite(value) ? "" : "finite and ", expected,
                      formatNumber(value))
                  .str();
   }

@@ -420,7 +420,7 @@ class Train(cli.CommandLine):
             ("--limit expects NAME=VALUES, got 'label=99999999999999999999'", "--limit", "label=99999999999999999999"),
             ("--augment expects flip or crop=N with N > 0, got 'rotate'", "--augment", "rotate"),
             ("clip_norm must be 0 or more, got -1\n", "--clip-norm", "-1"),
-            ("learning_rate must be above 0, got inf", "--learning-rate", "1e400"),
+            ("learning_rate must be finite and above 0, got inf", "--learning-rate", "1e400"),
             ("no parameter matches the pattern 'zzz*' of what is frozen", "--freeze", "zzz*"),
             ("the batch is empty", "--dim", "batch=0"),
             ("an option is given for the input 'z', which the program does not have; it has 'x', 'label'", "--limit", "z=3"),

@@ -58,9 +58,12 @@ TEST(Recipe, RefusesWhatMeansNothing) {
   };
   EXPECT_ERROR(check("learning_rate", "0"),
                "learning_rate must be above 0, got 0");
-  EXPECT_ERROR(check("learning_rate", "nan"), "learning_rate must be above 0");
+  EXPECT_ERROR(check("learning_rate", "nan"),
+               "learning_rate must be finite and above 0, got nan");
+  EXPECT_ERROR(check("learning_rate", "inf"),
+               "learning_rate must be finite and above 0, got inf");
   EXPECT_ERROR(check("beta2", "1"), "beta2 must be in [0, 1), got 1");
-  EXPECT_ERROR(check("accumulate", "0"), "accumulate must be above 0");
+  EXPECT_ERROR(check("accumulate", "0"), "accumulate must be above 0, got 0");
   EXPECT_ERROR(check("clip_norm", "-1"), "clip_norm must be 0 or more");
   EXPECT_ERROR(check("weight_decay_groups", "a:-1"), "weight_decay of 'a'");
   EXPECT_ERROR(check("scale_backoff", "2"), "scale_backoff must be in (0, 1]");

@@ -176,6 +176,11 @@ Error CheckpointFolder::prepare(bool resume) const {
     return makeError("the folder {0} holds checkpoints of an earlier training: "
                      "resume it, or choose another folder",
                      quote(path));
+  if (!resume && sys::fs::exists(join(path, "best.safetensors")))
+    return makeError("the folder {0} holds best.safetensors of an earlier "
+                     "training, which a better state of this one would "
+                     "overwrite: move it, or choose another folder",
+                     quote(path));
   return Error::success();
 }
 

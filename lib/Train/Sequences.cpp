@@ -96,18 +96,19 @@ public:
         bool bad = isFloat(spec.dtype)
                        ? !std::isfinite(value)
                        : options.limit &&
-                             !(value >= 0 && value < *options.limit) &&
+                             !(value >= options.least() &&
+                               value <= options.largest()) &&
                              !(options.ignored && value == *options.ignored);
         if (bad)
-          return makeError("the data holds {0} in {1} in sequence {2}, "
-                           "position {3}, for the input {4}{5}",
-                           formatNumber(value), quote(sequences->file->path),
-                           index, i, quote(spec.name),
-                           options.limit
-                               ? ", where 0 to " +
-                                     std::to_string(*options.limit - 1) +
-                                     " are allowed"
-                               : "");
+          return makeError(
+              "the data holds {0} in {1} in sequence {2}, "
+              "position {3}, for the input {4}{5}",
+              formatElement(from, in + i * dtypeSize(from)),
+              quote(sequences->file->path), index, i, quote(spec.name),
+              options.limit
+                  ? ", where " + std::to_string(options.least()) + " to " +
+                        std::to_string(options.largest()) + " are allowed"
+                  : "");
         if (options.normalize)
           value =
               (value - options.normalize->mean) / options.normalize->deviation;

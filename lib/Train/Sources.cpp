@@ -65,6 +65,35 @@ static std::optional<uint64_t> firstBad(const char *row, uint64_t count) {
   return std::nullopt;
 }
 
+/// The integer at `data`: 128 bits hold those of each type.
+static __int128 loadInteger(DType type, const void *data) {
+  uint64_t value = 0;
+  size_t size = dtypeSize(type);
+  std::memcpy(&value, data, size); // little-endian hosts only
+  if (isUnsignedInteger(type) || type == DType::I1)
+    return value;
+  unsigned unused = 64 - 8 * static_cast<unsigned>(size);
+  return static_cast<int64_t>(value << unused) >> unused;
+}
+
+static bool canHold(DType type, __int128 value) {
+  if (type == DType::I1)
+    return value == 0 || value == 1;
+  unsigned bits = 8 * static_cast<unsigned>(dtypeSize(type));
+  __int128 one = 1;
+  return isUnsignedInteger(type)
+             ? value >= 0 && value < one << bits
+             : value >= -(one << (bits - 1)) && value < one << (bits - 1);
+}
+
+std::string formatElement(DType type, const void *data) {
+  if (isFloat(type))
+    return formatNumber(loadAsDouble(type, data));
+  __int128 value = loadInteger(type, data);
+  return value < 0 ? std::to_string(static_cast<int64_t>(value))
+                   : std::to_string(static_cast<uint64_t>(value));
+}
+
 namespace {
 /// Rows of an array.
 class ArraySource : public Source {
@@ -150,21 +179,23 @@ private:
     DType from = array.dtype();
     size_t size = dtypeSize(to);
     for (uint64_t i = 0; i < perExample; ++i) {
-      double value = loadAsDouble(from, in + i * dtypeSize(from));
-      if (options.limit && !(value >= 0 && value < *options.limit) &&
+      const char *element = in + i * dtypeSize(from);
+      __int128 value = loadInteger(from, element);
+      if (options.limit &&
+          !(value >= options.least() && value <= options.largest()) &&
           !(options.ignored && value == *options.ignored))
-        return makeError("the data holds {0} in {1}, where 0 to {2} are "
+        return makeError("the data holds {0} in {1}, where {2} to {3} are "
                          "allowed",
-                         static_cast<int64_t>(value), where(index, i),
-                         *options.limit - 1);
+                         formatElement(from, element), where(index, i),
+                         options.least(), options.largest());
       if (from == to)
         continue;
-      storeFromDouble(to, out + i * size, value);
-      if (loadAsDouble(to, out + i * size) != value)
+      if (!canHold(to, value))
         return makeError("the data holds {0} in {1}, which its type {2} cannot "
                          "hold",
-                         static_cast<int64_t>(value), where(index, i),
+                         formatElement(from, element), where(index, i),
                          dtypeName(to));
+      std::memcpy(out + i * size, &value, size); // little-endian hosts only
     }
     if (from == to)
       std::memcpy(out, in, perExample * size);
@@ -254,7 +285,8 @@ static Error checkTokens(const TensorSpec &spec, const DataFile &file,
     if (value >= end)
       return makeError("the data holds the token {0} in {1} at position {2}, "
                        "for the input {3}, where 0 to {4} are allowed",
-                       value, quote(file.path), i, quote(spec.name), end - 1);
+                       formatElement(stream.dtype(), data + i * size),
+                       quote(file.path), i, quote(spec.name), end - 1);
   }
   return Error::success();
 }
@@ -290,7 +322,10 @@ makeSource(const TensorSpec &spec, std::shared_ptr<const DataFile> file,
                   (overlap ? " tokens holds no target, expected 2 or more"
                            : " tokens, expected 1 or more"));
     int64_t needed = spec.shape[1] + options.shift, found = array.shape()[0];
-    if (options.shift < 0 || found < needed)
+    if (options.shift < 0)
+      return fail("windows are shifted by " + Twine(options.shift) +
+                  " tokens, expected 0 or more");
+    if (found < needed)
       return fail("it holds " + Twine(found) +
                   " tokens, and one window takes " + Twine(needed));
     if (Error error = checkTokens(spec, *file, array, options.limit))

@@ -41,6 +41,9 @@ llvm::Expected<std::unique_ptr<Source>>
 makeCompanion(const TensorSpec &spec,
               std::shared_ptr<const Sequences> sequences, int64_t length);
 
+/// The element at `data` as its type has it: all digits of an integer.
+std::string formatElement(DType type, const void *data);
+
 /// From one window to the next; the second dimension of `spec` is the window.
 int64_t streamStrideOf(const TensorSpec &spec, bool overlap);
 

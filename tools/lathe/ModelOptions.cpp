@@ -307,6 +307,22 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
   return result;
 }
 
+void noteSizes(const std::vector<InputDeclaration> &declarations,
+               ArrayRef<SmallVector<int64_t>> shapes) {
+  std::map<std::string, int64_t> sizes;
+  for (auto [declaration, shape] : llvm::zip(declarations, shapes))
+    for (size_t i = 0; i < shape.size(); ++i)
+      if (declaration.shape[i] < 0 && !declaration.dimNames[i].empty())
+        sizes[declaration.dimNames[i]] = shape[i];
+  if (sizes.empty())
+    return;
+  std::string text;
+  for (const auto &[name, size] : sizes)
+    text += (text.empty() ? "" : ", ") + name + "=" + std::to_string(size);
+  llvm::errs() << "lathe: note: the open sizes were " << text
+               << " (--dim, or what stands for it); the model may take less\n";
+}
+
 std::unique_ptr<Model> loadModel(MLIRContext &context,
                                  const ModelOptions &options,
                                  const std::vector<NamedTensor> &given,
@@ -391,8 +407,11 @@ static int compileModel(const ModelOptions &options,
   };
   prepared.executable = std::make_shared<exec::Executable>();
   if (failed(model->compile(*shapes, compile, *prepared.executable,
-                            &prepared.statistics)))
+                            &prepared.statistics))) {
+    if (!options.dims.empty())
+      noteSizes(model->inputs(), *shapes);
     return kFailed;
+  }
   addWeightFiles(prepared, options.file);
   return kDone;
 }

@@ -102,6 +102,11 @@ extern const CLI::Validator kFiniteNotNegative;
 /// Whether the file holds a compiled model. Errors: no regular file.
 llvm::Expected<bool> isCompiledFile(StringRef path);
 
+/// Notes the sizes that stand for open ones, after an error that they may have
+/// caused.
+void noteSizes(const std::vector<InputDeclaration> &declarations,
+               ArrayRef<SmallVector<int64_t>> shapes);
+
 /// Parses or imports the model as the user wants it: where the value of an ONNX
 /// input decides a size, it is taken from `given`, and `prepared` notes it.
 /// Null after a diagnostic.

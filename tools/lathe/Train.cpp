@@ -7,12 +7,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "ExecutableCache.h"
+#include "InputLimits.h"
 #include "NonFinite.h"
 #include "RecipeFile.h"
 #include "Report.h"
 #include "TrainOptions.h"
 #include "Verbs.h"
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Autodiff/TrainStep.h"
 #include "lathe/Executable/MemoryUse.h"
 #include "lathe/Pipelines/Training.h"
 #include "lathe/Support/AtomicFile.h"
@@ -72,30 +74,6 @@ static std::optional<int64_t> ignoredLabel(const TrainOptions &options,
   ModuleOp module = model.module();
   module.walk([&](CrossEntropyOp op) { found.insert(op.getIgnoreIndex()); });
   return found.size() == 1 ? *found.begin() : std::nullopt;
-}
-
-/// One integer input is what the logits are compared with: its values are
-/// classes, of which the logits' type says how many there are.
-static std::map<std::string, int64_t>
-knownLimits(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-            const Model &model) {
-  func::FuncOp loss = model.entry();
-  for (unsigned i = 0; i < loss.getNumResults(); ++i) {
-    auto name = loss.getResultAttrOfType<StringAttr>(i, "lathe.name");
-    auto type = cast<RankedTensorType>(loss.getResultTypes()[i]);
-    if (!name || name != options.logits || type.getRank() < 2 ||
-        type.isDynamicDim(type.getRank() - 1) || type.getShape().back() < 2)
-      continue;
-    std::string labels = options.labels;
-    if (labels.empty())
-      for (const TensorSpec &spec : inputs)
-        if (!isFloat(spec.dtype) && spec.name != kRandomKey &&
-            static_cast<int64_t>(spec.shape.size()) + 1 == type.getRank())
-          labels = spec.name;
-    if (!labels.empty())
-      return {{labels, type.getShape().back()}};
-  }
-  return {};
 }
 
 /// The inputs of @loss for the batch and the sizes that the user names.
@@ -192,6 +170,46 @@ static llvm::Error checkOptions(const TrainOptions &options,
          llvm::sys::fs::is_directory(path)))
       if (auto file = AtomicFile::create(path); !file)
         return file.takeError();
+  return llvm::Error::success();
+}
+
+/// The files that the training reads.
+static std::vector<std::string> inputFiles(const TrainOptions &options,
+                                           const Model &model) {
+  std::vector<std::string> files = {options.file};
+  if (!options.recipe.empty() && options.recipe != "none")
+    files.push_back(options.recipe);
+  for (const auto *texts : {&options.data, &options.eval})
+    for (StringRef text : *texts)
+      files.push_back(text.contains('=') ? text.split('=').second.str()
+                                         : text.str());
+  WeightSource weights;
+  if (llvm::Error error = openWeights(options, weights))
+    llvm::consumeError(std::move(error)); // said when they are needed
+  files.insert(files.end(), options.weights.begin(), options.weights.end());
+  for (StringRef key : weights.keys())
+    files.push_back(weights.find(key).file->file()->path());
+  for (auto parameter : model.module().getOps<ParameterOp>())
+    if (std::optional<StringRef> file = parameter.getFile())
+      files.push_back(
+          inFolder(llvm::sys::path::parent_path(options.file), *file));
+  return files;
+}
+
+/// An error where --save or --json would write over what the run reads.
+static llvm::Error checkOverwriting(const TrainOptions &options,
+                                    const Model &model) {
+  for (const auto &[option, path] : {std::pair("--save", options.saveModel),
+                                     std::pair("--json", options.json)}) {
+    if (path.empty() || !llvm::sys::fs::is_regular_file(path))
+      continue;
+    for (const std::string &file : inputFiles(options, model))
+      if (llvm::sys::fs::equivalent(path, file))
+        return makeError("{0} would overwrite {1}, which this training reads",
+                         option, quote(file));
+  }
+  if (!options.saveModel.empty() && options.saveModel == options.json)
+    return makeError("--save and --json both write {0}", quote(options.json));
   return llvm::Error::success();
 }
 
@@ -295,8 +313,10 @@ compileProgram(const TrainOptions &options, const Model &model,
     compile.maxMemory = llvm::cantFail(parseSize(options.maxMemory));
   CompileStatistics statistics;
   if (failed(compileTraining(model, shapes, shapes, options.optimizer.recipe,
-                             compile, *prepared.executable, &statistics)))
+                             compile, *prepared.executable, &statistics))) {
+    noteSizes(model.inputs(), shapes);
     return nullptr;
+  }
   if (options.explain)
     explainMemory(*prepared.executable, statistics, compile.threads);
   cache.put(prepared);
@@ -348,8 +368,23 @@ static Explanation explainStep(const TrainOptions &options, const Model &model,
   return {why.empty() ? "" : "the op cannot be found: " + why, ""};
 }
 
+/// Whether a training in float16 skipped all of its updates.
+static llvm::Expected<bool> hasNoUpdate(SessionProgram &program) {
+  for (auto [i, state] : llvm::enumerate(program.states()))
+    if (state.name == updatesState) {
+      auto updates = program.state(i);
+      if (!updates)
+        return updates.takeError();
+      return updates->as<int64_t>()[0] == 0;
+    }
+  return false;
+}
+
 static int run(TrainOptions &options, CLI::App &verb) {
   if (llvm::Error error = takeRecipe(options, verb))
+    return fail(std::move(error));
+  // The number of steps is known when the data is open.
+  if (llvm::Error error = options.optimizer.finish(/*totalSteps=*/1))
     return fail(std::move(error));
   if (options.target == "cuda") // a recipe may have said so
     options.arch = chooseArch(options.arch);
@@ -370,12 +405,14 @@ static int run(TrainOptions &options, CLI::App &verb) {
     return kFailed; // the diagnostics have said why
   if (llvm::Error error = checkOptions(options, *model))
     return fail(std::move(error));
+  if (llvm::Error error = checkOverwriting(options, *model))
+    return fail(std::move(error));
   auto inputs = chooseInputs(options, *model);
   if (!inputs)
     return fail(inputs.takeError());
   std::optional<int64_t> ignored = ignoredLabel(options, *model);
   auto data = openTrainData(options, *inputs,
-                            knownLimits(options, *inputs, *model), ignored);
+                            findInputLimits(options, *inputs, *model), ignored);
   if (!data)
     return fail(data.takeError());
   uint64_t steps = totalSteps(options.loop, *data->trainingLoader);
@@ -436,6 +473,13 @@ static int run(TrainOptions &options, CLI::App &verb) {
   if (result->ending == Ending::Interrupted)
     printNote("interrupted after step " + std::to_string(result->state.step) +
               "; --resume goes on from there");
+  auto isIdle = hasNoUpdate(**program);
+  if (!isIdle)
+    return fail(isIdle.takeError());
+  if (*isIdle && result->state.step > 0)
+    printNote("no step changed the weights: gradients overflowed in each, "
+              "however far the loss scale fell; a lower --initial-scale is "
+              "wanted, or more steps");
   if (!options.saveModel.empty())
     if (llvm::Error error = writeModel(options.saveModel, **program, {}))
       return fail(std::move(error));

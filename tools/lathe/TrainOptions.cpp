@@ -191,10 +191,12 @@ splitNamed(StringRef text, const char *option, const char *form) {
 
 static llvm::Expected<std::map<std::string, FieldOptions>>
 parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-            const std::map<std::string, int64_t> &classes) {
+            const std::map<std::string, InputLimit> &limits) {
   std::map<std::string, FieldOptions> fields;
-  for (const auto &[name, count] : classes)
-    fields[name].limit = count;
+  for (const auto &[name, limit] : limits) {
+    fields[name].limit = limit.values;
+    fields[name].fromEnd = limit.isIndex;
+  }
   for (StringRef text : options.normalize) {
     auto named = splitNamed(text, "--normalize", "NAME=MEAN:DEVIATION");
     if (!named)
@@ -215,6 +217,10 @@ parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
       return named.takeError();
     if (named->second.getAsInteger(10, fields[named->first].shift))
       return makeError("--shift expects NAME=TOKENS, got {0}", quote(text));
+    if (fields[named->first].shift < 0)
+      return makeError("--shift expects 0 tokens or more, as windows can only "
+                       "begin later, got {0}",
+                       quote(text));
   }
   for (StringRef text : options.pad) {
     auto named = splitNamed(text, "--pad", "NAME=VALUE");
@@ -232,6 +238,7 @@ parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
     if (named->second.getAsInteger(10, value) || value < 1)
       return makeError("--limit expects NAME=VALUES, got {0}", quote(text));
     fields[named->first].limit = value;
+    fields[named->first].fromEnd = false;
   }
   return fields;
 }
@@ -278,7 +285,7 @@ openDataset(const std::vector<std::string> &texts, const char *option,
 
 llvm::Expected<TrainData>
 openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-              const std::map<std::string, int64_t> &classes,
+              const std::map<std::string, InputLimit> &limits,
               std::optional<int64_t> ignored) {
   if (options.data.empty()) {
     std::string names;
@@ -288,11 +295,12 @@ openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
                  formatType(spec.dtype, spec.shape);
     return makeError("there is no --data; the training takes {0}", names);
   }
-  auto fields = parseFields(options, inputs, classes);
+  auto fields = parseFields(options, inputs, limits);
   if (!fields)
     return fields.takeError();
-  for (const auto &[name, count] : classes)
-    (*fields)[name].ignored = ignored;
+  for (const auto &[name, limit] : limits)
+    if (!limit.isIndex)
+      (*fields)[name].ignored = ignored;
   TrainData result;
   auto training = openDataset(options.data, "--data", options, inputs, *fields,
                               result.vocabulary);

@@ -67,12 +67,20 @@ struct TrainData {
   std::unique_ptr<train::Loader> trainingLoader, evaluationLoader;
 };
 
-/// Opens and checks the data. `classes` are known limits by input, besides the
-/// ones of --limit; there `ignored` is allowed, too. Errors: what is missing,
+/// The integers of an input: 0 to values - 1.
+struct InputLimit {
+  int64_t values;
+  /// They choose rows of a table, whose last one is -1, too. Else they are
+  /// labels, and the one that is ignored is allowed.
+  bool isIndex;
+};
+
+/// Opens and checks the data. `limits` are known by input, besides the ones of
+/// --limit; `ignored` is a label that is allowed. Errors: what is missing,
 /// damaged, or does not fit.
 llvm::Expected<TrainData>
 openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-              const std::map<std::string, int64_t> &classes,
+              const std::map<std::string, InputLimit> &limits,
               std::optional<int64_t> ignored);
 
 /// Which figures to make: what the user says, else the one integer input that

@@ -25,6 +25,12 @@ struct FieldOptions {
   std::optional<Normalization> normalize;
   /// Integers lie in [0, limit): classes of labels, entries of a vocabulary.
   std::optional<int64_t> limit;
+  /// Of arrays and padded sequences -limit to -1 are allowed, too: entries
+  /// counted from the end.
+  bool fromEnd = false;
+  /// The least and the largest integer; only where there is a limit.
+  int64_t least() const { return fromEnd ? -*limit : 0; }
+  int64_t largest() const { return *limit - 1; }
   /// The one integer beyond `limit` that labels may be: it does not count.
   std::optional<int64_t> ignored;
   /// Windows of a token stream begin so many tokens later: 1 for the targets

@@ -33,12 +33,10 @@ struct LabelMean {
 static std::optional<LabelMean> findMean(Operation *op) {
   if (auto loss = dyn_cast<CrossEntropyOp>(op))
     if (loss.getIgnoreIndex() && loss.getReduction() == LossReduction::mean)
-      return LabelMean{op, loss.getLabels(),
-                       int64_t(*loss.getIgnoreIndex())};
+      return LabelMean{op, loss.getLabels(), int64_t(*loss.getIgnoreIndex())};
   if (auto loss = dyn_cast<LinearCrossEntropyOp>(op))
     if (loss.getIgnoreIndex())
-      return LabelMean{op, loss.getLabels(),
-                       int64_t(*loss.getIgnoreIndex())};
+      return LabelMean{op, loss.getLabels(), int64_t(*loss.getIgnoreIndex())};
   return std::nullopt;
 }
 
@@ -63,40 +61,37 @@ LogicalResult weighParts(func::FuncOp loss, const TrainRecipe &recipe) {
                            "that its mean over a batch is not that of the "
                            "batch's parts: expected no accumulation, got ")
              << recipe.accumulate << " parts";
-    OpBuilder builder(op->getContext());
-    builder.setInsertionPointAfter(op);
+    OpBuilder builder(op);
     GraphMath math(builder, op->getLoc());
     Value result = op->getResult(0);
     Type element = GraphMath::elementOf(result);
     Type wide = element.isF64() ? element : Type(builder.getF32Type());
-    unsigned index = loss.getNumArguments();
     std::string number = std::to_string(i);
+    unsigned index = loss.getNumArguments();
     loss.insertArgument(index, RankedTensorType::get({}, wide),
-                        nameOf(builder, shareArgument + number),
-                        loss.getLoc());
+                        nameOf(builder, totalArgument + number), loss.getLoc());
+    Value total = loss.getArgument(index);
     Value counted = math.compare(ComparePredicate::ne, mean.labels,
                                  math.like(double(mean.ignored), mean.labels));
     Value count = math.sum(math.to(counted, wide));
-    Value share = loss.getArgument(index), weighed;
-    SmallPtrSet<Operation *, 4> made;
-    auto keep = [&](Value value) {
-      made.insert(value.getDefiningOp());
-      return value;
-    };
-    auto direct = dyn_cast<CrossEntropyOp>(op);
-    if (direct && element == wide) {
-      // The sum, which has no 0 / 0 in a part without labels.
-      direct.setReduction(LossReduction::sum);
-      weighed = keep(math.mul(result, share));
-    } else {
-      Value some =
-          math.compare(ComparePredicate::gt, count, math.like(0, count));
-      weighed = keep(math.select(some, result, math.like(0, result)));
-      if (element != wide)
-        weighed = keep(math.to(weighed, wide));
-      weighed = math.to(math.mul(weighed, math.mul(count, share)), element);
-    }
-    result.replaceAllUsesExcept(weighed, made);
+    // A part without labels takes others, weighed by 0: its mean would be nan.
+    // In a batch without any it is.
+    Value isSpare = math.make<AndOp>(
+        math.compare(ComparePredicate::eq, count, math.like(0, count)),
+        math.compare(ComparePredicate::gt, total, math.like(0, total)));
+    Value labels =
+        math.select(isSpare, math.like(mean.ignored == 0 ? 1 : 0, mean.labels),
+                    mean.labels);
+    op->replaceUsesOfWith(mean.labels, labels);
+    builder.setInsertionPointAfter(op);
+    Value weight = math.div(math.mul(count, double(recipe.accumulate)),
+                            math.max(total, 1.0));
+    Value widened = math.to(result, wide);
+    Value product = math.mul(widened, weight);
+    Value weighed = math.to(product, element);
+    Operation *first =
+        widened == result ? product.getDefiningOp() : widened.getDefiningOp();
+    result.replaceAllUsesExcept(weighed, first);
     Operation *end = body.getTerminator();
     end->insertOperands(end->getNumOperands(), count);
     loss.insertResult(loss.getNumResults(), count.getType(),
@@ -116,9 +111,8 @@ static SetVector<Operation *> findNeeded(Block &body, ArrayRef<Value> values) {
   };
   llvm::for_each(values, add);
   for (size_t i = 0; i < needed.size(); ++i)
-    needed[i]->walk([&](Operation *op) {
-      llvm::for_each(op->getOperands(), add);
-    });
+    needed[i]->walk(
+        [&](Operation *op) { llvm::for_each(op->getOperands(), add); });
   return needed;
 }
 
@@ -165,9 +159,9 @@ FailureOr<SmallVector<Value>> sumOverParts(GraphMath &math,
   if (parts.key)
     mapping.map(body.getArgument(*parts.key), block.getArguments().back());
   for (unsigned index : sliced)
-    mapping.map(body.getArgument(index),
-                block.addArgument(gradient.getArgumentTypes()[index],
-                                  math.location));
+    mapping.map(
+        body.getArgument(index),
+        block.addArgument(gradient.getArgumentTypes()[index], math.location));
 
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(&block);

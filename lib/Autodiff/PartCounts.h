@@ -13,9 +13,9 @@
 namespace lathe {
 
 /// Result "label_count.K" of the loss is how many labels of the part the K-th
-/// mean counts; argument "label_share.K" takes parts / labels of the batch.
+/// mean counts; argument "label_total.K" takes how many of the batch.
 inline constexpr llvm::StringLiteral countResult = "label_count.";
-inline constexpr llvm::StringLiteral shareArgument = "label_share.";
+inline constexpr llvm::StringLiteral totalArgument = "label_total.";
 
 /// The parts of a batch as the step has them, by argument of the gradient.
 struct BatchParts {

@@ -69,7 +69,7 @@ private:
 
   void runOnce();
   LogicalResult runInParts();
-  LogicalResult mapShares(IRMapping &mapping, const BatchParts &parts);
+  LogicalResult mapTotals(IRMapping &mapping, const BatchParts &parts);
   void mapScale(IRMapping &mapping);
   void addFigure(unsigned result, Value value);
 
@@ -90,7 +90,7 @@ private:
   /// Those that the step computes and does not take.
   bool isOwn(unsigned index) {
     std::string name = argumentName(index);
-    return name == scaleArgument || StringRef(name).starts_with(shareArgument);
+    return name == scaleArgument || StringRef(name).starts_with(totalArgument);
   }
 
   func::FuncOp gradient;
@@ -253,24 +253,23 @@ void TrainStepBuilder::runOnce() {
 }
 
 /// Counts the batch's labels, for means over those that are not ignored.
-LogicalResult TrainStepBuilder::mapShares(IRMapping &mapping,
+LogicalResult TrainStepBuilder::mapTotals(IRMapping &mapping,
                                           const BatchParts &parts) {
   if (countResults.empty())
     return success();
   auto counts = sumOverParts(math, gradient, countResults, parts);
   if (failed(counts))
     return failure();
-  llvm::StringMap<Value> shares;
+  llvm::StringMap<Value> totals;
   for (auto [index, count] : llvm::zip_equal(countResults, *counts)) {
     auto name = gradient.getResultAttrOfType<StringAttr>(index, "lathe.name");
-    shares[name.getValue().drop_front(countResult.size())] =
-        math.div(math.like(double(parts.count), count), count);
+    totals[name.getValue().drop_front(countResult.size())] = count;
   }
   for (unsigned i = 0; i < gradient.getNumArguments(); ++i) {
     std::string name = argumentName(i);
     StringRef number = name;
-    if (number.consume_front(shareArgument))
-      mapping.map(body.getArgument(i), shares.lookup(number));
+    if (number.consume_front(totalArgument))
+      mapping.map(body.getArgument(i), totals.lookup(number));
   }
   return success();
 }
@@ -330,7 +329,7 @@ LogicalResult TrainStepBuilder::runInParts() {
     batch.stacked[index] = input;
   if (keyIndex)
     batch.whole[*keyIndex] = inits.back();
-  if (failed(mapShares(mapping, batch)))
+  if (failed(mapTotals(mapping, batch)))
     return failure();
   auto scan = builder.create<ScanOp>(
       loc, ValueRange(inits).getTypes(), inits, inputs,

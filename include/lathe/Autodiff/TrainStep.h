@@ -38,7 +38,7 @@ LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe);
 
 /// Where gradients accumulate: weighs each mean over labels of which some are
 /// ignored by the part's share of the batch's labels, so that the mean of the
-/// parts' losses is the loss of the batch. Adds an argument "label_share.K" and
+/// parts' losses is the loss of the batch. Adds an argument "label_total.K" and
 /// a result "label_count.K" for each, which buildTrainStep knows. Errors: such
 /// a mean inside of a loop or a branch.
 LogicalResult weighParts(func::FuncOp loss, const TrainRecipe &recipe);

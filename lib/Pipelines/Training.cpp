@@ -63,7 +63,8 @@ divideBatch(func::FuncOp loss, ArrayRef<SmallVector<int64_t>> shapes,
     if (shape.empty() || parts <= 1 || (name && name == "random_key"))
       continue;
     auto type = dyn_cast<RankedTensorType>(loss.getArgumentTypes()[i]);
-    if (type && type.hasRank() && !type.isDynamicDim(0))
+    // A model of one part's fixed size takes a batch of so many.
+    if (type && !type.isDynamicDim(0) && type.getDimSize(0) * parts != shape[0])
       return loss.emitError("accumulation cuts the batch into parts, and so "
                             "expects an open first dimension of each input, "
                             "got ")

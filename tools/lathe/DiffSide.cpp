@@ -12,6 +12,7 @@
 #include "lathe/Autodiff/Autograd.h"
 #include "lathe/Autodiff/Passes.h"
 #include "lathe/Autodiff/PlantFault.h"
+#include "lathe/Autodiff/TrainStep.h"
 #include "lathe/Pipelines/Training.h"
 #include "lathe/Target/ProgramBuilder.h"
 #include "lathe/Transforms/Passes.h"
@@ -84,6 +85,12 @@ bool DiffSide::addGradient(StringRef plant) {
       planter(op, built, values);
     };
   func::FuncOp loss = function();
+  {
+    // Without parameters there are gradients by the inputs alone.
+    ScopedDiagnosticHandler quiet(loss.getContext(),
+                                  [](Diagnostic &) { return success(); });
+    (void)makeTrainable(loss, TrainRecipe());
+  }
   auto gradient = buildGradient(loss, autograd);
   if (failed(gradient))
     return false;

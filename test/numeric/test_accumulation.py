@@ -68,6 +68,14 @@ func.func @loss(%x: tensor<?x8xf32> {lathe.name = "x", lathe.dims = ["batch", ""
   return %loss : tensor<f32>
 }
 """
+# Labels that a state moves.
+STATE = PLAIN.replace("lathe.parameter @w", "lathe.parameter @s : tensor<i64> {init = #lathe.init<zeros>, mutable}\nlathe.parameter @w").replace(
+    "%l, %y {", "%l, %t {").replace("  %ce =", """  %s = lathe.get_parameter @s : tensor<i64>
+  %one = lathe.constant dense<1> : tensor<i64>
+  %u = lathe.sub %one, %s : (tensor<i64>, tensor<i64>) -> tensor<i64>
+  lathe.set_parameter @s, %u : tensor<i64>
+  %t = lathe.mul %y, %s : (tensor<?xi64>, tensor<i64>) -> tensor<?xi64>
+  %ce =""")
 
 
 class Accumulation(cli.CommandLine):
@@ -141,6 +149,9 @@ class Accumulation(cli.CommandLine):
         self.train(LOOP, x, y, 1)
         self.refused("ignores labels inside of a loop or a branch, so that its mean over a batch is not that of the batch's parts: expected no accumulation, "
                      "got 2 parts", "train", "m.mlir", "--data", "x=x.npy", "--data", "y=y.npy", "--batch", "16", "--accumulate", "2")
+        self.train(STATE, x, y, 1)
+        self.refused("is a state of which labels are made, and it changes from part to part: expected no accumulation, got 2 parts", "train", "m.mlir",
+                     "--data", "x=x.npy", "--data", "y=y.npy", "--batch", "16", "--accumulate", "2", "--output-dir", "state")
 
 
 if __name__ == "__main__":

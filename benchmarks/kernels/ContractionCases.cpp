@@ -1,5 +1,4 @@
-//===- ContractionCases.cpp - Matrix products, checked and timed
-//-----------------===//
+//===- ContractionCases.cpp - Matrix products, checked and timed ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

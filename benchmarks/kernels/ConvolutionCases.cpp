@@ -1,5 +1,4 @@
-//===- ConvolutionCases.cpp - Convolutions and pooling, checked and timed
-//--------===//
+//===- ConvolutionCases.cpp - Convolutions and pooling, checked and timed -===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Harness.h - Single CPU kernels, checked and timed ---------*- C++
-//-*-===//
+//===- Harness.h - Single CPU kernels, checked and timed --------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

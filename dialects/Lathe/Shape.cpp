@@ -1,5 +1,4 @@
-//===- Shape.cpp - Views and slices
-//-------------------------------------------===//
+//===- Shape.cpp - Views and slices ---------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

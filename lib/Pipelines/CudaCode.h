@@ -1,5 +1,4 @@
-//===- CudaCode.h - From CUDA text to code, by target ------------*- C++
-//-*-===//
+//===- CudaCode.h - From CUDA text to code, by target -----------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

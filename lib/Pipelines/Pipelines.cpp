@@ -1,5 +1,4 @@
-//===- Pipelines.cpp - Named pipelines: the one place that orders passes -*- C++
-//-*-===//
+//===- Pipelines.cpp - Named pipelines: the one place that orders passes --===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Idx.cpp - IDX files
-//------------------------------------------------------===//
+//===- Idx.cpp - IDX files ------------------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Checkpoint.cpp - Training that can be taken up again
-//---------------------===//
+//===- Checkpoint.cpp - Training that can be taken up again ---------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Dataset.cpp - Examples for the inputs of a program
-//-----------------------===//
+//===- Dataset.cpp - Examples for the inputs of a program -----------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

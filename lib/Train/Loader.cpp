@@ -1,5 +1,4 @@
-//===- Loader.cpp - Batches in a shuffled order
-//---------------------------------===//
+//===- Loader.cpp - Batches in a shuffled order ---------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Logs.cpp - Figures over time
-//---------------------------------------------===//
+//===- Logs.cpp - Figures over time ---------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Loop.cpp - The training loop
-//---------------------------------------------===//
+//===- Loop.cpp - The training loop ---------------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Metrics.cpp - How good a model is
-//----------------------------------------===//
+//===- Metrics.cpp - How good a model is ----------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

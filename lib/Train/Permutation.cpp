@@ -1,5 +1,4 @@
-//===- Permutation.cpp - A shuffle that needs no memory
-//-------------------------===//
+//===- Permutation.cpp - A shuffle that needs no memory -------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Sequences.cpp - Examples of their own length
-//-----------------------------===//
+//===- Sequences.cpp - Examples of their own length -----------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- SessionProgram.cpp - A compiled model as a training program
-//--------------===//
+//===- SessionProgram.cpp - A compiled model as a training program --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

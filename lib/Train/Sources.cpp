@@ -1,5 +1,4 @@
-//===- Sources.cpp - Examples out of arrays and token streams
-//-------------------===//
+//===- Sources.cpp - Examples out of arrays and token streams -------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

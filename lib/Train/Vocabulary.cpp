@@ -1,5 +1,4 @@
-//===- Vocabulary.cpp - Characters as tokens
-//------------------------------------===//
+//===- Vocabulary.cpp - Characters as tokens ------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

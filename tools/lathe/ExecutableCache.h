@@ -1,5 +1,4 @@
-//===- ExecutableCache.h - Compiled models by what they were made of -*- C++
-//-*-===//
+//===- ExecutableCache.h - Compiled models by what they were made of ------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

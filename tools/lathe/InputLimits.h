@@ -1,5 +1,4 @@
-//===- InputLimits.h - Which integers the inputs of a loss may hold -*- C++
-//-*-===//
+//===- InputLimits.h - Which integers the inputs of a loss may hold -------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ModelOptions.cpp - Options that verbs share, and what follows from them
-//-*- C++ -*-===//
+//===- ModelOptions.cpp - Options that verbs share ------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ModelOptions.h - Options that verbs share, and what follows from them -*-
-// C++ -*-===//
+//===- ModelOptions.h - Options that verbs share ----------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

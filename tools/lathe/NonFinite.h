@@ -1,5 +1,4 @@
-//===- NonFinite.h - Where a value that is not finite comes from -*- C++
-//-*-===//
+//===- NonFinite.h - Where a value that is not finite comes from ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- RecipeFile.cpp - Options of a verb in a file
-//-----------------------------===//
+//===- RecipeFile.cpp - Options of a verb in a file -----------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

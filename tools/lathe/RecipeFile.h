@@ -1,5 +1,4 @@
-//===- RecipeFile.h - Options of a verb in a file -*- C++ -*
-//--------------------===//
+//===- RecipeFile.h - Options of a verb in a file -*- C++ -* ----*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- RecipeOptions.cpp - Options of optimizer and schedule
-//--------------------===//
+//===- RecipeOptions.cpp - Options of optimizer and schedule --------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

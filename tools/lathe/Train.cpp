@@ -1,5 +1,4 @@
-//===- Train.cpp - lathe train -*- C++ -*
-//---------------------------------------===//
+//===- Train.cpp - lathe train -*- C++ -* ---------------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- TrainOptions.cpp - The options of lathe train
-//----------------------------===//
+//===- TrainOptions.cpp - The options of lathe train ----------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- TrainOptions.h - The options of lathe train -*- C++ -*
-//-------------------===//
+//===- TrainOptions.h - The options of lathe train -*- C++ -* ---*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

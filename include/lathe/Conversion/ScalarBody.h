@@ -1,5 +1,4 @@
-//===- ScalarBody.h - What an elementwise op does to one element -*- C++
-//-*-===//
+//===- ScalarBody.h - What an elementwise op does to one element ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

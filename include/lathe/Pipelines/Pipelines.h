@@ -1,5 +1,4 @@
-//===- Pipelines.h - Named pipelines: the one place that orders passes -*- C++
-//-*-===//
+//===- Pipelines.h - Named pipelines: the one place that orders passes ----===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

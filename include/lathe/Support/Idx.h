@@ -1,5 +1,4 @@
-//===- Idx.h - IDX files, as MNIST has them -*- C++ -*
-//--------------------------===//
+//===- Idx.h - IDX files, as MNIST has them -*- C++ -* ----------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- KeyPattern.h - Names of stacked parameters in weights files -*- C++
-//-*-===//
+//===- KeyPattern.h - Names of stacked parameters in weights files --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

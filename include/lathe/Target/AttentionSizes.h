@@ -1,5 +1,4 @@
-//===- AttentionSizes.h - What schedules read off an attention ---*- C++
-//-*-===//
+//===- AttentionSizes.h - What schedules read off an attention --*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- CompileKernels.h - What targets share on the way to code --*- C++
-//-*-===//
+//===- CompileKernels.h - What targets share on the way to code -*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- KernelIdentity.h - What makes two kernels the same --------*- C++
-//-*-===//
+//===- KernelIdentity.h - What makes two kernels the same -------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- KernelViews.h - Kernel bodies as one anchor op and index maps -*- C++
-//-*-===//
+//===- KernelViews.h - Kernel bodies as one anchor op and index maps ------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

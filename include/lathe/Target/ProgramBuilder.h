@@ -1,5 +1,4 @@
-//===- ProgramBuilder.h - The entry function as steps over buffers -*- C++
-//-*-===//
+//===- ProgramBuilder.h - The entry function as steps over buffers --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

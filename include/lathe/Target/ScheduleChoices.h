@@ -1,5 +1,4 @@
-//===- ScheduleChoices.h - What a user chose for a schedule ------*- C++
-//-*-===//
+//===- ScheduleChoices.h - What a user chose for a schedule -----*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

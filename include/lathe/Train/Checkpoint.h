@@ -1,5 +1,4 @@
-//===- Checkpoint.h - Training that can be taken up again -*- C++ -*
-//------------===//
+//===- Checkpoint.h - Training that can be taken up again -*- C++ -* ------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DataFile.h - Arrays and token streams in files -*- C++ -*
-//----------------===//
+//===- DataFile.h - Arrays and token streams in files -*- C++ -* ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Dataset.h - Examples for the inputs of a program -*- C++ -*
-//--------------===//
+//===- Dataset.h - Examples for the inputs of a program -*- C++ -* --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Loader.h - Batches in a shuffled order -*- C++ -*
-//------------------------===//
+//===- Loader.h - Batches in a shuffled order -*- C++ -* --------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

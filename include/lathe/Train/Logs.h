@@ -1,5 +1,4 @@
-//===- Logs.h - Figures over time, for people and programs -*- C++ -*
-//-----------===//
+//===- Logs.h - Figures over time, for people and programs -*- C++ -* -----===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Loop.h - The training loop -*- C++ -*
-//------------------------------------===//
+//===- Loop.h - The training loop -*- C++ -* --------------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

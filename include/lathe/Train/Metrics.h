@@ -1,5 +1,4 @@
-//===- Metrics.h - How good a model is -*- C++ -*
-//-------------------------------===//
+//===- Metrics.h - How good a model is -*- C++ -* ---------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

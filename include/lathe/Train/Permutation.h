@@ -1,5 +1,4 @@
-//===- Permutation.h - A shuffle that needs no memory -*- C++ -*
-//----------------===//
+//===- Permutation.h - A shuffle that needs no memory -*- C++ -* ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

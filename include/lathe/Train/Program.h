@@ -1,5 +1,4 @@
-//===- Program.h - What the training loop drives -*- C++ -*
-//---------------------===//
+//===- Program.h - What the training loop drives -*- C++ -* -----*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- SessionProgram.h - A compiled model as a training program -*- C++ -*
-//-----===//
+//===- SessionProgram.h - Compiled models as training programs --*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Vocabulary.h - Characters as tokens -*- C++ -*
-//---------------------------===//
+//===- Vocabulary.h - Characters as tokens -*- C++ -* -----------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

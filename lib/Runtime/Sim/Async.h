@@ -1,5 +1,4 @@
-//===- Async.h - What runs beside the threads of a block -------- -*- C++
-//-*-===//
+//===- Async.h - What runs beside the threads of a block --------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

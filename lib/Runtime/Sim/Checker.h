@@ -1,5 +1,4 @@
-//===- Checker.h - Every memory access of a launch ------------- -*- C++
-//-*-===//
+//===- Checker.h - Every memory access of a launch --------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

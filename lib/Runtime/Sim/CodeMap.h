@@ -1,5 +1,4 @@
-//===- CodeMap.h - From addresses to lines of kernels ---------- -*- C++
-//-*-===//
+//===- CodeMap.h - From addresses to lines of kernels -----------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

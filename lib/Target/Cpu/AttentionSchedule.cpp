@@ -1,5 +1,4 @@
-//===- AttentionSchedule.cpp - Attention in blocks, online softmax
-//---------------===//
+//===- AttentionSchedule.cpp - Attention in blocks, online softmax --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ContractionSchedule.cpp - Matrix products on the microkernel
-//--------------===//
+//===- ContractionSchedule.cpp - Matrix products on the microkernel -------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

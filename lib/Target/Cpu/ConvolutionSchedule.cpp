@@ -1,5 +1,4 @@
-//===- ConvolutionSchedule.cpp - Convolutions on the microkernel
-//-----------------===//
+//===- ConvolutionSchedule.cpp - Convolutions on the microkernel ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

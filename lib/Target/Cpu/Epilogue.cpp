@@ -1,5 +1,4 @@
-//===- Epilogue.cpp - From accumulators to a kernel's outputs
-//--------------------===//
+//===- Epilogue.cpp - From accumulators to a kernel's outputs -------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Epilogue.h - From accumulators to a kernel's outputs ------*- C++
-//-*-===//
+//===- Epilogue.h - From accumulators to a kernel's outputs -----*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ItemGrid.h - The order of work items over tiles -----------*- C++
-//-*-===//
+//===- ItemGrid.h - The order of work items over tiles ----------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

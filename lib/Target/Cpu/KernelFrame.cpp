@@ -1,5 +1,4 @@
-//===- KernelFrame.cpp - The frame every schedule emits into
-//------------------===//
+//===- KernelFrame.cpp - The frame every schedule emits into --------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- KernelFrame.h - The frame every schedule emits into ----*- C++
-//-*-===//
+//===- KernelFrame.h - The frame every schedule emits into ------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- LowerToLLVM.cpp - A kernel over memory to the LLVM dialect -*- C++
-//-*-===//
+//===- LowerToLLVM.cpp - A kernel over memory to the LLVM dialect ---------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

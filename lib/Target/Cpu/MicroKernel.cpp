@@ -1,5 +1,4 @@
-//===- MicroKernel.cpp - The outer-product microkernel
-//---------------------------===//
+//===- MicroKernel.cpp - The outer-product microkernel --------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- WindowSchedule.cpp - Depthwise convolution and pooling
-//--------------------===//
+//===- WindowSchedule.cpp - Depthwise convolution and pooling -------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

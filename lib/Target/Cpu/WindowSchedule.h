@@ -1,5 +1,4 @@
-//===- WindowSchedule.h - Depthwise convolution and pooling ------*- C++
-//-*-===//
+//===- WindowSchedule.h - Depthwise convolution and pooling -----*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- AnchorText.h - Operands and epilogue of an anchor op as text
-//--------===//
+//===- AnchorText.h - Operands and epilogue of an anchor op as text -------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

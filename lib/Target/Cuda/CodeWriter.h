@@ -1,5 +1,4 @@
-//===- CodeWriter.h - Indented text ------------------------------*- C++
-//-*-===//
+//===- CodeWriter.h - Indented text -----------------------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

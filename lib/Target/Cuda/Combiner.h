@@ -1,5 +1,4 @@
-//===- Combiner.h - How two partial results of a reduction join --*- C++
-//-*-===//
+//===- Combiner.h - How two partial results of a reduction join -*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ElementText.h - Steps of a row program for a few elements -*- C++
-//-*-===//
+//===- ElementText.h - Steps of a row program for a few elements ----------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- IndexText.h - Threads, items and positions as text --------*- C++
-//-*-===//
+//===- IndexText.h - Threads, items and positions as text -------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- KernelFile.h - The frame of a kernel's text ---------------*- C++
-//-*-===//
+//===- KernelFile.h - The frame of a kernel's text --------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

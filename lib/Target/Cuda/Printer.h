@@ -1,5 +1,4 @@
-//===- Printer.h - arith, math, scf and memref as CUDA C++ -------*- C++
-//-*-===//
+//===- Printer.h - arith, math, scf and memref as CUDA C++ ------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ProductText.h - A product by the skeletons of gemm*.cuh -----*- C++
-//-*-===//
+//===- ProductText.h - A product by the skeletons of gemm*.cuh --*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- RaiseBf16.h - Conversions of bfloat16, by their name again -*- C++
-//-*-===//
+//===- RaiseBf16.h - Conversions of bfloat16, by their name again ---------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- RowPhases.h - A row program cut into grids ----------------*- C++
-//-*-===//
+//===- RowPhases.h - A row program cut into grids ---------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

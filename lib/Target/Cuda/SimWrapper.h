@@ -1,5 +1,4 @@
-//===- SimWrapper.h - The simulator's way into a kernel ----------*- C++
-//-*-===//
+//===- SimWrapper.h - The simulator's way into a kernel ---------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- StepGrids.h - Grids for the phases of a row program -------*- C++
-//-*-===//
+//===- StepGrids.h - Grids for the phases of a row program ------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

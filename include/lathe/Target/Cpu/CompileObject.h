@@ -1,5 +1,4 @@
-//===- CompileObject.h - From a kernel over memory to object code -*- C++
-//-*-===//
+//===- CompileObject.h - From a kernel over memory to object code ---------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

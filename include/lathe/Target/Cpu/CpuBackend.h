@@ -1,5 +1,4 @@
-//===- CpuBackend.h - A module of kernels to an Executable for the CPU -*- C++
-//-*-===//
+//===- CpuBackend.h - A module of kernels to an Executable for the CPU ----===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Schedule.h - From a kernel op to loops over memory --------*- C++
-//-*-===//
+//===- Schedule.h - From a kernel op to loops over memory -------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

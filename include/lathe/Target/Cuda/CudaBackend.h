@@ -1,5 +1,4 @@
-//===- CudaBackend.h - A module of kernels to an Executable of CUDA text -*- C++
-//-*-===//
+//===- CudaBackend.h - A module of kernels to an Executable of CUDA text --===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

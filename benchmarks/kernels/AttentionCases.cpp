@@ -346,8 +346,8 @@ void bench::benchAttentionGradients(Harness &harness) {
   std::mt19937 random(8);
   const AttentionCase cases[] = {
       // char-gpt with its recipe's batch; gpt2-124m; heads of 128.
-      {16, 4, 4, 128, 128, 40, 40, true, Mask::None, true},
-      {16, 4, 4, 128, 128, 40, 40, false, Mask::None, true},
+      {8, 4, 4, 256, 256, 40, 40, true, Mask::None, true},
+      {8, 4, 4, 256, 256, 40, 40, false, Mask::None, true},
       {1, 12, 12, 512, 512, 64, 64, true, Mask::None, true},
       {1, 12, 12, 512, 512, 64, 64, false, Mask::None, true},
       {1, 12, 12, 1024, 1024, 64, 64, true, Mask::None, true},

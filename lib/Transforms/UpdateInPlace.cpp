@@ -39,21 +39,18 @@ static DenseSet<Operation *> findPart(Block &body,
   return part;
 }
 
-/// Whether `value`, which the kernel computes or takes, is computed from
-/// `argument`.
-static bool comesFrom(Value value, BlockArgument argument) {
-  DenseSet<Value> seen;
-  SmallVector<Value> worklist{value};
+/// The ops of a kernel that lead to `op`, which may be null, and `op` itself.
+static DenseSet<Operation *> findLeads(Operation *op) {
+  DenseSet<Operation *> leads;
+  SmallVector<Operation *> worklist{op};
   while (!worklist.empty()) {
-    Value next = worklist.pop_back_val();
-    if (next == argument)
-      return true;
-    if (!seen.insert(next).second)
+    Operation *next = worklist.pop_back_val();
+    if (!next || !leads.insert(next).second)
       continue;
-    if (Operation *producer = next.getDefiningOp())
-      llvm::append_range(worklist, producer->getOperands());
+    for (Value operand : next->getOperands())
+      worklist.push_back(operand.getDefiningOp());
   }
-  return false;
+  return leads;
 }
 
 /// Whether the kernel may write its result over its input, both of one type.
@@ -79,11 +76,14 @@ static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
     auto fusible = dyn_cast<FusibleOpInterface>(op);
     bool isContraction =
         fusible && fusible.getFusionKind() == FusionKind::Contraction;
-    if (isContraction && llvm::any_of(op->getOperands(), [&](Value operand) {
-          return comesFrom(operand, argument);
-        })) {
-      whyNot = "a product reads the old value in another order";
-      return failure();
+    if (isContraction) {
+      DenseSet<Operation *> leads = findLeads(op);
+      if (llvm::any_of(argument.getUsers(), [&](Operation *reader) {
+            return leads.contains(reader);
+          })) {
+        whyNot = "a product reads the old value in another order";
+        return failure();
+      }
     }
     bool isElementwise =
         isContraction ||
@@ -99,19 +99,7 @@ static LogicalResult canOverwrite(KernelOp kernel, unsigned input,
       return failure();
     }
   }
-  // What leads to the writer, found backwards.
-  DenseSet<Operation *> leads;
-  SmallVector<Operation *> worklist;
-  if (writer)
-    worklist.push_back(writer);
-  while (!worklist.empty()) {
-    Operation *op = worklist.pop_back_val();
-    if (!leads.insert(op).second)
-      continue;
-    for (Value operand : op->getOperands())
-      if (Operation *producer = operand.getDefiningOp())
-        worklist.push_back(producer);
-  }
+  DenseSet<Operation *> leads = findLeads(writer);
   for (Operation *reader : argument.getUsers())
     if (!leads.contains(reader)) {
       whyNot = "the kernel reads the old value for something else, too";

@@ -30,19 +30,6 @@ template <typename Operand> struct Turned {
   static constexpr int vector = Operand::vector;
 };
 
-/// sums[j] += the fragment `a` times columns j of Y, for the 16 k of one step.
-template <typename StripY, int blocks, typename T>
-LATHE_FN void multiplyColumns(float (&sums)[blocks][4], const u32 (&a)[4],
-                              const u8 *y, int step, T) {
-#pragma unroll
-  for (int j = 0; j < blocks; j += 2) {
-    u32 b[4];
-    StripY::template load<false>(b, y, j * 8, step);
-    multiplyAdd(sums[j], a, b[0], b[1], T{});
-    multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
-  }
-}
-
 /// sums[j] += 16 rows of X, from `row` on, times 8 columns j of Y.
 template <typename StripX, typename StripY, int steps, int blocks, typename T>
 LATHE_FN void multiplyStrips(float (&sums)[blocks][4], const u8 *x, const u8 *y,

@@ -120,13 +120,7 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
       const u32 weights[4] = {
           packPair(low[0], low[1], T{}), packPair(low[2], low[3], T{}),
           packPair(high[0], high[1], T{}), packPair(high[2], high[3], T{})};
-#pragma unroll
-      for (int c = 0; c < columnBlocks; c += 2) {
-        u32 y[4];
-        StripV::template load<false>(y, values, c * 8, step);
-        multiplyAdd(sums[c], weights, y[0], y[1], T{});
-        multiplyAdd(sums[c + 1], weights, y[2], y[3], T{});
-      }
+      multiplyColumns<StripV>(sums, weights, values, step, T{});
     }
   }
 

@@ -171,3 +171,16 @@ LATHE_MMA(bf16, float, "f", "m16n8k16.row.col.f32.bf16.bf16.f32")
 LATHE_MMA(float, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
 LATHE_MMA(i8, i32, "r", "m16n8k32.row.col.s32.s8.s8.s32")
 #undef LATHE_MMA
+
+/// sums[j] += the fragment `a` times columns j of Y, for the 16 k of one step.
+template <typename StripY, int blocks, typename T>
+LATHE_FN void multiplyColumns(float (&sums)[blocks][4], const u32 (&a)[4],
+                              const u8 *y, int step, T) {
+#pragma unroll
+  for (int j = 0; j < blocks; j += 2) {
+    u32 b[4];
+    StripY::template load<false>(b, y, j * 8, step);
+    multiplyAdd(sums[j], a, b[0], b[1], T{});
+    multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
+  }
+}

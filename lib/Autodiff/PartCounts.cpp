@@ -15,7 +15,6 @@
 #include "PartCounts.h"
 
 #include "lathe/Autodiff/TrainStep.h"
-#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -116,6 +115,42 @@ static SetVector<Operation *> findNeeded(Block &body, ArrayRef<Value> values) {
   return needed;
 }
 
+ScanOp buildPartLoop(GraphMath &math, func::FuncOp gradient,
+                     ArrayRef<Value> inits, const BatchParts &parts,
+                     IRMapping &mapping) {
+  OpBuilder &builder = math.builder;
+  Block &body = gradient.getBody().front();
+  SmallVector<unsigned> sliced;
+  SmallVector<Value> inputs;
+  for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
+    if (Value stack = parts.stacked.lookup(i)) {
+      sliced.push_back(i);
+      inputs.push_back(stack);
+    }
+  auto scan = builder.create<ScanOp>(
+      math.location, ValueRange(inits).getTypes(), inits, inputs,
+      inputs.empty() ? builder.getI64IntegerAttr(parts.count) : IntegerAttr(),
+      /*reverse=*/UnitAttr());
+  Block &block = scan.getBody().emplaceBlock();
+  for (auto [index, value] : parts.whole)
+    mapping.map(body.getArgument(index), value);
+  for (Value init : inits)
+    block.addArgument(init.getType(), math.location);
+  if (parts.key)
+    mapping.map(body.getArgument(*parts.key), block.getArguments().back());
+  for (unsigned index : sliced)
+    mapping.map(
+        body.getArgument(index),
+        block.addArgument(gradient.getArgumentTypes()[index], math.location));
+  return scan;
+}
+
+Value buildNextKey(GraphMath &math, Value key) {
+  auto type = RankedTensorType::get({2}, math.builder.getI64Type());
+  return math.add(key, math.make<ConstantOp>(DenseElementsAttr::get(
+                           type, ArrayRef<int64_t>{0, 1})));
+}
+
 FailureOr<SmallVector<Value>> sumOverParts(GraphMath &math,
                                            func::FuncOp gradient,
                                            ArrayRef<unsigned> results,
@@ -140,28 +175,9 @@ FailureOr<SmallVector<Value>> sumOverParts(GraphMath &math,
     inits.push_back(math.like(0, value));
   if (parts.key)
     inits.push_back(parts.whole.lookup(*parts.key));
-  SmallVector<unsigned> sliced;
-  for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
-    if (Value stack = parts.stacked.lookup(i)) {
-      sliced.push_back(i);
-      inputs.push_back(stack);
-    }
-  auto scan = builder.create<ScanOp>(
-      math.location, ValueRange(inits).getTypes(), inits, inputs,
-      inputs.empty() ? builder.getI64IntegerAttr(parts.count) : IntegerAttr(),
-      /*reverse=*/UnitAttr());
-  Block &block = scan.getBody().emplaceBlock();
   IRMapping mapping;
-  for (auto [index, value] : parts.whole)
-    mapping.map(body.getArgument(index), value);
-  for (Value init : inits)
-    block.addArgument(init.getType(), math.location);
-  if (parts.key)
-    mapping.map(body.getArgument(*parts.key), block.getArguments().back());
-  for (unsigned index : sliced)
-    mapping.map(
-        body.getArgument(index),
-        block.addArgument(gradient.getArgumentTypes()[index], math.location));
+  ScanOp scan = buildPartLoop(math, gradient, inits, parts, mapping);
+  Block &block = scan.getBody().front();
 
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(&block);
@@ -172,12 +188,8 @@ FailureOr<SmallVector<Value>> sumOverParts(GraphMath &math,
   for (auto [i, value] : llvm::enumerate(wanted))
     next.push_back(
         math.add(block.getArgument(i), mapping.lookupOrDefault(value)));
-  if (parts.key) {
-    auto type = RankedTensorType::get({2}, builder.getI64Type());
-    Value step = math.make<ConstantOp>(
-        DenseElementsAttr::get(type, ArrayRef<int64_t>{0, 1}));
-    next.push_back(math.add(block.getArgument(wanted.size()), step));
-  }
+  if (parts.key)
+    next.push_back(buildNextKey(math, block.getArgument(wanted.size())));
   builder.create<YieldOp>(math.location, next);
   return llvm::to_vector(
       llvm::map_range(scan.getResults().take_front(wanted.size()),

@@ -9,6 +9,7 @@
 #define LATHE_LIB_AUTODIFF_PARTCOUNTS_H
 
 #include "GraphMath.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace lathe {
 
@@ -24,6 +25,16 @@ struct BatchParts {
   DenseMap<unsigned, Value> stacked; ///< [count, ...]
   std::optional<unsigned> key;       ///< of `whole`: plus (0, i) in part i
 };
+
+/// A loop over the parts that carries `inits`, the key's value in the first
+/// part last where there is a key. Maps the arguments of `gradient` to what a
+/// part has of them. The body is to be filled.
+ScanOp buildPartLoop(GraphMath &math, func::FuncOp gradient,
+                     ArrayRef<Value> inits, const BatchParts &parts,
+                     IRMapping &mapping);
+
+/// The key of the part after the one whose is `key`.
+Value buildNextKey(GraphMath &math, Value key);
 
 /// The sums over the parts of rank-0 `results` of `gradient`, by a loop that
 /// holds no more than they need. Errors, as diagnostics: they need a state that

@@ -279,7 +279,7 @@ LogicalResult TrainStepBuilder::mapTotals(IRMapping &mapping,
 LogicalResult TrainStepBuilder::runInParts() {
   int64_t parts = recipe.accumulate;
   Location loc = gradient.getLoc();
-  SmallVector<Value> inits, inputs;
+  SmallVector<Value> inits;
   SmallVector<unsigned> summed = {0}; // results whose sums are carried
   llvm::append_range(summed, figureResults);
   for (const Trained &one : trained)
@@ -302,50 +302,31 @@ LogicalResult TrainStepBuilder::runInParts() {
   for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
     if (argumentName(i) == keyArgument)
       keyIndex = i;
-  auto pair = [&](int64_t seed, int64_t number) {
+  BatchParts batch{parts, arguments, DenseMap<unsigned, Value>(), keyIndex};
+  if (keyIndex) {
     auto type = RankedTensorType::get({2}, builder.getI64Type());
-    return builder.create<ConstantOp>(
-        loc, DenseElementsAttr::get(type, ArrayRef<int64_t>{seed, number}));
-  };
-  if (keyIndex)
-    inits.push_back(math.mul(arguments[*keyIndex], pair(1, parts)));
+    Value factors = builder.create<ConstantOp>(
+        loc, DenseElementsAttr::get(type, ArrayRef<int64_t>{1, parts}));
+    inits.push_back(math.mul(arguments[*keyIndex], factors));
+    batch.whole[*keyIndex] = inits.back();
+  }
 
-  SmallVector<unsigned> sliced;
   for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
     if (arguments.count(i) && isSplit(i)) {
       auto part = cast<RankedTensorType>(gradient.getArgumentTypes()[i]);
       SmallVector<int64_t> shape = {parts};
       llvm::append_range(shape, part.getShape());
-      inputs.push_back(builder.create<ReshapeOp>(
+      batch.stacked[i] = builder.create<ReshapeOp>(
           loc, part.clone(shape), arguments[i],
           builder.getDenseI64ArrayAttr(shape),
-          llvm::is_contained(shape, 0) ? builder.getUnitAttr() : UnitAttr()));
-      sliced.push_back(i);
+          llvm::is_contained(shape, 0) ? builder.getUnitAttr() : UnitAttr());
     }
   IRMapping mapping;
   mapScale(mapping);
-  BatchParts batch{parts, arguments, DenseMap<unsigned, Value>(), keyIndex};
-  for (auto [index, input] : llvm::zip_equal(sliced, inputs))
-    batch.stacked[index] = input;
-  if (keyIndex)
-    batch.whole[*keyIndex] = inits.back();
   if (failed(mapTotals(mapping, batch)))
     return failure();
-  auto scan = builder.create<ScanOp>(
-      loc, ValueRange(inits).getTypes(), inits, inputs,
-      inputs.empty() ? builder.getI64IntegerAttr(parts) : IntegerAttr(),
-      /*reverse=*/UnitAttr());
-  Block &block = scan.getBody().emplaceBlock();
-  for (Value init : inits)
-    block.addArgument(init.getType(), loc);
-  for (auto [index, value] : arguments)
-    mapping.map(body.getArgument(index), value);
-  for (unsigned index : sliced)
-    mapping.map(body.getArgument(index),
-                block.addArgument(gradient.getArgumentTypes()[index], loc));
-  if (keyIndex)
-    mapping.map(body.getArgument(*keyIndex),
-                block.getArgument(inits.size() - 1));
+  ScanOp scan = buildPartLoop(math, gradient, inits, batch, mapping);
+  Block &block = scan.getBody().front();
 
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(&block);
@@ -372,7 +353,7 @@ LogicalResult TrainStepBuilder::runInParts() {
     next[position] = math.add(block.getArgument(position),
                               mapping.lookupOrDefault(end->getOperand(index)));
   if (keyIndex)
-    next.back() = math.add(block.getArgument(inits.size() - 1), pair(0, 1));
+    next.back() = buildNextKey(math, block.getArgument(inits.size() - 1));
   builder.create<YieldOp>(loc, next);
 
   builder.setInsertionPointAfter(scan);

@@ -15,8 +15,18 @@ namespace lathe {
 // Types
 //===----------------------------------------------------------------------===//
 
-/// The type of `OpTy`'s result [b, h, s, e] from operands that all three ops
-/// have.
+/// Sizes or types of [batch, head, row, ...] where heads stand second, from what
+/// is stored in `layout`; or the other way round.
+template <typename T>
+static SmallVector<T> turnHeads(ArrayRef<T> list, HeadLayout layout) {
+  SmallVector<T> result(list);
+  if (layout == HeadLayout::heads_third)
+    std::swap(result[1], result[2]);
+  return result;
+}
+
+/// The sizes of `OpTy`'s result [b, h, s, e], heads second, and its element
+/// type, from operands that all three ops have.
 template <typename OpTy>
 static FailureOr<RankedTensorType>
 inferAttention(MaybeLoc location, typename OpTy::Adaptor adaptor) {
@@ -30,8 +40,10 @@ inferAttention(MaybeLoc location, typename OpTy::Adaptor adaptor) {
                       Twine(query ? query.getRank() : -1) + ", " +
                       Twine(key ? key.getRank() : -1) + " and " +
                       Twine(value ? value.getRank() : -1));
-  ArrayRef<int64_t> q = query.getShape(), k = key.getShape(),
-                    v = value.getShape();
+  HeadLayout layout = adaptor.getLayout();
+  SmallVector<int64_t> q = turnHeads(query.getShape(), layout),
+                       k = turnHeads(key.getShape(), layout),
+                       v = turnHeads(value.getShape(), layout);
   if (!sizesAgree(q[0], k[0]) || !sizesAgree(q[0], v[0]) ||
       !sizesAgree(k[0], v[0]))
     return inferenceError<OpTy>(
@@ -89,6 +101,10 @@ template <typename OpTy> static LogicalResult verifyElements(OpTy op) {
   return success();
 }
 
+static RankedTensorType storeHeads(RankedTensorType type, HeadLayout layout) {
+  return type.clone(turnHeads(type.getShape(), layout));
+}
+
 /// What scores are held in: f32 for 16-bit floats.
 static Type getScoreType(Type element) {
   return element.getIntOrFloatBitWidth() < 32
@@ -102,7 +118,7 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   auto result = inferAttention<AttentionOp>(location, adaptor);
   if (failed(result))
     return failure();
-  results.push_back(*result);
+  results.push_back(storeHeads(*result, adaptor.getLayout()));
   return success();
 }
 
@@ -113,7 +129,7 @@ AttentionTrainingOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   auto result = inferAttention<AttentionTrainingOp>(location, adaptor);
   if (failed(result))
     return failure();
-  results.push_back(*result);
+  results.push_back(storeHeads(*result, adaptor.getLayout()));
   results.push_back(RankedTensorType::get(
       result->getShape().drop_back(), getScoreType(result->getElementType())));
   return success();
@@ -138,10 +154,12 @@ AttentionBackwardOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                       ", got " +
                       (type ? shapeText(type.getShape()) : "no tensor"));
   };
+  HeadLayout layout = adaptor.getLayout();
   ArrayRef<int64_t> rows = result->getShape().drop_back();
-  if (failed(expect(adaptor.getCotangent(), "cotangent", result->getShape())) ||
+  if (failed(expect(adaptor.getCotangent(), "cotangent",
+                    turnHeads(result->getShape(), layout))) ||
       failed(expect(adaptor.getLogSumExp(), "log_sum_exp", rows)) ||
-      failed(expect(adaptor.getDelta(), "delta", rows)))
+      failed(expect(adaptor.getDelta(), "delta", turnHeads(rows, layout))))
     return failure();
   for (Value operand :
        {adaptor.getQuery(), adaptor.getKey(), adaptor.getValue()})
@@ -184,8 +202,9 @@ FusionKind AttentionBackwardOp::getFusionKind() {
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// What the decompositions of the three ops share. Heads that share a key head
-/// are rows of one product: h = g * (h / g) makes this a reshape.
+/// What the decompositions of the three ops share; in here heads stand second.
+/// Heads that share a key head are rows of one product: h = g * (h / g) makes
+/// this a reshape.
 template <typename OpTy> struct Parts {
   Composer c;
   OpTy op;
@@ -196,16 +215,28 @@ template <typename OpTy> struct Parts {
   bool maySeeNothing;
 
   Parts(OpBuilder &builder, OpTy op) : c(builder, op), op(op) {
-    ArrayRef<int64_t> q = tensorType(op.getQuery()).getShape(),
-                      v = tensorType(op.getValue()).getShape();
+    HeadLayout layout = op.getLayout();
+    SmallVector<int64_t> q = turnHeads(tensorType(op.getQuery()).getShape(),
+                                       layout),
+                         v = turnHeads(tensorType(op.getValue()).getShape(),
+                                       layout);
     b = q[0], h = q[1], s = q[2], d = q[3], g = v[1], t = v[2], e = v[3];
     rows = g ? h / g * s : s;
     scale = op.getScale() ? op.getScale()->convertToDouble()
                           : 1.0 / std::sqrt(double(std::max<int64_t>(d, 1)));
     maySeeNothing = op.getMask() || (op.getCausal() && s > t) || t == 0;
-    query = reshape(c.widen(op.getQuery()), {b, g, rows, d});
-    key = c.widen(op.getKey());
-    value = c.widen(op.getValue());
+    query = reshape(c.widen(turn(op.getQuery())), {b, g, rows, d});
+    key = c.widen(turn(op.getKey()));
+    value = c.widen(turn(op.getValue()));
+  }
+
+  /// From the op's layout to heads second, or back.
+  Value turn(Value x) {
+    if (op.getLayout() == HeadLayout::heads_second)
+      return x;
+    auto order = llvm::to_vector(llvm::seq<int64_t>(0, tensorType(x).getRank()));
+    return c.template make<TransposeOp>(x,
+                                        turnHeads<int64_t>(order, op.getLayout()));
   }
 
   static bool areStatic(OpTy op) {
@@ -254,7 +285,7 @@ template <typename OpTy> struct Parts {
   Value result(Value weights) {
     Value result =
         matmul(reshape(weights, {b, g, rows, t}), value, false, false);
-    return c.cast(reshape(result, {b, h, s, e}),
+    return c.cast(turn(reshape(result, {b, h, s, e})),
                   tensorType(op.getQuery()).getElementType());
   }
 
@@ -292,10 +323,10 @@ struct ScoreGradient {
   explicit ScoreGradient(Parts<AttentionBackwardOp> &p) {
     Composer &c = p.c;
     Value logSumExp = p.perRow(p.op.getLogSumExp()),
-          delta = p.perRow(p.op.getDelta());
+          delta = p.perRow(p.turn(p.op.getDelta()));
     weights = c.make<ExpOp>(c.make<SubOp>(p.scores(), logSumExp));
     cotangent =
-        p.reshape(c.widen(p.op.getCotangent()), {p.b, p.g, p.rows, p.e});
+        p.reshape(c.widen(p.turn(p.op.getCotangent())), {p.b, p.g, p.rows, p.e});
     Value inner = p.reshape(p.matmul(cotangent, p.value, false, true),
                             {p.b, p.h, p.s, p.t});
     scores = c.make<MulOp>(weights, c.make<SubOp>(inner, delta));
@@ -318,7 +349,7 @@ FailureOr<SmallVector<Value>>
 AttentionOp::decomposeForGradient(OpBuilder &builder) {
   auto training = builder.create<AttentionTrainingOp>(
       getLoc(), getQuery(), getKey(), getValue(), getMask(), getScaleAttr(),
-      getCausal());
+      getCausalAttr(), getLayoutAttr());
   return SmallVector<Value>{training.getResult()};
 }
 
@@ -328,7 +359,7 @@ LogicalResult AttentionTrainingOp::canonicalize(AttentionTrainingOp op,
     return rewriter.notifyMatchFailure(op, "its log_sum_exp is read");
   auto attention = rewriter.create<AttentionOp>(
       op.getLoc(), op.getQuery(), op.getKey(), op.getValue(), op.getMask(),
-      op.getScaleAttr(), op.getCausal());
+      op.getScaleAttr(), op.getCausalAttr(), op.getLayoutAttr());
   rewriter.replaceAllUsesWith(op.getResult(), attention.getResult());
   rewriter.eraseOp(op);
   return success();
@@ -368,8 +399,10 @@ AttentionBackwardOp::decompose(OpBuilder &builder) {
       p.reshape(p.matmul(scaled, p.key, false, false), {p.b, p.h, p.s, p.d});
   Value dKey = p.matmul(scaled, p.query, true, false);
   Value dValue = p.matmul(weights, gradient.cotangent, true, false);
-  return SmallVector<Value>{c.cast(dQuery, element), c.cast(dKey, element),
-                            c.cast(dValue, element)};
+  SmallVector<Value> results;
+  for (Value gradient : {dQuery, dKey, dValue})
+    results.push_back(p.turn(c.cast(gradient, element)));
+  return results;
 }
 
 } // namespace lathe

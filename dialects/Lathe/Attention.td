@@ -10,6 +10,8 @@
 
 include "dialects/Lathe/LatheBase.td"
 
+defvar Heads = DefaultValuedAttr<Lathe_HeadLayout, "HeadLayout::heads_second">;
+
 def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, GradientComposite]> {
   let summary = "scaled dot-product attention";
   let description = [{
@@ -17,11 +19,12 @@ def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, GradientComposite]
     `v [b, g, t, e]` -> `[b, h, s, e]`; h is a multiple of g (grouped-query). `mask`
     broadcasts to `[b, h, s, t]`: a float mask is added, a Boolean one keeps where
     true. With `causal`, query i sees keys j <= i + (t - s). `scale` defaults to
-    1/sqrt(d). A row that may see nothing gives zeros.
+    1/sqrt(d). A row that may see nothing gives zeros. With `layout = heads_third`
+    heads and rows change places in q, k, v and the result: `[b, s, h, d]` and so on.
   }];
   let arguments = (ins Lathe_FloatTensor:$query, Lathe_FloatTensor:$key,
                        Lathe_FloatTensor:$value, Optional<Lathe_Tensor>:$mask,
-                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal);
+                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal, Heads:$layout);
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
@@ -32,12 +35,13 @@ def AttentionTrainingOp : Lathe_PureOp<"attention_training", [FusibleKindOnly, D
     The first result is that of `attention` with the same operands. The second,
     `[b, h, s]`, is the logarithm of the sum of the exponentials of each row's
     scores (scaled and masked): with it, a weight is `exp(score - log_sum_exp)`.
-    It is f32 for 16-bit floats, and 0 in rows that may see nothing.
+    It is f32 for 16-bit floats, 0 in rows that may see nothing, and `[b, h, s]` in
+    any layout.
     `lathe-autograd` makes it of `attention`.
   }];
   let arguments = (ins Lathe_FloatTensor:$query, Lathe_FloatTensor:$key,
                        Lathe_FloatTensor:$value, Optional<Lathe_Tensor>:$mask,
-                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal);
+                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal, Heads:$layout);
   let results = (outs Lathe_FloatTensor:$result, Lathe_FloatTensor:$log_sum_exp);
   let hasVerifier = 1;
   let hasCanonicalizeMethod = 1;
@@ -54,13 +58,15 @@ def AttentionBackwardOp : Lathe_PureOp<"attention_backward", [FusibleKindOnly, D
 
     `d_value = p^T cotangent`, `d_query = scale * ds k`, `d_key = scale * ds^T q`
 
-    (Dao: "FlashAttention-2", 2023). Heads that share a key add up.
+    (Dao: "FlashAttention-2", 2023). Heads that share a key add up. With `layout =
+    heads_third` all but `log_sum_exp` and the mask have heads and rows in each
+    other's place, `delta` too: `[b, s, h]`.
   }];
   let arguments = (ins Lathe_FloatTensor:$query, Lathe_FloatTensor:$key,
                        Lathe_FloatTensor:$value, Lathe_FloatTensor:$cotangent,
                        Lathe_FloatTensor:$log_sum_exp, Lathe_FloatTensor:$delta,
                        Optional<Lathe_Tensor>:$mask,
-                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal);
+                       OptionalAttr<F64Attr>:$scale, UnitAttr:$causal, Heads:$layout);
   let results = (outs Lathe_FloatTensor:$d_query, Lathe_FloatTensor:$d_key,
                       Lathe_FloatTensor:$d_value);
   let hasVerifier = 1;

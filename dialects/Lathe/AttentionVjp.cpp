@@ -18,11 +18,16 @@ Gradients AttentionTrainingOp::buildVjp(OpBuilder &builder,
   Value cotangent = cotangents[0] ? cotangents[0] : b.zerosLike(getResult());
   Value delta =
       b.sum(b.mul(b.widen(cotangent), b.widen(getResult())), {3}, false);
-  if (cotangents[1])
-    delta = b.sub(delta, cotangents[1]);
+  if (Value ofRows = cotangents[1]) {
+    // Of [b, h, s] in any layout, unlike delta.
+    if (getLayout() == HeadLayout::heads_third)
+      ofRows = builder.create<TransposeOp>(getLoc(), ofRows,
+                                           ArrayRef<int64_t>{0, 2, 1});
+    delta = b.sub(delta, ofRows);
+  }
   auto backward = builder.create<AttentionBackwardOp>(
       getLoc(), getQuery(), getKey(), getValue(), cotangent, getLogSumExp(),
-      delta, getMask(), getScaleAttr(), getCausal());
+      delta, getMask(), getScaleAttr(), getCausalAttr(), getLayoutAttr());
   SmallVector<Value> gradients(backward->getResults());
   if (Value mask = getMask())
     gradients.push_back(

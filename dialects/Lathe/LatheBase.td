@@ -99,6 +99,12 @@ def Lathe_ImageLayout : I32EnumAttr<"ImageLayout", "where the channels stand", [
     I32EnumAttrCase<"channels_first", 0>, I32EnumAttrCase<"channels_last", 1>]> {
   let cppNamespace = "::lathe";
 }
+// Where the heads of attention stand: batch, head, row, place in the head; or
+// batch, row, head, place, as projections give and take them.
+def Lathe_HeadLayout : I32EnumAttr<"HeadLayout", "where the heads stand", [
+    I32EnumAttrCase<"heads_second", 0>, I32EnumAttrCase<"heads_third", 1>]> {
+  let cppNamespace = "::lathe";
+}
 def Lathe_InitializerKind : I32EnumAttr<"InitializerKind", "how a parameter starts", [
     I32EnumAttrCase<"zeros", 0>, I32EnumAttrCase<"ones", 1>, I32EnumAttrCase<"constant", 2>,
     I32EnumAttrCase<"uniform", 3>, I32EnumAttrCase<"normal", 4>,

@@ -87,8 +87,11 @@ static int64_t getFlops(Operation *op) {
   if (isa<AttentionOp, AttentionTrainingOp, AttentionBackwardOp>(op)) {
     auto query = cast<RankedTensorType>(op->getOperand(0).getType());
     auto key = cast<RankedTensorType>(op->getOperand(1).getType());
-    int64_t scores =
-        multiply(product(query.getShape().drop_back()), key.getDimSize(2));
+    auto layout = op->getAttrOfType<HeadLayoutAttr>("layout");
+    bool headsThird =
+        layout && layout.getValue() == HeadLayout::heads_third;
+    int64_t scores = multiply(product(query.getShape().drop_back()),
+                              key.getDimSize(headsThird ? 1 : 2));
     int64_t depth = query.getShape().back(), width = lastDim(op->getOperand(2));
     // Scores, the weights' gradient, and three products with those; the
     // exponential, two differences and two products of every score.

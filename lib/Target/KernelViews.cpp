@@ -9,6 +9,7 @@
 #include "lathe/Conversion/ScalarBody.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 
 using namespace lathe;
 
@@ -301,6 +302,29 @@ static bool toAnchorSpace(ExprPtr value, RankedTensorType type,
   return true;
 }
 
+/// The order of dims that puts heads second, where operand (or result) `index`
+/// of `op` is an attention's with heads third; else empty.
+static ArrayRef<int64_t> getTurn(Operation *op, bool isResult, unsigned index) {
+  static constexpr int64_t order[] = {0, 2, 1, 3};
+  auto turn = [&](auto attention, unsigned heads) -> ArrayRef<int64_t> {
+    if (attention.getLayout() == HeadLayout::heads_second)
+      return {};
+    return index < heads ? ArrayRef(order) : ArrayRef<int64_t>();
+  };
+  return llvm::TypeSwitch<Operation *, ArrayRef<int64_t>>(op)
+      .Case([&](AttentionOp attention) { return turn(attention, 3); })
+      .Case([&](AttentionTrainingOp attention) {
+        return turn(attention, isResult ? 1 : 3);
+      })
+      .Case([&](AttentionBackwardOp attention) {
+        // delta has no places in the head.
+        if (!isResult && index == 5 && !turn(attention, 6).empty())
+          return ArrayRef(order).drop_back();
+        return turn(attention, 4);
+      })
+      .Default([](Operation *) { return ArrayRef<int64_t>(); });
+}
+
 FailureOr<KernelViews>
 KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
                  std::string &whyNot) {
@@ -329,8 +353,16 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
         return failure();
       }
       result.anchor = &op;
-      for (Value operand : op.getOperands()) {
+      for (auto [index, operand] : llvm::enumerate(op.getOperands())) {
         ExprPtr expr = exprs.lookup(operand);
+        if (ArrayRef<int64_t> turn = getTurn(&op, false, index); !turn.empty())
+          expr = mapLeaves(expr, [&](const StridedView &view) {
+            return view.permuted(turn);
+          });
+        if (!expr) {
+          whyNot = "an operand of " + opName(&op) + " has no strides";
+          return failure();
+        }
         if (expr->kind == Expr::Kind::Splat && expr->elementType.isF32()) {
           // All elements are read from one.
           expr = std::make_shared<Expr>(*expr);
@@ -347,10 +379,21 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
         }
         result.operands.push_back({expr->index, expr->view, expr->elementType});
       }
-      for (OpResult opResult : op.getResults())
-        exprs[opResult] =
-            makeLeaf(Expr::Kind::Anchor, opResult.getResultNumber(),
-                     cast<RankedTensorType>(opResult.getType()));
+      for (OpResult opResult : op.getResults()) {
+        unsigned index = opResult.getResultNumber();
+        ArrayRef<int64_t> turn = getTurn(&op, true, index);
+        auto type = cast<RankedTensorType>(opResult.getType());
+        ExprPtr &leaf = exprs[opResult];
+        if (turn.empty()) {
+          leaf = makeLeaf(Expr::Kind::Anchor, index, type);
+          continue;
+        }
+        // Schedules compute it with heads second, which is its own inverse.
+        leaf = makeLeaf(
+            Expr::Kind::Anchor, index,
+            type.clone(applyPermutation(type.getShape(), turn)));
+        leaf->view = *leaf->view.permuted(turn);
+      }
       continue;
     }
     if (auto constant = dyn_cast<ConstantOp>(&op)) {

@@ -165,7 +165,8 @@ struct RecognizeProducts : OpRewritePattern<MatmulOp> {
         mask && getTensorType(mask).getRank() == 3
             ? toRank4(rewriter, loc, mask)
             : mask,
-        rewriter.getF64FloatAttr(scale), UnitAttr());
+        rewriter.getF64FloatAttr(scale), /*causal=*/nullptr,
+        HeadLayoutAttr());
     if (rank == 3)
       result = rewriter.create<ReshapeOp>(
           loc, result, rewriter.getDenseI64ArrayAttr(resultType.getShape()),

@@ -30,7 +30,8 @@ struct AttentionSizes {
   }
   static bool isBackward(Operation *op) { return isa<AttentionBackwardOp>(op); }
 
-  /// `views.anchor` must be one of them.
+  /// `views.anchor` must be one of them. Views have heads second in any layout
+  /// (`KernelViews::get` sees to it).
   static AttentionSizes get(const KernelViews &views) {
     ArrayRef<int64_t> q = views.operands[0].view.sizes,
                       v = views.operands[2].view.sizes;

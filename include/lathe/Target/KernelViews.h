@@ -101,7 +101,9 @@ struct KernelViews {
   SmallVector<DenseElementsAttr> constants;
 
   /// Reads `kernel`, whose body must be one op for which `isAnchor` holds,
-  /// views and elementwise ops; else fails with the reason in `whyNot`.
+  /// views and elementwise ops; else fails with the reason in `whyNot`. The
+  /// operands and results of an attention with heads third are seen as views
+  /// [batch, head, row, place], so that layouts are strides to schedules.
   static FailureOr<KernelViews> get(KernelOp kernel,
                                     function_ref<bool(Operation *)> isAnchor,
                                     std::string &whyNot);

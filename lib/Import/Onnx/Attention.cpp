@@ -140,7 +140,8 @@ LogicalResult attention(Node &n) {
   if (plain)
     y = n.make<AttentionOp>(q, k, v, n.has(3) ? n.in(3) : Value(),
                             n.b.getF64FloatAttr(scale),
-                            causal ? n.b.getUnitAttr() : UnitAttr());
+                            causal ? n.b.getUnitAttr() : UnitAttr(),
+                            HeadLayoutAttr());
   else
     y = attentionBySteps(n, q, k, v, scale);
   if (packed) {

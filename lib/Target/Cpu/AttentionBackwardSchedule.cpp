@@ -39,7 +39,8 @@ static constexpr int64_t kFewItems = 8;
 namespace {
 struct Backward : AttentionOperands {
   HeadOperand cotangent;
-  /// Per row; queries are their columns, contiguous.
+  /// Per row; queries are their columns, contiguous but for delta with heads
+  /// third.
   HeadOperand logSumExp, delta;
   Epilogue dQuery, dKey, dValue;
 
@@ -246,12 +247,25 @@ BackwardEmitter::Place BackwardEmitter::emitPlace(Value batch, Value head,
            1);
   auto rows = [&](const HeadOperand &operand) {
     SmallVector<Value> result;
-    Value index =
-        addIndex(b, operand.emitBase(b, batch, head), place.firstQuery);
-    for (int64_t v = 0; v < vectors; ++v)
-      result.push_back(b.create<vector::MaskedLoadOp>(
-          vector, frame.inputs[operand.argument], addIndex(b, index, v * lanes),
-          place.valid[v], constant(0)));
+    int64_t stride = operand.isContiguous() ? 1 : operand.columnStride();
+    Value index = addIndex(b, operand.emitBase(b, batch, head),
+                           mulIndex(b, place.firstQuery, stride));
+    Value buffer = frame.inputs[operand.argument];
+    SmallVector<int32_t> offsets;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      offsets.push_back(lane * stride);
+    Value lanesAt = b.create<arith::ConstantOp>(DenseElementsAttr::get(
+        VectorType::get(lanes, b.getI32Type()), ArrayRef<int32_t>(offsets)));
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value at = addIndex(b, index, v * lanes * stride);
+      if (stride == 1)
+        result.push_back(b.create<vector::MaskedLoadOp>(
+            vector, buffer, at, place.valid[v], constant(0)));
+      else
+        result.push_back(b.create<vector::GatherOp>(
+            vector, buffer, ValueRange(at), lanesAt, place.valid[v],
+            constant(0)));
+    }
     return result;
   };
   place.logSumExp = rows(a.logSumExp);
@@ -480,8 +494,8 @@ bool Backward::read(const KernelViews &views, const CpuFeatures &features,
     }
   // Rows have the form {1, batch, head, query}.
   for (HeadOperand *row : {&logSumExp, &delta}) {
-    if (row->column.size() > 1 || !row->isContiguous()) {
-      whyNot = "log_sum_exp or delta is not contiguous along the queries";
+    if (row->column.size() > 1) {
+      whyNot = "log_sum_exp or delta has no stride along the queries";
       return false;
     }
     row->batch = row->head;

@@ -47,7 +47,12 @@ bool Backward::read(const KernelViews &views, std::string &whyNot) {
   }
   auto given = readOperand(operands[3].view, 1);
   auto readRows = [&](const AnchorOperand &rows) -> std::optional<Access> {
-    return rows.view.split({batch * heads, queries});
+    auto digits = rows.view.split({batch, heads, queries});
+    if (!digits)
+      return std::nullopt;
+    SmallVector<Factor> head = (*digits)[0];
+    llvm::append_range(head, (*digits)[1]);
+    return Access{head, (*digits)[2]};
   };
   auto saved = readRows(operands[4]), less = readRows(operands[5]);
   if (!given || !saved || !less) {

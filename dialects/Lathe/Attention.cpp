@@ -198,6 +198,82 @@ FusionKind AttentionBackwardOp::getFusionKind() {
 }
 
 //===----------------------------------------------------------------------===//
+// Layout
+//===----------------------------------------------------------------------===//
+
+/// [batch, row, head, ...] of [batch, head, row, ...].
+static AffineMap getHeadsThird(unsigned rank, MLIRContext *context) {
+  const unsigned order[] = {0, 2, 1, 3};
+  return AffineMap::getPermutationMap(ArrayRef(order).take_front(rank),
+                                      context);
+}
+
+/// Schedules take either layout at the same speed. What pays is to be without
+/// the transposes around, which projections and models bring along.
+template <typename OpTy>
+static SmallVector<LayoutPreference> preferHeadsThird(OpTy op) {
+  if (op.getLayout() == HeadLayout::heads_third)
+    return {};
+  return {{getHeadsThird(4, op.getContext()), /*gain=*/0}};
+}
+
+/// The first `count` operands and `results` results with heads third.
+template <typename OpTy>
+static FailureOr<ValueLayouts> headLayouts(OpTy op, unsigned count,
+                                           unsigned results, Value value,
+                                           AffineMap layout) {
+  AffineMap third = getHeadsThird(4, op.getContext());
+  bool hasHeads =
+      llvm::is_contained(op->getOperands().take_front(count), value) ||
+      llvm::is_contained(op->getResults().take_front(results), value);
+  if (op.getLayout() == HeadLayout::heads_third || !hasHeads || layout != third)
+    return failure();
+  ValueLayouts layouts;
+  layouts.operands.assign(op->getNumOperands(), AffineMap());
+  layouts.results.assign(op->getNumResults(), AffineMap());
+  std::fill_n(layouts.operands.begin(), count, third);
+  std::fill_n(layouts.results.begin(), results, third);
+  return layouts;
+}
+
+SmallVector<LayoutPreference> AttentionOp::getPreferredLayouts(LayoutTarget) {
+  return preferHeadsThird(*this);
+}
+FailureOr<ValueLayouts> AttentionOp::getLayouts(Value value, AffineMap layout) {
+  return headLayouts(*this, 3, 1, value, layout);
+}
+void AttentionOp::applyLayouts(const ValueLayouts &) {
+  setLayout(HeadLayout::heads_third);
+}
+
+SmallVector<LayoutPreference>
+AttentionTrainingOp::getPreferredLayouts(LayoutTarget) {
+  return preferHeadsThird(*this);
+}
+FailureOr<ValueLayouts> AttentionTrainingOp::getLayouts(Value value,
+                                                        AffineMap layout) {
+  return headLayouts(*this, 3, 1, value, layout);
+}
+void AttentionTrainingOp::applyLayouts(const ValueLayouts &) {
+  setLayout(HeadLayout::heads_third);
+}
+
+SmallVector<LayoutPreference>
+AttentionBackwardOp::getPreferredLayouts(LayoutTarget) {
+  return preferHeadsThird(*this);
+}
+FailureOr<ValueLayouts> AttentionBackwardOp::getLayouts(Value value,
+                                                        AffineMap layout) {
+  FailureOr<ValueLayouts> layouts = headLayouts(*this, 4, 3, value, layout);
+  if (succeeded(layouts))
+    layouts->operands[5] = getHeadsThird(3, getContext()); // delta
+  return layouts;
+}
+void AttentionBackwardOp::applyLayouts(const ValueLayouts &) {
+  setLayout(HeadLayout::heads_third);
+}
+
+//===----------------------------------------------------------------------===//
 // In terms of smaller ops
 //===----------------------------------------------------------------------===//
 

@@ -12,7 +12,7 @@ include "dialects/Lathe/LatheBase.td"
 
 defvar Heads = DefaultValuedAttr<Lathe_HeadLayout, "HeadLayout::heads_second">;
 
-def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, GradientComposite]> {
+def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, GradientComposite, PrefersLayout]> {
   let summary = "scaled dot-product attention";
   let description = [{
     `softmax(q k^T * scale + mask) v` over `q [b, h, s, d]`, `k [b, g, t, d]`,
@@ -29,7 +29,7 @@ def AttentionOp : Lathe_PureOp<"attention", [FusibleKindOnly, GradientComposite]
   let hasVerifier = 1;
 }
 
-def AttentionTrainingOp : Lathe_PureOp<"attention_training", [FusibleKindOnly, Decomposable, Differentiable]> {
+def AttentionTrainingOp : Lathe_PureOp<"attention_training", [FusibleKindOnly, Decomposable, Differentiable, PrefersLayout]> {
   let summary = "attention, and what its backward part needs to know of the softmax";
   let description = [{
     The first result is that of `attention` with the same operands. The second,
@@ -47,7 +47,7 @@ def AttentionTrainingOp : Lathe_PureOp<"attention_training", [FusibleKindOnly, D
   let hasCanonicalizeMethod = 1;
 }
 
-def AttentionBackwardOp : Lathe_PureOp<"attention_backward", [FusibleKindOnly, Decomposable]> {
+def AttentionBackwardOp : Lathe_PureOp<"attention_backward", [FusibleKindOnly, Decomposable, PrefersLayout]> {
   let summary = "gradients of attention, its weights computed again";
   let description = [{
     The gradients of query, key and value of an `attention_training`, given the

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/LayoutRules.h"
 
 #include <cmath>
 
@@ -444,98 +444,99 @@ LogicalResult ResizeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 // Layout and fusion
 //===----------------------------------------------------------------------===//
 
-/// N C spatial... -> N spatial... C, as a map from logical to stored dims.
-static bool isChannelsLast(AffineMap layout, int64_t rank) {
-  if (!layout.isPermutation() || layout.getNumDims() != rank)
-    return false;
+/// N C spatial... -> N spatial... C.
+static AffineMap getChannelsLast(int64_t rank, MLIRContext *context) {
   SmallVector<unsigned> dims{0};
   for (int64_t i = 2; i < rank; ++i)
     dims.push_back(i);
   dims.push_back(1);
-  return layout == AffineMap::getPermutationMap(dims, layout.getContext());
+  return AffineMap::getPermutationMap(dims, context);
 }
 
-template <typename Op>
-static bool acceptsImageLayout(Op op, unsigned index, AffineMap layout) {
-  if (layout.isIdentity())
-    return true;
-  return index == 0 && op.getLayout() == ImageLayout::channels_first &&
-         isChannelsLast(layout, tensorType(op.getInput()).getRank());
+static SmallVector<LayoutPreference> preferChannelsLast(Operation *op,
+                                                 ImageLayout layout,
+                                                 LayoutTarget target,
+                                                 int64_t steps) {
+  auto type = tensorType(op->getOperand(0));
+  if (target != LayoutTarget::Cpu || layout != ImageLayout::channels_first ||
+      type.getRank() != 4 || !type.hasStaticShape())
+    return {};
+  return {{getChannelsLast(4, op->getContext()), steps}};
 }
 
-/// Clones the op with its first operand replaced and channels last.
+/// Elements of `result` times the numbers in `perElement`.
+static int64_t countSteps(Value result, ArrayRef<int64_t> perElement) {
+  auto type = tensorType(result);
+  if (!type.hasStaticShape() || ShapedType::isDynamicShape(perElement))
+    return 0;
+  int64_t steps = type.getNumElements();
+  for (int64_t size : perElement)
+    if (llvm::MulOverflow(steps, size, steps))
+      return INT64_MAX >> 8;
+  return steps;
+}
+
+/// The first `count` operands and the result with channels last.
 template <typename Op>
-static FailureOr<SmallVector<Value>> toChannelsLast(Op op, OpBuilder &builder,
-                                                    ValueRange operands,
-                                                    AffineMap layout) {
-  if (!acceptsImageLayout(op, 0, layout) || layout.isIdentity())
+static FailureOr<ValueLayouts> imageLayouts(Op op, unsigned count, Value value,
+                                            AffineMap layout) {
+  bool isImage = value == op->getResult(0) ||
+                 llvm::is_contained(op->getOperands().take_front(count), value);
+  if (op.getLayout() != ImageLayout::channels_first || !isImage ||
+      layout != getChannelsLast(tensorType(op->getResult(0)).getRank(),
+                                op->getContext()))
     return failure();
-  auto old = cast<RankedTensorType>(op->getResult(0).getType());
-  SmallVector<int64_t> shape;
-  for (AffineExpr expr : layout.getResults())
-    shape.push_back(old.getDimSize(cast<AffineDimExpr>(expr).getPosition()));
-  OperationState state(op.getLoc(), op->getName());
-  state.addOperands(operands);
-  state.addTypes(RankedTensorType::get(shape, old.getElementType()));
-  state.addAttributes(llvm::to_vector(op->getDiscardableAttrs()));
-  auto &properties = state.getOrAddProperties<typename Op::Properties>();
-  properties = op.getProperties();
-  properties.layout =
-      ImageLayoutAttr::get(op.getContext(), ImageLayout::channels_last);
-  return SmallVector<Value>(builder.create(state)->getResults());
+  return sameLayouts(op, count, layout);
 }
 
-#define LATHE_IMAGE_LAYOUT(OP)                                                 \
-  LayoutRole OP::getLayoutRole() { return LayoutRole::Sensitive; }             \
-  bool OP::acceptsLayout(unsigned index, AffineMap layout) {                   \
-    return acceptsImageLayout(*this, index, layout);                           \
+#define LATHE_IMAGE_LAYOUT(OP, IMAGES, STEPS)                                  \
+  SmallVector<LayoutPreference> OP::getPreferredLayouts(LayoutTarget target) { \
+    return preferChannelsLast(*this, getLayout(), target, STEPS);              \
   }                                                                            \
-  FailureOr<SmallVector<Value>> OP::applyLayout(                               \
-      OpBuilder &builder, ValueRange operands, AffineMap layout) {             \
-    return toChannelsLast(*this, builder, operands, layout);                   \
+  FailureOr<ValueLayouts> OP::getLayouts(Value value, AffineMap layout) {      \
+    return imageLayouts(*this, IMAGES, value, layout);                         \
+  }                                                                            \
+  void OP::applyLayouts(const ValueLayouts &) {                                \
+    setLayout(ImageLayout::channels_last);                                     \
   }
-LATHE_IMAGE_LAYOUT(ConvOp)
-LATHE_IMAGE_LAYOUT(MaxPoolOp)
-LATHE_IMAGE_LAYOUT(AvgPoolOp)
+// Over channels-last images a vector takes a step for each of its lanes. A step
+// of a single element is taken to cost as much time as moving a byte.
+LATHE_IMAGE_LAYOUT(ConvOp, 1,
+                   countSteps(getResult(),
+                              tensorType(getFilter()).getShape().drop_front()))
+LATHE_IMAGE_LAYOUT(MaxPoolOp, 1, countSteps(getResult(), getKernel()))
+LATHE_IMAGE_LAYOUT(AvgPoolOp, 1, countSteps(getResult(), getKernel()))
+LATHE_IMAGE_LAYOUT(MaxPoolGradientOp, 2, countSteps(getResult(), {}))
 #undef LATHE_IMAGE_LAYOUT
 
 // Its indices count in the logical layout.
-LayoutRole MaxPoolWithIndexOp::getLayoutRole() { return LayoutRole::Sensitive; }
-bool MaxPoolWithIndexOp::acceptsLayout(unsigned, AffineMap layout) {
-  return layout.isIdentity();
+SmallVector<LayoutPreference>
+MaxPoolWithIndexOp::getPreferredLayouts(LayoutTarget) {
+  return {};
 }
-FailureOr<SmallVector<Value>>
-MaxPoolWithIndexOp::applyLayout(OpBuilder &, ValueRange, AffineMap) {
+FailureOr<ValueLayouts> MaxPoolWithIndexOp::getLayouts(Value, AffineMap) {
   return failure();
 }
+void MaxPoolWithIndexOp::applyLayouts(const ValueLayouts &) {}
 
 // Every dim is interpolated by itself, so its entries move with it.
-LayoutRole ResizeOp::getLayoutRole() { return LayoutRole::Agnostic; }
-bool ResizeOp::acceptsLayout(unsigned, AffineMap layout) {
-  return layout.isPermutation();
+FailureOr<ValueLayouts> ResizeOp::getLayouts(Value, AffineMap layout) {
+  return sameLayouts(*this, 1, layout);
 }
-FailureOr<SmallVector<Value>> ResizeOp::applyLayout(OpBuilder &builder,
-                                                    ValueRange operands,
-                                                    AffineMap layout) {
-  size_t rank = tensorType(getInput()).getRank();
-  if (!layout.isPermutation() || layout.getNumDims() != rank)
-    return failure();
+void ResizeOp::applyLayouts(const ValueLayouts &layouts) {
+  AffineMap layout = layouts.results[0];
   auto permute = [&](auto list) {
     using Element = std::decay_t<decltype(list.front())>;
     SmallVector<Element> result;
+    size_t rank = layout.getNumDims();
     for (size_t part = 0; part + rank <= list.size(); part += rank)
       llvm::append_range(result,
                          applyPermutationMap(layout, list.slice(part, rank)));
     return result;
   };
-  auto old = tensorType(getResult());
-  return SmallVector<Value>{builder.create<ResizeOp>(
-      getLoc(), old.clone(applyPermutationMap(layout, old.getShape())),
-      operands[0], builder.getDenseI64ArrayAttr(permute(getSizes())),
-      builder.getDenseF64ArrayAttr(permute(getScales())), getModeAttr(),
-      getCoordinatesAttr(), getNearestAttr(), getCubicCoefficientAttr(),
-      getExcludeOutsideAttr(), builder.getDenseF64ArrayAttr(permute(getRoi())),
-      getExtrapolationValueAttr())};
+  setSizes(permute(getSizes()));
+  setScales(permute(getScales()));
+  setRoi(permute(getRoi()));
 }
 
 FusionKind ConvOp::getFusionKind() { return FusionKind::Contraction; }

@@ -12,8 +12,7 @@ include "dialects/Lathe/LatheBase.td"
 
 defvar Strides = DefaultValuedAttr<DenseI64ArrayAttr, "{}">;
 
-def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable,
-    DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>]> {
+def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable, PrefersLayout]> {
   let summary = "convolution with groups, strides, dilation and padding";
   let description = [{
     1 to 3 spatial dims. Input `[n, c, spatial...]` (or `[n, spatial..., c]` with
@@ -57,8 +56,7 @@ def ConvTransposeOp : Lathe_PureOp<"conv_transpose", [FusibleKindOnly, Decomposa
 }
 
 class Lathe_PoolOp<string mnemonic, list<Trait> traits = []> :
-    Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly, Differentiable,
-    DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>], traits)> {
+    Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly, Differentiable, PrefersLayout], traits)> {
   dag poolArguments = (ins DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                            Strides:$pad_low, Strides:$pad_high, UnitAttr:$ceil_mode,
                            DefaultValuedAttr<Lathe_ImageLayout, "ImageLayout::channels_first">:$layout);
@@ -75,6 +73,7 @@ def AvgPoolOp : Lathe_PoolOp<"avg_pool"> {
                        (ins UnitAttr:$count_include_pad));
   let results = (outs Lathe_FloatTensor:$result);
 }
+// Its indices count in the logical layout, so it prefers none.
 def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let summary = "maximum over windows, and its flat index in the input";
   let arguments = !con((ins Lathe_NumericTensor:$input), poolArguments,
@@ -82,8 +81,7 @@ def MaxPoolWithIndexOp : Lathe_PoolOp<"max_pool_with_index"> {
   let results = (outs Lathe_NumericTensor:$result, RankedTensorOf<[I64]>:$indices);
 }
 
-def MaxPoolGradientOp : Lathe_PureOp<"max_pool_gradient", [FusibleKindOnly, Decomposable,
-    DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>]> {
+def MaxPoolGradientOp : Lathe_PureOp<"max_pool_gradient", [FusibleKindOnly, Decomposable, PrefersLayout]> {
   let summary = "the gradient of max_pool over windows that do not overlap";
   let description = [{
     Every element of `input` looks whether it is the first maximum of its window
@@ -103,7 +101,7 @@ def MaxPoolGradientOp : Lathe_PureOp<"max_pool_gradient", [FusibleKindOnly, Deco
   let hasVerifier = 1;
 }
 
-def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, Differentiable, LayoutAgnostic, SameOperandsAndResultElementType]> {
+def ResizeOp : Lathe_PureOp<"resize", [FusibleKindOnly, Differentiable, AdaptsToLayout, SameOperandsAndResultElementType]> {
   let summary = "interpolation to another size";
   let description = [{
     One entry per dim: output sizes in `sizes`, or `scales` (output = floor(in *

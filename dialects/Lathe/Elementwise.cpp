@@ -80,29 +80,22 @@ static SmallVector<AffineMap> elementwiseMaps(Operation *op) {
   return maps;
 }
 
-/// The op on operands that are already permuted. An operand of lower rank has
-/// no place in the permutation unless it holds one element.
-static FailureOr<SmallVector<Value>> rebuildInLayout(Operation *op,
-                                                     OpBuilder &builder,
-                                                     ValueRange operands,
-                                                     AffineMap layout) {
-  auto type = tensorType(op->getResult(0));
-  if (!layout.isPermutation() || layout.getNumDims() != type.getRank() ||
-      operands.size() != op->getNumOperands())
+/// Everything of the result's rank in one layout; so are operands that stretch,
+/// but for single elements, which are the same in any.
+static FailureOr<ValueLayouts> elementwiseLayouts(Operation *op, Value value,
+                                                  AffineMap layout) {
+  int64_t rank = tensorType(op->getResult(0)).getRank();
+  if (tensorType(value).getRank() != rank || layout.getNumDims() != rank)
     return failure();
-  for (Value operand : operands) {
-    auto operandType = tensorType(operand);
-    bool isOneElement =
-        llvm::all_of(operandType.getShape(), [](int64_t s) { return s == 1; });
-    if (operandType.getRank() != type.getRank() && !isOneElement)
-      return failure();
-  }
-  SmallVector<int64_t> shape =
-      applyPermutationMap<int64_t>(layout, type.getShape());
-  OperationState state(op->getLoc(), op->getName(), operands,
-                       RankedTensorType::get(shape, type.getElementType()),
-                       op->getAttrs());
-  return SmallVector<Value>{builder.create(state)->getResult(0)};
+  ValueLayouts layouts;
+  for (Value operand : op->getOperands())
+    layouts.operands.push_back(
+        llvm::all_of(tensorType(operand).getShape(),
+                     [](int64_t size) { return size == 1; })
+            ? AffineMap()
+            : layout);
+  layouts.results.push_back(layout);
+  return layouts;
 }
 
 #define LATHE_ELEMENTWISE_METHODS(OP)                                          \
@@ -115,14 +108,10 @@ static FailureOr<SmallVector<Value>> rebuildInLayout(Operation *op,
   SmallVector<AffineMap> OP::getFusionMaps() {                                 \
     return elementwiseMaps(*this);                                             \
   }                                                                            \
-  LayoutRole OP::getLayoutRole() { return LayoutRole::Agnostic; }              \
-  bool OP::acceptsLayout(unsigned, AffineMap layout) {                         \
-    return layout.isPermutation();                                             \
+  FailureOr<ValueLayouts> OP::getLayouts(Value value, AffineMap layout) {      \
+    return elementwiseLayouts(*this, value, layout);                           \
   }                                                                            \
-  FailureOr<SmallVector<Value>> OP::applyLayout(                               \
-      OpBuilder &builder, ValueRange operands, AffineMap layout) {             \
-    return rebuildInLayout(*this, builder, operands, layout);                  \
-  }
+  void OP::applyLayouts(const ValueLayouts &) {}
 LATHE_ELEMENTWISE_OPS(LATHE_ELEMENTWISE_METHODS)
 #undef LATHE_ELEMENTWISE_METHODS
 

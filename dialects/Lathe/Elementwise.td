@@ -14,7 +14,7 @@ include "dialects/Lathe/LatheBase.td"
 // Elementwise.cpp; the meaning of each op is one row in the scalar table of
 // lib/Conversion/LatheToLinalg/Elementwise.cpp.
 class Lathe_ElementwiseOp<string mnemonic, list<Trait> traits = []> :
-    Lathe_PureOp<mnemonic, !listconcat([Fusible, LayoutAgnostic, PartlyDifferentiable], traits)> {
+    Lathe_PureOp<mnemonic, !listconcat([Fusible, FollowsLayout, PartlyDifferentiable], traits)> {
   let hasFolder = 1;
 }
 

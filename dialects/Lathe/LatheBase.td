@@ -165,6 +165,11 @@ def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
 // The same with another form for gradients.
 def GradientComposite :
     DeclareOpInterfaceMethods<DecomposableOpInterface, ["decomposeForGradient"]>;
-def LayoutAgnostic : DeclareOpInterfaceMethods<LayoutOpInterface, ["getLayoutRole", "acceptsLayout", "applyLayout"]>;
+// Ops that follow a layout, without and with attributes to change, and those
+// that have a preference.
+def FollowsLayout : DeclareOpInterfaceMethods<LayoutOpInterface>;
+def AdaptsToLayout : DeclareOpInterfaceMethods<LayoutOpInterface, ["applyLayouts"]>;
+def PrefersLayout :
+    DeclareOpInterfaceMethods<LayoutOpInterface, ["getPreferredLayouts", "applyLayouts"]>;
 
 #endif // LATHE_BASE_TD

@@ -46,47 +46,6 @@ LogicalResult MaxPoolGradientOp::verify() {
 
 FusionKind MaxPoolGradientOp::getFusionKind() { return FusionKind::Opaque; }
 
-LayoutRole MaxPoolGradientOp::getLayoutRole() { return LayoutRole::Sensitive; }
-
-/// N C spatial... -> N spatial... C.
-static SmallVector<int64_t> channelsLastOrder(int64_t rank) {
-  SmallVector<int64_t> order{0};
-  for (int64_t i = 2; i < rank; ++i)
-    order.push_back(i);
-  order.push_back(1);
-  return order;
-}
-
-bool MaxPoolGradientOp::acceptsLayout(unsigned, AffineMap layout) {
-  int64_t rank = tensorType(getInput()).getRank();
-  if (layout.isIdentity())
-    return true;
-  if (getLayout() != ImageLayout::channels_first || !layout.isPermutation() ||
-      int64_t(layout.getNumDims()) != rank)
-    return false;
-  for (auto [expr, dim] :
-       llvm::zip_equal(layout.getResults(), channelsLastOrder(rank)))
-    if (int64_t(cast<AffineDimExpr>(expr).getPosition()) != dim)
-      return false;
-  return true;
-}
-
-// The cotangent is laid out here: where it has channels last already, the two
-// transposes cancel out.
-FailureOr<SmallVector<Value>>
-MaxPoolGradientOp::applyLayout(OpBuilder &builder, ValueRange operands,
-                               AffineMap layout) {
-  if (layout.isIdentity() || !acceptsLayout(0, layout))
-    return failure();
-  int64_t rank = tensorType(getInput()).getRank();
-  Value cotangent = builder.create<TransposeOp>(
-      getLoc(), operands[1],
-      builder.getDenseI64ArrayAttr(channelsLastOrder(rank)));
-  return SmallVector<Value>{builder.create<MaxPoolGradientOp>(
-      getLoc(), operands[0], cotangent, getKernel(),
-      ImageLayout::channels_last)};
-}
-
 // With every spatial dim cut into windows and places in them, the first maximum
 // is a reduction over the places: all of it is one kernel over rows.
 FailureOr<SmallVector<Value>> MaxPoolGradientOp::decompose(OpBuilder &builder) {

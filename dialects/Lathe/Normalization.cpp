@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Composer.h"
+#include "dialects/Lathe/LayoutRules.h"
 
 namespace lathe {
 
@@ -257,6 +258,15 @@ LogicalResult BatchNormOp::verify() {
 }
 
 FusionKind BatchNormOp::getFusionKind() { return FusionKind::Opaque; }
+
+FailureOr<ValueLayouts> BatchNormOp::getLayouts(Value value, AffineMap layout) {
+  if (value != getInput() && value != getResult())
+    return failure();
+  return sameLayouts(*this, 1, layout);
+}
+void BatchNormOp::applyLayouts(const ValueLayouts &layouts) {
+  setAxis(storedAxis(layouts.results[0], getAxis()));
+}
 
 // x * a + b, where a and b depend on the statistics alone and so can be
 // computed once, when weights are loaded.

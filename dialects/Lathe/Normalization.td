@@ -40,7 +40,7 @@ def RmsNormOp : Lathe_PureOp<"rms_norm", [FusibleKindOnly, Decomposable, Differe
   let results = (outs Lathe_FloatTensor:$result);
   let hasVerifier = 1;
 }
-def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable, Differentiable]> {
+def BatchNormOp : Lathe_PureOp<"batch_norm", [FusibleKindOnly, Decomposable, Differentiable, AdaptsToLayout]> {
   let summary = "(x - mean) / sqrt(variance + epsilon) * scale + bias per channel, with given statistics";
   let description = "Scale, bias, mean and variance have rank 1, the size of `axis`. 16-bit floats compute in f32.";
   let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$scale, Lathe_FloatTensor:$bias,

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Inference.h"
+#include "dialects/Lathe/LayoutRules.h"
 
 namespace lathe {
 
@@ -56,6 +56,39 @@ static SmallVector<AffineMap> reductionMaps(RankedTensorType input,
           AffineMap::get(input.getRank(), 0, exprs, context)};
 }
 
+/// Dims that stay keep their order in the stored input.
+template <typename OpTy>
+static FailureOr<ValueLayouts> reductionLayouts(OpTy op, Value value,
+                                                AffineMap layout) {
+  int64_t rank = tensorType(op.getInput()).getRank();
+  if (int64_t(layout.getNumDims()) != rank)
+    return failure();
+  if (op.getKeepdims())
+    return ValueLayouts{{layout}, {layout}};
+  auto axes = normalizeAxes(op.getAxes(), rank);
+  if (value != op.getInput() || failed(axes))
+    return failure();
+  SmallVector<unsigned> kept;
+  for (int64_t dim : getOrder(layout))
+    if (!llvm::is_contained(*axes, dim))
+      kept.push_back(dim - llvm::count_if(*axes, [&](int64_t axis) {
+                       return axis < dim;
+                     }));
+  if (kept.empty())
+    return ValueLayouts{{layout}, {AffineMap()}};
+  return ValueLayouts{
+      {layout}, {orNull(AffineMap::getPermutationMap(kept, op.getContext()))}};
+}
+
+template <typename OpTy>
+static void applyToReduction(OpTy op, const ValueLayouts &layouts) {
+  SmallVector<int64_t> axes;
+  for (int64_t axis : op.getAxes())
+    axes.push_back(storedAxis(layouts.operands[0], axis));
+  llvm::sort(axes);
+  op.setAxes(axes);
+}
+
 #define LATHE_REDUCE_METHODS(OP)                                               \
   LogicalResult OP::inferReturnTypes(                                          \
       MLIRContext *, std::optional<Location> location, Adaptor adaptor,        \
@@ -65,6 +98,12 @@ static SmallVector<AffineMap> reductionMaps(RankedTensorType input,
   FusionKind OP::getFusionKind() { return FusionKind::Reduction; }             \
   SmallVector<AffineMap> OP::getFusionMaps() {                                 \
     return reductionMaps(tensorType(getInput()), getAxes(), getKeepdims());    \
+  }                                                                            \
+  FailureOr<ValueLayouts> OP::getLayouts(Value value, AffineMap layout) {      \
+    return reductionLayouts(*this, value, layout);                             \
+  }                                                                            \
+  void OP::applyLayouts(const ValueLayouts &layouts) {                         \
+    applyToReduction(*this, layouts);                                          \
   }
 LATHE_REDUCE_METHODS(ReduceSumOp)
 LATHE_REDUCE_METHODS(ReduceMeanOp)

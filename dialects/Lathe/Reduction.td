@@ -11,7 +11,7 @@
 include "dialects/Lathe/LatheBase.td"
 
 class Lathe_ReduceOp<string mnemonic, Type type, string what> :
-    Lathe_PureOp<mnemonic, [Fusible, SameOperandsAndResultElementType, Differentiable]> {
+    Lathe_PureOp<mnemonic, [Fusible, SameOperandsAndResultElementType, Differentiable, AdaptsToLayout]> {
   let summary = what;
   let description = [{
     Over `axes` (all axes where empty); with `keepdims` the reduced dims stay as

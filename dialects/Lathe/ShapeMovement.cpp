@@ -194,50 +194,6 @@ LogicalResult ReverseOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   return success();
 }
 
-// Outermost storage dim of `layout` that holds logical dim i: layouts here are
-// permutations, so entry i of an attribute moves to that place.
-static FailureOr<SmallVector<int64_t>> permuteEntries(AffineMap layout,
-                                                      ArrayRef<int64_t> list) {
-  if (!layout.isPermutation() || layout.getNumDims() != list.size())
-    return failure();
-  SmallVector<int64_t> result;
-  for (AffineExpr expr : layout.getResults())
-    result.push_back(list[cast<AffineDimExpr>(expr).getPosition()]);
-  return result;
-}
-
-LayoutRole ConcatOp::getLayoutRole() { return LayoutRole::Agnostic; }
-bool ConcatOp::acceptsLayout(unsigned, AffineMap layout) {
-  return layout.isPermutation();
-}
-FailureOr<SmallVector<Value>> ConcatOp::applyLayout(OpBuilder &builder,
-                                                    ValueRange operands,
-                                                    AffineMap layout) {
-  int64_t rank = tensorType(getResult()).getRank();
-  FailureOr<int64_t> axis = normalizeAxis(getAxis(), rank);
-  if (failed(axis) || !layout.isPermutation() || layout.getNumDims() != rank)
-    return failure();
-  auto stored =
-      *layout.getResultPosition(getAffineDimExpr(*axis, getContext()));
-  return SmallVector<Value>{
-      builder.create<ConcatOp>(getLoc(), operands, int64_t(stored))};
-}
-
-LayoutRole PadOp::getLayoutRole() { return LayoutRole::Agnostic; }
-bool PadOp::acceptsLayout(unsigned index, AffineMap layout) {
-  return index == 0 ? layout.isPermutation() : layout.isIdentity();
-}
-FailureOr<SmallVector<Value>>
-PadOp::applyLayout(OpBuilder &builder, ValueRange operands, AffineMap layout) {
-  auto low = permuteEntries(layout, getLow());
-  auto high = permuteEntries(layout, getHigh());
-  if (failed(low) || failed(high))
-    return failure();
-  return SmallVector<Value>{builder.create<PadOp>(
-      getLoc(), operands[0], operands.size() > 1 ? operands[1] : Value(), *low,
-      *high, getMode())};
-}
-
 //===----------------------------------------------------------------------===//
 // Shape_of, iota, dynamic_range
 //===----------------------------------------------------------------------===//

@@ -244,6 +244,7 @@ static GraphPasses listGraphPasses(const CompileOptions &options) {
   GraphPipelineOptions graph;
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
+  graph.layout = options.layout;
   graph.explain = options.explain;
   graph.recompute = kRecompute[options.recompute.value_or(0)];
   GraphPasses passes = options.target == Target::Cpu

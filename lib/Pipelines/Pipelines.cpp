@@ -79,10 +79,14 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
   if (options.optimize) {
     addRecognition(passes);
     passes.onFunctions(createSumAfterScan());
-    if (isCpu) {
-      passes.onFunctions(createChannelsLast());
-      passes.onFunctions(createPackWeights());
+    if (options.layout) {
+      LayoutOptions layout;
+      layout.target = isCpu ? "cpu" : "cuda";
+      layout.explain = options.explain;
+      passes.onFunctions(createLayout(layout));
     }
+    if (isCpu)
+      passes.onFunctions(createPackWeights());
   }
   // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.

@@ -124,6 +124,8 @@ llvm::Error Diff::parseAgainst() {
     } else if (way == "no-optimize") {
       other.noFuse = other.noOptimize = true;
       there.recompute.reset();
+    } else if (way == "no-layout") {
+      other.noLayout = true;
     } else if (name == "isa" &&
                (value == "sse" || value == "avx2" || value == "avx512")) {
       other.isa = value.str();
@@ -135,9 +137,10 @@ llvm::Error Diff::parseAgainst() {
       there.recompute = level;
     } else if (way != "generated") {
       return makeError("--against expects cpu, cuda, cuda-sim, no-fuse, "
-                       "no-optimize, isa=sse|avx2|avx512, threads=N, generated "
-                       "(without --cuda-source-dir), recompute=0 to 4 (beside "
-                       "--gradients) or a file, got {0}",
+                       "no-optimize, no-layout, isa=sse|avx2|avx512, "
+                       "threads=N, generated (without --cuda-source-dir), "
+                       "recompute=0 to 4 (beside --gradients) or a file, got "
+                       "{0}",
                        quote(way));
     }
   }
@@ -529,9 +532,9 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
   options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
-                   "isa=sse|avx2|avx512, threads=N, generated (kernels without "
-                   "--cuda-source-dir), recompute=N, several with commas "
-                   "between; or another model file")
+                   "no-layout, isa=sse|avx2|avx512, threads=N, generated "
+                   "(kernels without --cuda-source-dir), recompute=N, several "
+                   "with commas between; or another model file")
       ->default_str("no-optimize; cpu for the CUDA targets");
   verb->add_option("--against-weights", options->againstWeights,
                    "Weights of the other file (repeatable)");

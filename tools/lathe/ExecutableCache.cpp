@@ -38,6 +38,7 @@ static std::string cacheKey(const ModelOptions &options, StringRef details) {
       (options.noSimChecks ? " no-sim-checks" : "") +
       (options.tf32 ? " tf32" : "") + (options.noFuse ? " no-fuse" : "") +
       (options.noOptimize ? " no-optimize" : "") +
+      (options.noLayout ? " no-layout" : "") +
       (options.trainStep ? " train-step" : "") + "\n";
   // External data of a model is named by the model's own path, as it was given.
   SmallString<256> real;

@@ -71,6 +71,8 @@ void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
   verb.add_flag("--no-fuse", noFuse, "One op per kernel");
   verb.add_flag("--no-optimize", noOptimize,
                 "Only the passes that correctness needs");
+  verb.add_flag("--no-layout", noLayout,
+                "Store values as the model says: no lathe-layout");
   verb.add_flag("--no-cache", noCache, "Compile anew, keep nothing");
   verb.add_option("--reproducer", reproducer,
                   "Where a pass fails: write the IR before it and the command "
@@ -111,6 +113,7 @@ CompileOptions ModelOptions::compileOptions() const {
   CompileOptions result;
   result.fuse = !noFuse;
   result.optimize = !noOptimize;
+  result.layout = !noLayout;
   result.isa = isa;
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
@@ -476,8 +479,8 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
       return fail("--dim is of no use with '" + options.file +
                   "': the sizes of a compiled model are fixed");
     options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
-                        "--no-optimize", "--no-cache", "--cuda-source-dir",
-                        "--no-sim-checks", "--reproducer", "--tile", "--tf32"},
+                        "--no-optimize", "--no-layout", "--no-cache",
+                        "--cuda-source-dir", "--no-sim-checks", "--reproducer", "--tile", "--tf32"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {

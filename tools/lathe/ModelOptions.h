@@ -42,7 +42,8 @@ struct ModelOptions {
   uint64_t seed = 0;
   std::vector<std::string> tiles; ///< "KERNEL=128x128x32x3"
   bool tf32 = false;
-  bool noFuse = false, noOptimize = false, noCache = false, noSimChecks = false;
+  bool noFuse = false, noOptimize = false, noLayout = false, noCache = false,
+       noSimChecks = false;
 
   bool trainStep = false; ///< compile --train
 

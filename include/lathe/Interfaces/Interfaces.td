@@ -70,33 +70,32 @@ def FusibleOpInterface : OpInterface<"FusibleOpInterface"> {
   ];
 }
 
+// What lathe-layout asks. It weighs the answers over the whole graph and makes
+// the copies; an op with none of these stays as it is.
 def LayoutOpInterface : OpInterface<"LayoutOpInterface"> {
   let cppNamespace = "::lathe";
   let description = [{
-    What a change of data layout means to an op. Layouts are affine maps from
-    the logical dims to the stored ones (a permutation plus blocking).
+    What a change of data layout means to an op whose sizes are static.
   }];
   let methods = [
     InterfaceMethod<[{
-        agnostic: any layout, the same for all operands and results;
-        sensitive: the op computes faster in some layouts and names them;
-        view: the op itself is a change of layout.
+        Layouts of the first operand that `target` computes faster with, the best
+        first. Empty for ops that do not mind, and for those that have theirs.
       }],
-      "::lathe::LayoutRole", "getLayoutRole", (ins), "",
-      "return ::lathe::LayoutRole::Agnostic;">,
-    InterfaceMethod<"Whether operand `index` may arrive in `layout`.",
-      "bool", "acceptsLayout",
-      (ins "unsigned":$index, "::mlir::AffineMap":$layout), "",
-      "return layout.isIdentity();">,
+      "::llvm::SmallVector<::lathe::LayoutPreference>", "getPreferredLayouts",
+      (ins "::lathe::LayoutTarget":$target), "", "return {};">,
     InterfaceMethod<[{
-        Rebuilds the op so that data operands and results are stored in
-        `layout` (a permutation of the result's dims); `operands` already are.
-        Returns the new results, or failure where the op cannot.
+        How operands and results are stored where `value`, one of them, is stored
+        in `layout`; failure where the op cannot follow.
       }],
-      "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "applyLayout",
-      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands,
-           "::mlir::AffineMap":$layout), "",
-      "return ::mlir::failure();">,
+      "::mlir::FailureOr<::lathe::ValueLayouts>", "getLayouts",
+      (ins "::mlir::Value":$value, "::mlir::AffineMap":$layout)>,
+    InterfaceMethod<[{
+        Called on a copy of the op whose operands and result types are stored as
+        `layouts` says (an answer of getLayouts): brings the attributes into line.
+      }],
+      "void", "applyLayouts", (ins "const ::lathe::ValueLayouts &":$layouts), "",
+      "">,
   ];
 }
 

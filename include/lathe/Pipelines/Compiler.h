@@ -67,6 +67,8 @@ struct CompileOptions {
   bool fuse = true;
   /// Off: only what is needed for correctness (decompose, one op per kernel).
   bool optimize = true;
+  /// Off: values are stored as the model says (no lathe-layout).
+  bool layout = true;
   /// "avx512", "avx2", "sse", or "" for the best this machine has.
   std::string isa;
   unsigned threads = 2;

@@ -22,6 +22,10 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
       *this, "optimize",
       llvm::cl::desc("Run passes that make the program faster"),
       llvm::cl::init(true)};
+  Option<bool> layout{
+      *this, "layout",
+      llvm::cl::desc("Store values in the layouts that move the fewest bytes"),
+      llvm::cl::init(true)};
   Option<bool> explain{
       *this, "explain",
       llvm::cl::desc("Say why each kernel holds the ops it holds"),

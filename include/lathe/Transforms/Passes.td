@@ -353,30 +353,40 @@ def SplitReductions : Pass<"lathe-split-reductions", "::mlir::func::FuncOp"> {
 // Layout
 //===----------------------------------------------------------------------===//
 
-def ChannelsLast : Pass<"lathe-channels-last", "::mlir::func::FuncOp"> {
-  let summary = "store images with their channels last";
+def Layout : Pass<"lathe-layout", "::mlir::func::FuncOp"> {
+  let summary = "store values in the layouts that move the fewest bytes";
   let description = [{
-    Convolutions and pools over two spatial dims compute on `[n, h, w, c]`, where
-    the channels of a pixel fill vectors. Ops that do not mind
-    (`LayoutOpInterface`), reductions, batch norms and views follow where one of
-    their operands is stored so; where a value is read by an op that cannot,
-    it is transposed back. A model without such convolutions stays as it is.
+    Ops say which layouts they prefer on `target` and what that saves
+    (`LayoutOpInterface`): on the CPU convolutions and pools compute faster on
+    `[n, h, w, c]`, where the channels of a pixel fill vectors; attention takes
+    `[batch, row, head, place]` as well as heads second. Ops that follow a layout,
+    such as elementwise ops, reductions, batch norms and reshapes, are taken
+    along. Which ops change is decided for the whole graph at once: the bytes
+    that transposes at the borders read and write, those of transposes that the
+    model has, and what ops save add up to the least. Where it does not pay, all
+    stays as it is. docs/layout.md tells how, and how to add an op.
 
     Before:
     ```mlir
-    %0 = lathe.conv %x, %f : (tensor<1x3x8x8xf32>, tensor<16x3x3x3xf32>) -> tensor<1x16x6x6xf32>
-    %1 = lathe.relu %0 : (tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+    %0 = lathe.conv %x, %f : (tensor<1x3x64x64xf32>, tensor<16x3x3x3xf32>) -> tensor<1x16x62x62xf32>
+    %1 = lathe.relu %0 : (tensor<1x16x62x62xf32>) -> tensor<1x16x62x62xf32>
     ```
     After:
     ```mlir
     %t = lathe.transpose %x {permutation = array<i64: 0, 2, 3, 1>} : ...
-    %0 = lathe.conv %t, %f {layout = channels_last} : ... -> tensor<1x6x6x16xf32>
-    %1 = lathe.relu %0 : (tensor<1x6x6x16xf32>) -> tensor<1x6x6x16xf32>
+    %0 = lathe.conv %t, %f {layout = channels_last} : ... -> tensor<1x62x62x16xf32>
+    %1 = lathe.relu %0 : (tensor<1x62x62x16xf32>) -> tensor<1x62x62x16xf32>
     %2 = lathe.transpose %1 {permutation = array<i64: 0, 3, 1, 2>} : ...
     ```
   }];
+  let options = [
+    Option<"target", "target", "std::string", /*default=*/"\"cpu\"",
+           "Whose schedules the ops will meet: cpu or cuda">,
+    Option<"explain", "explain", "bool", /*default=*/"false",
+           "Remark which layouts are taken or not, with the bytes moved">
+  ];
   let statistics = [
-    Statistic<"numConverted", "converted", "ops that compute on channels-last images">,
+    Statistic<"numConverted", "converted", "ops that take another layout">,
     Statistic<"numTransposes", "transposes", "transposes inserted">
   ];
 }

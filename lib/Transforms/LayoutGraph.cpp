@@ -1,0 +1,306 @@
+//===- LayoutGraph.cpp - What storing values otherwise costs --------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "LayoutGraph.h"
+#include "MinCut.h"
+
+#include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace lathe {
+
+static RankedTensorType getType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+DimOrder getDimOrder(AffineMap layout) {
+  return llvm::map_to_vector(layout.getResults(), [](AffineExpr expr) {
+    return int64_t(cast<AffineDimExpr>(expr).getPosition());
+  });
+}
+
+DimOrder invert(ArrayRef<int64_t> order) {
+  DimOrder inverse(order.size());
+  for (auto [i, dim] : llvm::enumerate(order))
+    inverse[dim] = i;
+  return inverse;
+}
+
+DimOrder chain(ArrayRef<int64_t> first, ArrayRef<int64_t> second) {
+  return llvm::map_to_vector(second, [&](int64_t dim) { return first[dim]; });
+}
+
+bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order) {
+  SmallVector<int64_t> moving;
+  for (int64_t dim : order)
+    if (shape[dim] != 1)
+      moving.push_back(dim);
+  return !llvm::is_sorted(moving);
+}
+
+LayoutGraph::LayoutGraph(func::FuncOp function, const LoadTime &load,
+                         AffineMap layout, LayoutTarget target)
+    : load(load) {
+  collect(function, layout, target);
+  llvm::SetVector<Value> values;
+  for (const LayoutNode &node : nodes) {
+    for (auto [operand, map] :
+         llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
+      if (map)
+        values.insert(operand);
+    for (auto [result, map] :
+         llvm::zip_equal(node.op->getResults(), node.layouts.results))
+      if (map)
+        values.insert(result);
+  }
+  for (Value value : values)
+    addTerms(value);
+  findRegions();
+}
+
+const LayoutNode *LayoutGraph::lookup(Operation *op) const {
+  auto it = nodeOf.find(op);
+  return it == nodeOf.end() ? nullptr : &nodes[it->second];
+}
+
+//===----------------------------------------------------------------------===//
+// Which ops
+//===----------------------------------------------------------------------===//
+
+static bool isStatic(Operation *op) {
+  auto isStatic = [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return tensor && tensor.hasStaticShape() &&
+           !llvm::is_contained(tensor.getShape(), 0);
+  };
+  return llvm::all_of(op->getOperandTypes(), isStatic) &&
+         llvm::all_of(op->getResultTypes(), isStatic);
+}
+
+void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
+                          LayoutTarget target) {
+  DenseMap<Operation *, int64_t> gains;
+  function.walk([&](LayoutOpInterface op) {
+    if (!isStatic(op))
+      return;
+    for (const LayoutPreference &preference : op.getPreferredLayouts(target))
+      if (preference.layout == layout) {
+        gains[op] = preference.gain;
+        visit(op, op->getOperand(0), layout);
+      }
+  });
+  // Along the values from one op to the next. Not through what is known at
+  // load: that is stored either way once.
+  for (size_t next = 0; next < nodes.size(); ++next) {
+    Operation *op = nodes[next].op;
+    ValueLayouts layouts = nodes[next].layouts;
+    auto follow = [&](Value value, AffineMap map) {
+      if (!map || load.isKnownOrSlice(value) ||
+          getType(value).getRank() != int64_t(map.getNumDims()))
+        return;
+      if (Operation *producer = value.getDefiningOp())
+        visit(producer, value, map);
+      for (Operation *user : value.getUsers())
+        visit(user, value, map);
+    };
+    for (auto [value, map] :
+         llvm::zip_equal(op->getOperands(), layouts.operands))
+      follow(value, map);
+    for (auto [value, map] : llvm::zip_equal(op->getResults(), layouts.results))
+      follow(value, map);
+  }
+  llvm::DenseMap<Operation *, unsigned> place;
+  function.walk<WalkOrder::PreOrder>(
+      [&](Operation *op) { place[op] = place.size(); });
+  llvm::sort(nodes, [&](const LayoutNode &a, const LayoutNode &b) {
+    return place.lookup(a.op) < place.lookup(b.op);
+  });
+  for (auto [index, node] : llvm::enumerate(nodes)) {
+    nodeOf[node.op] = index;
+    auto gain = gains.find(node.op);
+    if (gain == gains.end())
+      continue;
+    node.prefers = true;
+    addTerm(kTakes, true, int(index), gain->second, /*isGain=*/true);
+  }
+}
+
+void LayoutGraph::visit(Operation *op, Value value, AffineMap layout) {
+  auto follower = dyn_cast<LayoutOpInterface>(op);
+  if (!follower || nodeOf.contains(op) || !isStatic(op))
+    return;
+  FailureOr<ValueLayouts> layouts = follower.getLayouts(value, layout);
+  if (failed(layouts))
+    return;
+  nodeOf[op] = nodes.size();
+  nodes.push_back({follower, std::move(*layouts)});
+}
+
+//===----------------------------------------------------------------------===//
+// What it costs
+//===----------------------------------------------------------------------===//
+
+/// Bytes that a transpose of `value` reads and writes, over all iterations of
+/// the loops it is in.
+int64_t LayoutGraph::getCost(Value value, ArrayRef<int64_t> order) const {
+  RankedTensorType type = getType(value);
+  if (load.isKnownOrSlice(value))
+    return 0;
+  SmallVector<int64_t> shape(order.size() - type.getRank(), 1);
+  llvm::append_range(shape, type.getShape());
+  if (!movesData(shape, order))
+    return 0;
+  int64_t bits = type.getElementType().isIntOrFloat()
+                     ? type.getElementTypeBitWidth()
+                     : 64;
+  double bytes = 2.0 * type.getNumElements() * ((bits + 7) / 8);
+  for (Operation *op = value.getParentRegion()->getParentOp(); op;
+       op = op->getParentOp())
+    if (auto scan = dyn_cast<ScanOp>(op))
+      if (int64_t trips = scan.computeTripCount(); trips > 0)
+        bytes *= trips;
+  return std::min(bytes, 1e15);
+}
+
+void LayoutGraph::addTerm(int lead, bool leadTakes, ArrayRef<int> others,
+                          int64_t cost, bool isGain) {
+  if (cost > 0 && !others.empty())
+    terms.push_back({lead, leadTakes, SmallVector<int>(others), cost, isGain});
+}
+
+/// A copy in each layout is made once for all readers.
+void LayoutGraph::addTerms(Value value) {
+  DimOrder none = llvm::to_vector(llvm::seq<int64_t>(getType(value).getRank()));
+  int producer = -1;
+  AffineMap produced;
+  if (auto result = dyn_cast<OpResult>(value))
+    if (auto it = nodeOf.find(result.getOwner()); it != nodeOf.end()) {
+      producer = it->second;
+      produced = nodes[producer].layouts.results[result.getResultNumber()];
+    }
+  // Readers by the layout they could take.
+  llvm::MapVector<AffineMap, SmallVector<int>> takers;
+  SmallVector<int> all;
+  SmallVector<TransposeOp> transposes;
+  bool isReadAsItIs = false;
+  for (OpOperand &use : value.getUses()) {
+    auto it = nodeOf.find(use.getOwner());
+    AffineMap map = it == nodeOf.end()
+                        ? AffineMap()
+                        : nodes[it->second].layouts.operands[use.getOperandNumber()];
+    if (map) {
+      takers[map].push_back(it->second);
+      all.push_back(it->second);
+    } else if (auto transpose = dyn_cast<TransposeOp>(use.getOwner())) {
+      transposes.push_back(transpose);
+    } else {
+      isReadAsItIs = true;
+    }
+  }
+
+  if (produced) {
+    DimOrder stored = getDimOrder(produced), back = invert(stored);
+    int64_t cost = getCost(value, stored);
+    addTerm(producer, true, takers[produced], cost);
+    addTerm(producer, false, takers[produced], cost);
+    for (auto &[map, readers] : takers)
+      if (map != produced) {
+        isReadAsItIs = true;
+        addTerm(kKeeps, false, readers, getCost(value, getDimOrder(map)));
+      }
+    if (isReadAsItIs)
+      addTerm(kKeeps, false, producer, cost);
+    for (TransposeOp transpose : transposes) {
+      addTerm(kTakes, true, producer,
+              getCost(value, transpose.getPermutation()));
+      // In terms of the logical dims that is what moves from `stored`.
+      DimOrder rest = chain(back, transpose.getPermutation());
+      SmallVector<int64_t> shape;
+      for (int64_t dim : stored)
+        shape.push_back(getType(value).getDimSize(dim));
+      if (movesData(shape, rest))
+        addTerm(kKeeps, false, producer, getCost(value, stored));
+    }
+    return;
+  }
+  auto before = value.getDefiningOp<TransposeOp>();
+  for (auto &[map, readers] : takers) {
+    DimOrder order = getDimOrder(map);
+    if (!before)
+      addTerm(kKeeps, false, readers, getCost(value, order));
+    else
+      addTerm(kKeeps, false, readers,
+              getCost(before.getInput(), chain(before.getPermutation(), order)));
+  }
+  // The transpose that is there goes when all readers take what is before it.
+  if (before && !isReadAsItIs && transposes.empty())
+    addTerm(kTakes, true, all,
+            getCost(before.getInput(), before.getPermutation()));
+}
+
+void LayoutGraph::findRegions() {
+  llvm::EquivalenceClasses<int> classes;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    classes.insert(i);
+  for (const Term &term : terms)
+    for (int other : term.others)
+      classes.unionSets(term.lead >= 0 ? term.lead : term.others[0], other);
+  // Values that move nothing have no term, but belong together all the same.
+  for (auto [index, node] : llvm::enumerate(nodes))
+    for (auto [operand, map] :
+         llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
+      if (map)
+        if (auto it = nodeOf.find(operand.getDefiningOp()); it != nodeOf.end())
+          classes.unionSets(index, it->second);
+  for (auto [index, node] : llvm::enumerate(nodes)) {
+    node.region = classes.getLeaderValue(index);
+    ++regions[node.region].size;
+  }
+  for (const Term &term : terms) {
+    LayoutRegion &region = regions[nodes[term.others[0]].region];
+    if (term.isGain)
+      region.gain += term.cost;
+    else if (term.lead == kTakes)
+      region.before += term.cost;
+    else if (term.lead == kKeeps)
+      region.after += term.cost;
+  }
+}
+
+void LayoutGraph::solve() {
+  // The sink's side takes the layout: of equal cuts MinCut gives the one next
+  // to the sink, which changes least.
+  MinCut cut;
+  SmallVector<unsigned> ids;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    ids.push_back(cut.addNode());
+  auto idOf = [&](int node) {
+    return node == kKeeps ? MinCut::kSource
+                          : node == kTakes ? MinCut::kSink : ids[node];
+  };
+  for (const Term &term : terms) {
+    // One node between stands for "some of the others does otherwise".
+    unsigned between = cut.addNode(), lead = idOf(term.lead);
+    if (term.leadTakes)
+      cut.addEdge(between, lead, term.cost);
+    else
+      cut.addEdge(lead, between, term.cost);
+    for (int other : term.others) {
+      if (term.leadTakes)
+        cut.addEdge(idOf(other), between, MinCut::kInfinite);
+      else
+        cut.addEdge(between, idOf(other), MinCut::kInfinite);
+    }
+  }
+  llvm::BitVector takes = cut.solve();
+  for (auto [index, node] : llvm::enumerate(nodes)) {
+    node.converted = takes.test(ids[index]);
+    regions[node.region].converted += node.converted;
+  }
+}
+
+} // namespace lathe

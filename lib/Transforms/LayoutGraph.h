@@ -1,0 +1,97 @@
+//===- LayoutGraph.h - What storing values otherwise costs ------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The ops that could compute on another layout, and what that would move. Each
+// op either keeps its layout or takes the other; every cost has the form "W
+// bytes where A is so and one of B... is otherwise", so the cheapest choice for
+// the whole graph is a minimum cut (Greig, Porteous, Seheult: "Exact maximum a
+// posteriori estimation for binary images", 1989).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_TRANSFORMS_LAYOUTGRAPH_H
+#define LATHE_TRANSFORMS_LAYOUTGRAPH_H
+
+#include "lathe/Analysis/LoadTime.h"
+
+namespace lathe {
+
+/// The dims of a transpose's result, as dims of its input.
+using DimOrder = SmallVector<int64_t>;
+
+DimOrder getDimOrder(AffineMap layout);
+DimOrder invert(ArrayRef<int64_t> order);
+/// The order that `second` gives to what `first` gave.
+DimOrder chain(ArrayRef<int64_t> first, ArrayRef<int64_t> second);
+/// Whether a transpose of `shape` moves data: dims of size 1 may pass others.
+bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order);
+
+/// An op that could take the layout.
+struct LayoutNode {
+  LayoutOpInterface op;
+  ValueLayouts layouts;
+  bool prefers = false, converted = false;
+  /// Nodes that share a value, directly or by others, are of one region.
+  unsigned region = 0;
+};
+
+/// What a region moves, in bytes.
+struct LayoutRegion {
+  unsigned size = 0, converted = 0;
+  /// What its ops gain, and what transposes read and write with none and with
+  /// all of them converted.
+  int64_t gain = 0, before = 0, after = 0;
+};
+
+class LayoutGraph {
+public:
+  /// Of the ops in `function` that prefer `layout` on `target`, and those
+  /// around that follow.
+  LayoutGraph(func::FuncOp function, const LoadTime &load, AffineMap layout,
+              LayoutTarget target);
+
+  /// Decides which nodes to convert.
+  void solve();
+
+  /// In program order.
+  ArrayRef<LayoutNode> getNodes() const { return nodes; }
+  const LayoutNode *lookup(Operation *op) const;
+  const LayoutRegion &getRegion(const LayoutNode &node) const {
+    return regions.find(node.region)->second;
+  }
+
+private:
+  static constexpr int kKeeps = -1, kTakes = -2;
+
+  /// `cost` where `lead` takes the layout (or keeps its own: `leadTakes`) and
+  /// one of `others` does otherwise. A lead may be one that is decided.
+  struct Term {
+    int lead;
+    bool leadTakes;
+    SmallVector<int> others;
+    int64_t cost;
+    bool isGain = false;
+  };
+
+  void collect(func::FuncOp function, AffineMap layout, LayoutTarget target);
+  void visit(Operation *op, Value value, AffineMap layout);
+  void addTerms(Value value);
+  void addTerm(int lead, bool leadTakes, ArrayRef<int> others, int64_t cost,
+               bool isGain = false);
+  void findRegions();
+  int64_t getCost(Value value, ArrayRef<int64_t> order) const;
+
+  const LoadTime &load;
+  std::vector<LayoutNode> nodes;
+  DenseMap<Operation *, int> nodeOf;
+  std::vector<Term> terms;
+  DenseMap<unsigned, LayoutRegion> regions;
+};
+
+} // namespace lathe
+
+#endif // LATHE_TRANSFORMS_LAYOUTGRAPH_H

@@ -36,6 +36,9 @@ class Layout : public lathe::impl::LayoutBase<Layout> {
 
   void runOnOperation() override;
   void convert(const LayoutGraph &graph);
+  void convertOp(const LayoutNode &node);
+  void convertCarried(const LayoutNode &node);
+  void foldIntoWeights(TransposeOp op, const LoadTime &load);
   void explainRegions(const LayoutGraph &graph, AffineMap layout);
   void mergeTransposes();
 
@@ -70,6 +73,11 @@ void Layout::runOnOperation() {
       explainRegions(graph, layout);
     convert(graph);
   }
+  LoadTime load(getOperation());
+  SmallVector<TransposeOp> left;
+  getOperation()->walk([&](TransposeOp op) { left.push_back(op); });
+  for (TransposeOp op : left)
+    foldIntoWeights(op, load);
 }
 
 /// A transpose, merged with one that made `value`, or nothing where the two
@@ -111,35 +119,76 @@ Value Layout::getStored(Value value, AffineMap layout) {
   return twin;
 }
 
+void Layout::convertOp(const LayoutNode &node) {
+  SmallVector<Value> operands;
+  for (auto [operand, layout] :
+       llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
+    operands.push_back(layout ? getStored(operand, layout) : operand);
+  OpBuilder builder(node.op);
+  Operation *copy = builder.clone(*node.op);
+  copy->setOperands(operands);
+  for (auto [old, result, layout] :
+       llvm::zip_equal(node.op->getResults(), copy->getResults(),
+                       node.layouts.results)) {
+    if (!layout) {
+      old.replaceAllUsesWith(result);
+      continue;
+    }
+    RankedTensorType type = getType(result);
+    result.setType(
+        type.clone(applyPermutation(type.getShape(), getDimOrder(layout))));
+    twins[{old, layout}] = result;
+  }
+  cast<LayoutOpInterface>(copy).applyLayouts(node.layouts);
+}
+
+/// What the scan carries is its own twin; who reads it as it was reads a
+/// transpose of it. The yielded value follows when the body is done.
+void Layout::convertCarried(const LayoutNode &node) {
+  auto scan = cast<ScanOp>(node.op);
+  AffineMap layout = node.layouts.results[0];
+  DimOrder order = getDimOrder(layout);
+  auto store = [&](Value value, OpBuilder builder) {
+    RankedTensorType old = getType(value);
+    value.setType(old.clone(applyPermutation(old.getShape(), order)));
+    auto back = builder.create<TransposeOp>(
+        value.getLoc(), value, builder.getDenseI64ArrayAttr(invert(order)));
+    value.replaceAllUsesExcept(back, back);
+    twins[{back, layout}] = value;
+  };
+  Block &body = scan.getBody().front();
+  scan->setOperand(node.slot, getStored(scan.getInits()[node.slot], layout));
+  store(body.getArgument(node.slot), OpBuilder::atBlockBegin(&body));
+  OpBuilder behind(scan);
+  behind.setInsertionPointAfter(scan);
+  store(scan.getResult(node.slot), behind);
+}
+
 void Layout::convert(const LayoutGraph &graph) {
   twins.clear();
   SmallVector<const LayoutNode *> converted;
+  bool changes = false;
   for (const LayoutNode &node : graph.getNodes()) {
     if (!node.converted)
       continue;
-    converted.push_back(&node);
+    changes = true;
     ++numConverted;
-    SmallVector<Value> operands;
-    for (auto [operand, layout] :
-         llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
-      operands.push_back(layout ? getStored(operand, layout) : operand);
-    OpBuilder builder(node.op);
-    Operation *copy = builder.clone(*node.op);
-    copy->setOperands(operands);
-    for (auto [old, result, layout] :
-         llvm::zip_equal(node.op->getResults(), copy->getResults(),
-                         node.layouts.results)) {
-      if (layout) {
-        RankedTensorType type = getType(result);
-        result.setType(type.clone(
-            applyPermutation(type.getShape(), getDimOrder(layout))));
-        twins[{old, layout}] = result;
-      } else {
-        old.replaceAllUsesWith(result);
-      }
+    if (node.slot != LayoutNode::kNoSlot) {
+      convertCarried(node);
+      continue;
     }
-    cast<LayoutOpInterface>(copy).applyLayouts(node.layouts);
+    convertOp(node);
+    converted.push_back(&node);
   }
+  for (const LayoutNode &node : graph.getNodes())
+    if (node.converted && node.slot != LayoutNode::kNoSlot) {
+      OpOperand &yielded = cast<ScanOp>(node.op)
+                               .getBody()
+                               .front()
+                               .getTerminator()
+                               ->getOpOperand(node.slot);
+      yielded.set(getStored(yielded.get(), node.layouts.results[0]));
+    }
   // What reads the values as they were gets them back, made of their twins.
   for (const LayoutNode *node : llvm::reverse(converted)) {
     for (auto [old, layout] :
@@ -154,7 +203,7 @@ void Layout::convert(const LayoutGraph &graph) {
     }
     node->op->erase();
   }
-  if (!converted.empty())
+  if (changes)
     mergeTransposes();
 }
 
@@ -173,24 +222,99 @@ void Layout::mergeTransposes() {
       op->erase();
 }
 
-/// One remark per region, at its first op that has a preference.
+/// Where a product sums over dims that a transpose has turned and a reshape has
+/// joined, and what it multiplies by is known at load, that is turned instead.
+void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
+  if (!op->hasOneUse() || load.isKnownOrSlice(op) ||
+      !getType(op).hasStaticShape() || getType(op).getRank() == 0)
+    return;
+  auto reshape = dyn_cast<ReshapeOp>(*op->user_begin());
+  if (!reshape || !reshape->hasOneUse() || getType(reshape).getRank() == 0)
+    return;
+  OpOperand &use = *reshape->use_begin();
+  auto product = dyn_cast<FusibleOpInterface>(use.getOwner());
+  if (!product || product.getFusionKind() != FusionKind::Contraction)
+    return;
+  SmallVector<AffineMap> maps = product.getFusionMaps();
+  if (maps.size() != product->getNumOperands() + 1)
+    return;
+  AffineExpr summed = maps[use.getOperandNumber()].getResults().back();
+  if (!isa<AffineDimExpr>(summed) || maps.back().getResultPosition(summed))
+    return;
+  // The dims of the last one, none of which comes from further in front.
+  ArrayRef<int64_t> shape = getType(op).getShape(),
+                    order = op.getPermutation();
+  size_t first = shape.size();
+  int64_t count = 1, wanted = getType(reshape).getShape().back();
+  while (first > 0 && count < wanted)
+    count *= shape[--first];
+  auto front = order.take_front(first);
+  if (count != wanted || !llvm::equal(front, llvm::seq<int64_t>(first)))
+    return;
+  SmallVector<OpOperand *> weights;
+  for (OpOperand &operand : product->getOpOperands())
+    if (&operand != &use &&
+        maps[operand.getOperandNumber()].getResultPosition(summed)) {
+      if (!load.isKnownOrSlice(operand.get()))
+        return;
+      weights.push_back(&operand);
+    }
+  OpBuilder builder(product);
+  auto makeReshape = [&](Value value, ArrayRef<int64_t> sizes) {
+    return builder.create<ReshapeOp>(op.getLoc(), value,
+                                     builder.getDenseI64ArrayAttr(sizes),
+                                     UnitAttr());
+  };
+  DimOrder inverse = invert(order);
+  for (OpOperand *weight : weights) {
+    unsigned place =
+        *maps[weight->getOperandNumber()].getResultPosition(summed);
+    ArrayRef<int64_t> whole = getType(weight->get()).getShape();
+    SmallVector<int64_t> sizes(whole.take_front(place));
+    llvm::append_range(sizes, shape.drop_front(first));
+    llvm::append_range(sizes, whole.drop_front(place + 1));
+    auto turn = llvm::to_vector(llvm::seq<int64_t>(sizes.size()));
+    for (size_t dim = first; dim < shape.size(); ++dim)
+      turn[place + dim - first] = place + inverse[dim] - first;
+    Value digits = makeReshape(weight->get(), sizes);
+    digits = builder.create<TransposeOp>(op.getLoc(), digits, turn);
+    weight->set(makeReshape(digits, whole));
+  }
+  use.set(makeReshape(op.getInput(), getType(reshape).getShape()));
+  reshape->erase();
+  op->erase();
+  ++numFolded;
+}
+
+/// One remark per region, at its first op that has a preference, and one for
+/// each other that does not get its way.
 void Layout::explainRegions(const LayoutGraph &graph, AffineMap layout) {
   llvm::SmallDenseSet<unsigned> seen;
   std::string order;
   llvm::raw_string_ostream stream(order);
   llvm::interleaveComma(getDimOrder(layout), stream);
   for (const LayoutNode &node : graph.getNodes()) {
-    if (!node.prefers || !seen.insert(node.region).second)
+    if (!node.prefers)
       continue;
+    bool isFirst = seen.insert(node.region).second;
     const LayoutRegion &region = graph.getRegion(node);
-    InFlightDiagnostic remark = node.op->emitRemark();
-    if (region.converted == 0)
-      remark << "keeps its layout: ";
-    else
-      remark << "is stored as [" << order << "], with " << region.converted
-             << " of the " << region.size << " ops that could be: ";
-    remark << "stored as [" << order << "], all of them would save "
-           << region.gain << " bytes, and transposes would move "
-           << region.after << " bytes instead of " << region.before;
+    if (region.converted == 0) {
+      if (isFirst)
+        node.op->emitRemark("keeps its layout: stored as [")
+            << order << "], it and " << region.size - 1
+            << " others would save " << region.gain
+            << " bytes, and transposes would move " << region.moved
+            << " bytes instead of " << region.movedBefore;
+    } else if (!node.converted) {
+      node.op->emitRemark("keeps its layout: stored as [")
+          << order << "], it would save " << node.gain
+          << " bytes, and transposes around it would move more";
+    } else if (isFirst) {
+      node.op->emitRemark("is stored as [")
+          << order << "], with " << region.converted - 1
+          << " others: they save " << region.gainNow
+          << " bytes, and transposes move " << region.movedNow
+          << " bytes instead of " << region.movedBefore;
+    }
   }
 }

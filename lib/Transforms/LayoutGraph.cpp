@@ -42,43 +42,107 @@ bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order) {
   return !llvm::is_sorted(moving);
 }
 
+/// The scan that carries the value, and which it is; null where none does.
+static std::pair<ScanOp, unsigned> getCarrier(Value value) {
+  ScanOp scan;
+  unsigned slot;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    scan = dyn_cast<ScanOp>(argument.getOwner()->getParentOp());
+    slot = argument.getArgNumber();
+  } else {
+    scan = value.getDefiningOp<ScanOp>();
+    slot = cast<OpResult>(value).getResultNumber();
+  }
+  return scan && slot < scan.getNumCarried() ? std::pair(scan, slot)
+                                             : std::pair(ScanOp(), 0u);
+}
+
+/// The same for what starts a carried value, or is yielded as its next one.
+static std::pair<ScanOp, unsigned> getCarrier(OpOperand &use) {
+  auto scan = dyn_cast<ScanOp>(use.getOwner());
+  if (!scan && isa<YieldOp>(use.getOwner()))
+    scan = dyn_cast<ScanOp>(use.getOwner()->getParentOp());
+  unsigned slot = use.getOperandNumber();
+  return scan && slot < scan.getNumCarried() ? std::pair(scan, slot)
+                                             : std::pair(ScanOp(), 0u);
+}
+
+/// Calls `fn` for every value that converting the node would store otherwise.
+static void forEachValue(const LayoutNode &node,
+                         function_ref<void(Value, AffineMap)> fn) {
+  if (node.slot != LayoutNode::kNoSlot) {
+    auto scan = cast<ScanOp>(node.op);
+    Block &body = scan.getBody().front();
+    for (Value value :
+         {Value(scan.getInits()[node.slot]), Value(body.getArgument(node.slot)),
+          body.getTerminator()->getOperand(node.slot),
+          Value(scan.getResult(node.slot))})
+      fn(value, node.layouts.results[0]);
+    return;
+  }
+  auto call = [&](Value value, AffineMap map) {
+    if (map)
+      fn(value, map);
+  };
+  for (auto [operand, map] :
+       llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
+    call(operand, map);
+  for (auto [result, map] :
+       llvm::zip_equal(node.op->getResults(), node.layouts.results))
+    call(result, map);
+}
+
 LayoutGraph::LayoutGraph(func::FuncOp function, const LoadTime &load,
                          AffineMap layout, LayoutTarget target)
     : load(load) {
   collect(function, layout, target);
   llvm::SetVector<Value> values;
-  for (const LayoutNode &node : nodes) {
-    for (auto [operand, map] :
-         llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
-      if (map)
-        values.insert(operand);
-    for (auto [result, map] :
-         llvm::zip_equal(node.op->getResults(), node.layouts.results))
-      if (map)
-        values.insert(result);
-  }
+  for (const LayoutNode &node : nodes)
+    forEachValue(node, [&](Value value, AffineMap) { values.insert(value); });
   for (Value value : values)
     addTerms(value);
   findRegions();
 }
 
-const LayoutNode *LayoutGraph::lookup(Operation *op) const {
-  auto it = nodeOf.find(op);
-  return it == nodeOf.end() ? nullptr : &nodes[it->second];
+std::pair<int, AffineMap> LayoutGraph::getProducer(Value value) const {
+  auto [scan, slot] = getCarrier(value);
+  auto it = nodeOf.end();
+  unsigned result = 0;
+  if (scan) {
+    it = nodeOf.find({scan, int(slot)});
+  } else if (auto opResult = dyn_cast<OpResult>(value)) {
+    it = nodeOf.find({opResult.getOwner(), LayoutNode::kNoSlot});
+    result = opResult.getResultNumber();
+  }
+  if (it == nodeOf.end())
+    return {kKeeps, AffineMap()};
+  return {it->second, nodes[it->second].layouts.results[result]};
+}
+
+std::pair<int, AffineMap> LayoutGraph::getReader(OpOperand &use) const {
+  auto [scan, slot] = getCarrier(use);
+  auto it = scan ? nodeOf.find({scan, int(slot)})
+                 : nodeOf.find({use.getOwner(), LayoutNode::kNoSlot});
+  if (it == nodeOf.end())
+    return {kKeeps, AffineMap()};
+  const ValueLayouts &layouts = nodes[it->second].layouts;
+  return {it->second, layouts.operands[scan ? 0 : use.getOperandNumber()]};
 }
 
 //===----------------------------------------------------------------------===//
 // Which ops
 //===----------------------------------------------------------------------===//
 
+static bool isStatic(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  return tensor && tensor.hasStaticShape() &&
+         !llvm::is_contained(tensor.getShape(), 0);
+}
+
 static bool isStatic(Operation *op) {
-  auto isStatic = [](Type type) {
-    auto tensor = dyn_cast<RankedTensorType>(type);
-    return tensor && tensor.hasStaticShape() &&
-           !llvm::is_contained(tensor.getShape(), 0);
-  };
-  return llvm::all_of(op->getOperandTypes(), isStatic) &&
-         llvm::all_of(op->getResultTypes(), isStatic);
+  auto check = [](Type type) { return isStatic(type); };
+  return llvm::all_of(op->getOperandTypes(), check) &&
+         llvm::all_of(op->getResultTypes(), check);
 }
 
 void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
@@ -96,48 +160,60 @@ void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
   // Along the values from one op to the next. Not through what is known at
   // load: that is stored either way once.
   for (size_t next = 0; next < nodes.size(); ++next) {
-    Operation *op = nodes[next].op;
-    ValueLayouts layouts = nodes[next].layouts;
-    auto follow = [&](Value value, AffineMap map) {
-      if (!map || load.isKnownOrSlice(value) ||
-          getType(value).getRank() != int64_t(map.getNumDims()))
-        return;
-      if (Operation *producer = value.getDefiningOp())
-        visit(producer, value, map);
-      for (Operation *user : value.getUsers())
-        visit(user, value, map);
-    };
-    for (auto [value, map] :
-         llvm::zip_equal(op->getOperands(), layouts.operands))
-      follow(value, map);
-    for (auto [value, map] : llvm::zip_equal(op->getResults(), layouts.results))
-      follow(value, map);
+    LayoutNode node = nodes[next];
+    forEachValue(node, [&](Value value, AffineMap map) { follow(value, map); });
   }
   llvm::DenseMap<Operation *, unsigned> place;
   function.walk<WalkOrder::PreOrder>(
       [&](Operation *op) { place[op] = place.size(); });
   llvm::sort(nodes, [&](const LayoutNode &a, const LayoutNode &b) {
-    return place.lookup(a.op) < place.lookup(b.op);
+    return std::pair(place.lookup(a.op), a.slot) <
+           std::pair(place.lookup(b.op), b.slot);
   });
   for (auto [index, node] : llvm::enumerate(nodes)) {
-    nodeOf[node.op] = index;
+    nodeOf[{node.op, node.slot}] = index;
     auto gain = gains.find(node.op);
-    if (gain == gains.end())
+    if (gain == gains.end() || node.slot != LayoutNode::kNoSlot)
       continue;
     node.prefers = true;
+    node.gain = gain->second;
     addTerm(kTakes, true, int(index), gain->second, /*isGain=*/true);
   }
 }
 
+/// Asks those that compute and read `value` whether they could follow.
+void LayoutGraph::follow(Value value, AffineMap layout) {
+  if (load.isKnownOrSlice(value) ||
+      getType(value).getRank() != int64_t(layout.getNumDims()))
+    return;
+  if (auto [scan, slot] = getCarrier(value); scan)
+    visitSlot(scan, slot, layout);
+  else if (Operation *producer = value.getDefiningOp())
+    visit(producer, value, layout);
+  for (OpOperand &use : value.getUses())
+    if (auto [scan, slot] = getCarrier(use); scan)
+      visitSlot(scan, slot, layout);
+    else
+      visit(use.getOwner(), value, layout);
+}
+
 void LayoutGraph::visit(Operation *op, Value value, AffineMap layout) {
   auto follower = dyn_cast<LayoutOpInterface>(op);
-  if (!follower || nodeOf.contains(op) || !isStatic(op))
+  if (!follower || nodeOf.contains({op, LayoutNode::kNoSlot}) || !isStatic(op))
     return;
   FailureOr<ValueLayouts> layouts = follower.getLayouts(value, layout);
   if (failed(layouts))
     return;
-  nodeOf[op] = nodes.size();
-  nodes.push_back({follower, std::move(*layouts)});
+  nodeOf[{op, LayoutNode::kNoSlot}] = nodes.size();
+  nodes.push_back({op, LayoutNode::kNoSlot, std::move(*layouts)});
+}
+
+void LayoutGraph::visitSlot(ScanOp scan, unsigned slot, AffineMap layout) {
+  if (nodeOf.contains({scan, int(slot)}) ||
+      !isStatic(scan.getInits()[slot].getType()))
+    return;
+  nodeOf[{scan, int(slot)}] = nodes.size();
+  nodes.push_back({scan, int(slot), ValueLayouts{{layout}, {layout}}});
 }
 
 //===----------------------------------------------------------------------===//
@@ -174,27 +250,17 @@ void LayoutGraph::addTerm(int lead, bool leadTakes, ArrayRef<int> others,
 
 /// A copy in each layout is made once for all readers.
 void LayoutGraph::addTerms(Value value) {
-  DimOrder none = llvm::to_vector(llvm::seq<int64_t>(getType(value).getRank()));
-  int producer = -1;
-  AffineMap produced;
-  if (auto result = dyn_cast<OpResult>(value))
-    if (auto it = nodeOf.find(result.getOwner()); it != nodeOf.end()) {
-      producer = it->second;
-      produced = nodes[producer].layouts.results[result.getResultNumber()];
-    }
+  auto [producer, produced] = getProducer(value);
   // Readers by the layout they could take.
   llvm::MapVector<AffineMap, SmallVector<int>> takers;
   SmallVector<int> all;
   SmallVector<TransposeOp> transposes;
   bool isReadAsItIs = false;
   for (OpOperand &use : value.getUses()) {
-    auto it = nodeOf.find(use.getOwner());
-    AffineMap map = it == nodeOf.end()
-                        ? AffineMap()
-                        : nodes[it->second].layouts.operands[use.getOperandNumber()];
+    auto [reader, map] = getReader(use);
     if (map) {
-      takers[map].push_back(it->second);
-      all.push_back(it->second);
+      takers[map].push_back(reader);
+      all.push_back(reader);
     } else if (auto transpose = dyn_cast<TransposeOp>(use.getOwner())) {
       transposes.push_back(transpose);
     } else {
@@ -251,24 +317,22 @@ void LayoutGraph::findRegions() {
       classes.unionSets(term.lead >= 0 ? term.lead : term.others[0], other);
   // Values that move nothing have no term, but belong together all the same.
   for (auto [index, node] : llvm::enumerate(nodes))
-    for (auto [operand, map] :
-         llvm::zip_equal(node.op->getOperands(), node.layouts.operands))
-      if (map)
-        if (auto it = nodeOf.find(operand.getDefiningOp()); it != nodeOf.end())
-          classes.unionSets(index, it->second);
+    forEachValue(node, [&, index = index](Value value, AffineMap map) {
+      if (auto [producer, produced] = getProducer(value); produced == map)
+        classes.unionSets(index, producer);
+    });
   for (auto [index, node] : llvm::enumerate(nodes)) {
     node.region = classes.getLeaderValue(index);
     ++regions[node.region].size;
   }
-  for (const Term &term : terms) {
-    LayoutRegion &region = regions[nodes[term.others[0]].region];
-    if (term.isGain)
-      region.gain += term.cost;
-    else if (term.lead == kTakes)
-      region.before += term.cost;
-    else if (term.lead == kKeeps)
-      region.after += term.cost;
-  }
+}
+
+bool LayoutGraph::isPaid(const Term &term,
+                         function_ref<bool(int)> takes) const {
+  bool lead = term.lead == kTakes || (term.lead >= 0 && takes(term.lead));
+  return lead == term.leadTakes &&
+         llvm::any_of(term.others,
+                      [&](int other) { return takes(other) != lead; });
 }
 
 void LayoutGraph::solve() {
@@ -300,6 +364,20 @@ void LayoutGraph::solve() {
   for (auto [index, node] : llvm::enumerate(nodes)) {
     node.converted = takes.test(ids[index]);
     regions[node.region].converted += node.converted;
+  }
+  for (const Term &term : terms) {
+    LayoutRegion &region = regions[nodes[term.others[0]].region];
+    bool now = isPaid(term, [&](int node) { return nodes[node].converted; });
+    if (term.isGain) {
+      region.gain += term.cost;
+      region.gainNow += now ? 0 : term.cost;
+      continue;
+    }
+    region.movedNow += now ? term.cost : 0;
+    if (isPaid(term, [](int) { return true; }))
+      region.moved += term.cost;
+    if (isPaid(term, [](int) { return false; }))
+      region.movedBefore += term.cost;
   }
 }
 

@@ -30,11 +30,19 @@ DimOrder chain(ArrayRef<int64_t> first, ArrayRef<int64_t> second);
 /// Whether a transpose of `shape` moves data: dims of size 1 may pass others.
 bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order);
 
-/// An op that could take the layout.
+/// An op that could take the layout, or a value that a scan carries: its start,
+/// block argument, yielded value and result are stored alike.
 struct LayoutNode {
-  LayoutOpInterface op;
+  static constexpr int kNoSlot = -1;
+
+  Operation *op;
+  /// Which of the scan's carried values; kNoSlot for ops.
+  int slot;
+  /// Of a carried value: one operand and one result.
   ValueLayouts layouts;
   bool prefers = false, converted = false;
+  /// Bytes it saves in the layout it prefers.
+  int64_t gain = 0;
   /// Nodes that share a value, directly or by others, are of one region.
   unsigned region = 0;
 };
@@ -42,9 +50,11 @@ struct LayoutNode {
 /// What a region moves, in bytes.
 struct LayoutRegion {
   unsigned size = 0, converted = 0;
-  /// What its ops gain, and what transposes read and write with none and with
-  /// all of them converted.
-  int64_t gain = 0, before = 0, after = 0;
+  /// What its ops save, and what transposes read and write, with all of them
+  /// converted and as they are.
+  int64_t gain = 0, moved = 0, gainNow = 0, movedNow = 0;
+  /// What transposes read and write with none converted.
+  int64_t movedBefore = 0;
 };
 
 class LayoutGraph {
@@ -59,7 +69,6 @@ public:
 
   /// In program order.
   ArrayRef<LayoutNode> getNodes() const { return nodes; }
-  const LayoutNode *lookup(Operation *op) const;
   const LayoutRegion &getRegion(const LayoutNode &node) const {
     return regions.find(node.region)->second;
   }
@@ -79,15 +88,22 @@ private:
 
   void collect(func::FuncOp function, AffineMap layout, LayoutTarget target);
   void visit(Operation *op, Value value, AffineMap layout);
+  void visitSlot(ScanOp scan, unsigned slot, AffineMap layout);
+  void follow(Value value, AffineMap layout);
+  /// The node that computes, or reads, a value, and the value's layout where it
+  /// is converted (null: the logical one); kKeeps where there is none.
+  std::pair<int, AffineMap> getProducer(Value value) const;
+  std::pair<int, AffineMap> getReader(OpOperand &use) const;
   void addTerms(Value value);
   void addTerm(int lead, bool leadTakes, ArrayRef<int> others, int64_t cost,
                bool isGain = false);
   void findRegions();
+  bool isPaid(const Term &term, function_ref<bool(int)> takes) const;
   int64_t getCost(Value value, ArrayRef<int64_t> order) const;
 
   const LoadTime &load;
   std::vector<LayoutNode> nodes;
-  DenseMap<Operation *, int> nodeOf;
+  DenseMap<std::pair<Operation *, int>, int> nodeOf;
   std::vector<Term> terms;
   DenseMap<unsigned, LayoutRegion> regions;
 };

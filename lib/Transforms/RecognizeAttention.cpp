@@ -165,8 +165,7 @@ struct RecognizeProducts : OpRewritePattern<MatmulOp> {
         mask && getTensorType(mask).getRank() == 3
             ? toRank4(rewriter, loc, mask)
             : mask,
-        rewriter.getF64FloatAttr(scale), /*causal=*/nullptr,
-        HeadLayoutAttr());
+        rewriter.getF64FloatAttr(scale), /*causal=*/false);
     if (rank == 3)
       result = rewriter.create<ReshapeOp>(
           loc, result, rewriter.getDenseI64ArrayAttr(resultType.getShape()),

@@ -36,3 +36,18 @@ func.func @loss(%q: tensor<1x2x3x4xf32>, %m: tensor<3x3xi1>) -> tensor<f32> {
 // CHECK: lathe.attention_backward
 // CHECK-NOT: lathe.matmul
 // CHECK: return
+
+// -----
+
+// Heads third: so are the gradients, and delta, without a transpose.
+func.func @loss(%q: tensor<1x3x2x4xf32>) -> tensor<f32> {
+  %0 = lathe.attention %q, %q, %q {layout = 1 : i32} : (tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>) -> tensor<1x3x2x4xf32>
+  %1 = lathe.reduce_sum %0 {axes = array<i64>} : (tensor<1x3x2x4xf32>) -> tensor<f32>
+  return %1 : tensor<f32>
+}
+// CHECK-LABEL: func.func @loss_grad(
+// CHECK-NOT: lathe.transpose
+// CHECK: %[[D:.*]] = lathe.reduce_sum {{.*}} {axes = array<i64: 3>} : (tensor<1x3x2x4xf32>) -> tensor<1x3x2xf32>
+// CHECK: lathe.attention_backward {{.*}}, %[[D]] {layout = 1 : i32}
+// CHECK-NOT: lathe.transpose
+// CHECK: return

@@ -43,21 +43,27 @@ def reference(q, k, v, g, mask, causal, scale, noise):
             (scale * ds @ wide_k, add_heads(scale * ds.swapaxes(-1, -2) @ q), add_heads(weights.swapaxes(-1, -2) @ g)))
 
 
-def add_case(program, rng, element, sizes, mask=None, causal=False, scale=None, plain=False):
-    """`mask`: None, or the array; operands and gradients transposed now and then."""
+def add_case(program, rng, element, sizes, mask=None, causal=False, scale=None, plain=False, third=False):
+    """`mask`: None, or the array; operands and gradients transposed now and then.
+    With `third` the ops have heads third and everything is stored so."""
     b, h, groups, s, t, d, e = sizes
     score = "f64" if element == "f64" else "f32"
 
+    def of_op(shape):
+        return [shape[0], shape[2], shape[1], *shape[3:]] if third else list(shape)
+
     def turned(shape):
+        if third:
+            return [0, 2, 1, 3], of_op(shape), None
         order = [0, 1, 2, 3] if plain or rng.integers(2) else [0, 2, 1, 3]
         return order, [shape[i] for i in order], f"{{permutation = array<i64: {', '.join(map(str, order))}>}}"
 
     def side(shape):
         order, stored, permutation = turned(shape)
         name, value = program.input(stored, element)
-        if order != [0, 1, 2, 3]:
+        if order != [0, 1, 2, 3] and not third:
             name = program.op("transpose", [(name, tensor(stored, element))], tensor(shape, element), permutation)
-        return (name, tensor(shape, element)), wide(value.transpose(order))
+        return (name, tensor(of_op(shape), element)), wide(value.transpose(order))
 
     shapes = [[b, h, s, d], [b, groups, t, d], [b, groups, t, e]]
     (q, query), (k, key), (v, value) = map(side, shapes)
@@ -74,13 +80,13 @@ def add_case(program, rng, element, sizes, mask=None, causal=False, scale=None, 
         numbers[...] = mask
         mask = wide(numbers)
         operands = [(name, tensor(mask.shape, element))]
-    attributes = ["causal"] * causal + ([f"scale = {scale:e} : f64"] if scale is not None else [])
+    attributes = ["causal"] * causal + ([f"scale = {scale:e} : f64"] if scale is not None else []) + ["layout = 1 : i32"] * third
     attributes = f"{{{', '.join(attributes)}}}" if attributes else ""
     noise = rng.standard_normal((b, h, s)) / 4
     result, saved, delta, gradients = reference(query, key, value, cotangent, mask, causal, scale, noise)
-    name, numbers = program.input([b, h, s], score)
-    numbers[...] = delta
-    result_type, rows = tensor([b, h, s, e], element), tensor([b, h, s], score)
+    name, numbers = program.input(of_op([b, h, s]), score)
+    numbers[...] = delta.swapaxes(1, 2) if third else delta
+    result_type, rows = tensor(of_op([b, h, s, e]), element), tensor([b, h, s], score)
     number = len(program.lines)
 
     def call(op, results, given):
@@ -90,13 +96,13 @@ def add_case(program, rng, element, sizes, mask=None, causal=False, scale=None, 
         return [f"%{op}{number}#{i}" for i in range(len(results))]
 
     forward = call("attention_training", [result_type, rows], [q, k, v, *operands])
-    found = call("attention_backward", [tensor(shape, element) for shape in shapes],
-                 [q, k, v, g, (forward[1], rows), (name, rows), *operands])
-    program.output(forward[0], [b, h, s, e], element, result)
+    found = call("attention_backward", [tensor(of_op(shape), element) for shape in shapes],
+                 [q, k, v, g, (forward[1], rows), (name, tensor(of_op([b, h, s]), score)), *operands])
+    program.output(forward[0], of_op([b, h, s, e]), element, result.swapaxes(1, 2) if third else result)
     program.output(forward[1], [b, h, s], score, saved)
     for shape, y, expected in zip(shapes, found, gradients):
         order, stored, permutation = turned(shape)
-        if order != [0, 1, 2, 3]:
+        if order != [0, 1, 2, 3] and not third:
             y = program.op("transpose", [(y, tensor(shape, element))], tensor(stored, element), permutation)
         program.output(y, stored, element, expected.transpose(order))
 
@@ -117,6 +123,8 @@ def add_small(program, rng, element):
     nothing[2:] = True
     case(2, 4, 4, 5, 6, 16, 16, mask=nothing)
     case(2, 4, 4, 5, 6, 16, 16, mask=np.where(nothing, 0.0, -np.inf))
+    case(2, 6, 2, 4, 5, 6, 7, causal=True, third=True)
+    case(2, 4, 2, 5, 6, 4, 3, mask=rng.integers(-8, 8, (2, 4, 5, 6)) / 4, third=True)
 
 
 def add_large(program, rng, element, count=4):
@@ -126,6 +134,9 @@ def add_large(program, rng, element, count=4):
         add_case(program, rng, element, (3, 4, 4, 70, 70, 40, 40), causal=True)
         add_case(program, rng, element, (1, 2, 1, 33, 130, 32, 48))
         add_case(program, rng, element, (2, 8, 4, 65, 40, 24, 16), causal=True, mask=rng.integers(-8, 8, (65, 40)) / 4)
+    add_case(program, rng, element, (1, 4, 2, 70, 90, 40, 32), causal=True, third=True)
+    if count > 1:
+        add_case(program, rng, element, (3, 4, 4, 70, 70, 32, 32), third=True)
 
 
 class AttentionBackward(unittest.TestCase):

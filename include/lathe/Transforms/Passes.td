@@ -364,7 +364,9 @@ def Layout : Pass<"lathe-layout", "::mlir::func::FuncOp"> {
     along. Which ops change is decided for the whole graph at once: the bytes
     that transposes at the borders read and write, those of transposes that the
     model has, and what ops save add up to the least. Where it does not pay, all
-    stays as it is. docs/layout.md tells how, and how to add an op.
+    stays as it is. What a scan carries is stored in one layout from start to end.
+    A transpose before a product with a weight that is known at load turns the
+    weight instead. docs/layout.md tells how, and how to add an op.
 
     Before:
     ```mlir
@@ -387,7 +389,8 @@ def Layout : Pass<"lathe-layout", "::mlir::func::FuncOp"> {
   ];
   let statistics = [
     Statistic<"numConverted", "converted", "ops that take another layout">,
-    Statistic<"numTransposes", "transposes", "transposes inserted">
+    Statistic<"numTransposes", "transposes", "transposes inserted">,
+    Statistic<"numFolded", "folded", "transposes folded into weights">
   ];
 }
 

@@ -137,3 +137,21 @@ func.func @backward_types(%q: tensor<2x8x5x16xf16>, %k: tensor<2x2x7x16xf16>, %r
   %0:3 = lathe.attention_backward %q, %k, %k, %q, %r, %r : (tensor<2x8x5x16xf16>, tensor<2x2x7x16xf16>, tensor<2x2x7x16xf16>, tensor<2x8x5x16xf16>, tensor<2x8x5xf16>, tensor<2x8x5xf16>) -> (tensor<2x8x5x16xf16>, tensor<2x2x7x16xf16>, tensor<2x2x7x16xf16>)
   return
 }
+
+// -----
+
+func.func @third_heads(%q: tensor<2x5x6x16xf32>, %k: tensor<2x7x4x16xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.attention' op expected query heads that are a multiple of the 4 key heads, got 6}}
+  %0 = lathe.attention %q, %k, %k {layout = 1 : i32} : (tensor<2x5x6x16xf32>, tensor<2x7x4x16xf32>, tensor<2x7x4x16xf32>) -> tensor<2x5x6x16xf32>
+  return
+}
+
+// -----
+
+func.func @third_rows(%q: tensor<2x5x8x16xf32>, %r: tensor<2x8x5xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.attention_backward' op expected a delta of shape [2, 5, 8], got [2, 8, 5]}}
+  %0:3 = lathe.attention_backward %q, %q, %q, %q, %r, %r {layout = 1 : i32} : (tensor<2x5x8x16xf32>, tensor<2x5x8x16xf32>, tensor<2x5x8x16xf32>, tensor<2x5x8x16xf32>, tensor<2x8x5xf32>, tensor<2x8x5xf32>) -> (tensor<2x5x8x16xf32>, tensor<2x5x8x16xf32>, tensor<2x5x8x16xf32>)
+  return
+}

@@ -145,6 +145,18 @@ static bool isStatic(Operation *op) {
          llvm::all_of(op->getResultTypes(), check);
 }
 
+/// How often what is in `region` runs, as far as one can tell.
+static double countRuns(Region *region) {
+  double runs = 1;
+  for (Operation *op = region->getParentOp(); op; op = op->getParentOp())
+    if (auto scan = dyn_cast<ScanOp>(op))
+      runs *= std::max<int64_t>(scan.computeTripCount(), 1);
+  return runs;
+}
+
+/// Bytes beyond which numbers do not matter; sums of them stay in 64 bits.
+static constexpr double kMost = 1e15;
+
 void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
                           LayoutTarget target) {
   DenseMap<Operation *, int64_t> gains;
@@ -153,7 +165,8 @@ void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
       return;
     for (const LayoutPreference &preference : op.getPreferredLayouts(target))
       if (preference.layout == layout) {
-        gains[op] = preference.gain;
+        gains[op] = std::min(
+            preference.gain * countRuns(op->getParentRegion()), kMost);
         visit(op, op->getOperand(0), layout);
       }
   });
@@ -234,12 +247,7 @@ int64_t LayoutGraph::getCost(Value value, ArrayRef<int64_t> order) const {
                      ? type.getElementTypeBitWidth()
                      : 64;
   double bytes = 2.0 * type.getNumElements() * ((bits + 7) / 8);
-  for (Operation *op = value.getParentRegion()->getParentOp(); op;
-       op = op->getParentOp())
-    if (auto scan = dyn_cast<ScanOp>(op))
-      if (int64_t trips = scan.computeTripCount(); trips > 0)
-        bytes *= trips;
-  return std::min(bytes, 1e15);
+  return std::min(bytes * countRuns(value.getParentRegion()), kMost);
 }
 
 void LayoutGraph::addTerm(int lead, bool leadTakes, ArrayRef<int> others,

@@ -32,18 +32,21 @@ class LayoutGraph(Graph):
         self.values, self.arguments, self.parameters, self.lines = [], [], [], []
         self.add_argument([2, SIZE, SIZE, SIZE])
         self.add_argument([2, SIZE, SIZE, SIZE])
-        for _ in range(self.random.randint(4, 12)):
+        for _ in range(self.random.randint(4, 9)):
             self.step()
         made = [value for value in self.values if value[0].startswith("%v")]
         self.results = made[-1:] + [value for value in made[:-1] if self.random.random() < 0.2]
 
     def step(self):
-        value = self.random.choice(self.values[-5:])
+        images = [value for value in self.values if len(value[1]) == 4 and max(value[1]) == SIZE]
+        value = self.random.choice(images[-4:] if images and self.random.random() < 0.8 else self.values[-4:])
         shape = value[1]
-        kinds = ["unary", "same", "broadcasting", "select", "reduce", "softmax"]
+        kinds = ["unary", "same", "broadcasting", "select"]
+        if shape:
+            kinds += ["reduce", "softmax"]
         if len(shape) == 4:
-            kinds += ["same_conv"] * 3 + ["attention"] * 3 + ["turn"] * 4 + [
-                "pool", "batch_norm", "slice", "concat", "pad", "global_pool", "flatten", "cumsum"]
+            kinds += ["same_conv"] * 6 + ["heads"] * 4 + ["attention"] + ["turn"] * 3 + [
+                "loop", "pool", "batch_norm", "slice", "concat", "pad", "global_pool", "flatten", "cumsum"]
         elif len(shape) > 1:
             kinds += ["turn"]
         getattr(self, self.random.choice(kinds))(value, shape)
@@ -57,6 +60,28 @@ class LayoutGraph(Graph):
     def attention(self, x, shape):
         k, v = self.same_shape(shape), self.same_shape(shape)
         self.emit("attention", [x, k, v], shape, self.random.choice(["", "causal"]))
+
+    def heads(self, x, shape):
+        """Attention as models have it, between transposes."""
+        order = f"permutation = {ints([0, 2, 1, 3])}"
+        turned = [shape[0], shape[2], shape[1], shape[3]]
+        q, k, v = (self.emit("transpose", [y], turned, order) for y in (x, self.same_shape(shape), self.same_shape(shape)))
+        y = self.emit("attention", [q, k, v], turned, self.random.choice(["", "causal"]))
+        if self.random.random() < 0.3:
+            y = self.emit("tanh", [y], turned)
+        self.emit("transpose", [y], shape, order)
+
+    def loop(self, x, shape):
+        """A carried image, as in ResNet's stages."""
+        w, t = self.weight([shape[1], shape[1], 1, 1]), tensor(shape)
+        name, number = f"%v{len(self.lines)}", len(self.lines)
+        self.lines.append(f"""  {name} = lathe.scan init(%h{number} = {x[0]}) {{trip_count = 2}} : ({t}) -> {t} {{
+    %c{number} = lathe.conv %h{number}, {w[0]} : ({t}, {tensor(w[1])}) -> {t}
+    %t{number} = lathe.tanh %c{number} : ({t}) -> {t}
+    %n{number} = lathe.add %t{number}, %h{number} : ({t}, {t}) -> {t}
+    lathe.yield %n{number} : {t}
+  }}""")
+        self.values.append((name, tuple(shape)))
 
     def turn(self, x, shape):
         orders = [[0, 2, 1, 3], [0, 2, 3, 1], [0, 3, 1, 2]] if len(shape) == 4 else [self.random.sample(range(len(shape)), len(shape))]

@@ -47,6 +47,9 @@ bool Backward::read(const KernelViews &views, std::string &whyNot) {
   }
   auto given = readOperand(operands[3].view, 1);
   auto readRows = [&](const AnchorOperand &rows) -> std::optional<Access> {
+    // As one coordinate where they lie so; with heads third they do not.
+    if (auto joined = rows.view.split({batch * heads, queries}))
+      return joined;
     auto digits = rows.view.split({batch, heads, queries});
     if (!digits)
       return std::nullopt;

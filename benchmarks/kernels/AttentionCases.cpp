@@ -104,7 +104,6 @@ struct Heads {
             split(args[1], c.groups, c.keys, c.depth),
             split(args[2], c.groups, c.keys, c.width)};
   }
-  UnitAttr causal() const { return c.causal ? b.getUnitAttr() : UnitAttr(); }
 };
 
 static BodyFn makeBody(const AttentionCase &c) {
@@ -114,7 +113,7 @@ static BodyFn makeBody(const AttentionCase &c) {
     Value result = b.create<AttentionOp>(
         loc, heads.type({c.batch, c.heads, c.queries, c.width}), operands[0],
         operands[1], operands[2], args.size() > 3 ? args[3] : Value(),
-        FloatAttr(), heads.causal());
+        FloatAttr(), c.causal);
     return SmallVector<Value>{heads.merge(result)};
   };
 }
@@ -262,7 +261,7 @@ static BodyFn makeGradientBody(const AttentionCase &c) {
     auto op = b.create<AttentionBackwardOp>(
         loc, operands[0], operands[1], operands[2],
         heads.split(args[3], c.heads, c.queries, c.width), args[4], args[5],
-        args.size() > 6 ? args[6] : Value(), FloatAttr(), heads.causal());
+        args.size() > 6 ? args[6] : Value(), FloatAttr(), c.causal);
     SmallVector<Value> results;
     for (Value result : op->getResults())
       results.push_back(heads.merge(result));

@@ -37,7 +37,7 @@ class Layout : public lathe::impl::LayoutBase<Layout> {
   void runOnOperation() override;
   void convert(const LayoutGraph &graph);
   void convertOp(const LayoutNode &node);
-  void convertCarried(const LayoutNode &node);
+  void convertSlot(const LayoutNode &node);
   void foldIntoWeights(TransposeOp op, const LoadTime &load);
   void explainRegions(const LayoutGraph &graph, AffineMap layout);
   void mergeTransposes();
@@ -142,10 +142,10 @@ void Layout::convertOp(const LayoutNode &node) {
   cast<LayoutOpInterface>(copy).applyLayouts(node.layouts);
 }
 
-/// What the scan carries is its own twin; who reads it as it was reads a
-/// transpose of it. The yielded value follows when the body is done.
-void Layout::convertCarried(const LayoutNode &node) {
-  auto scan = cast<ScanOp>(node.op);
+/// What leaves the slot is its own twin; who reads it as it was reads a transpose
+/// of it. The yielded value follows when the body is done.
+void Layout::convertSlot(const LayoutNode &node) {
+  ScanSlot slot{cast<ScanOp>(node.op), node.slot};
   AffineMap layout = node.layouts.results[0];
   DimOrder order = getDimOrder(layout);
   auto store = [&](Value value, OpBuilder builder) {
@@ -156,12 +156,17 @@ void Layout::convertCarried(const LayoutNode &node) {
     value.replaceAllUsesExcept(back, back);
     twins[{back, layout}] = value;
   };
-  Block &body = scan.getBody().front();
-  scan->setOperand(node.slot, getStored(scan.getInits()[node.slot], layout));
-  store(body.getArgument(node.slot), OpBuilder::atBlockBegin(&body));
-  OpBuilder behind(scan);
-  behind.setInsertionPointAfter(scan);
-  store(scan.getResult(node.slot), behind);
+  if (slot.slot < slot.numArguments()) {
+    OpOperand &operand = node.op->getOpOperand(node.slot);
+    operand.set(getStored(operand.get(), node.layouts.operands[0]));
+    Block &body = slot.scan.getBody().front();
+    store(body.getArgument(node.slot), OpBuilder::atBlockBegin(&body));
+  }
+  if (!slot.isInput()) {
+    OpBuilder behind(node.op);
+    behind.setInsertionPointAfter(node.op);
+    store(slot.getResult(), behind);
+  }
 }
 
 void Layout::convert(const LayoutGraph &graph) {
@@ -174,21 +179,20 @@ void Layout::convert(const LayoutGraph &graph) {
     changes = true;
     ++numConverted;
     if (node.slot != LayoutNode::kNoSlot) {
-      convertCarried(node);
+      convertSlot(node);
       continue;
     }
     convertOp(node);
     converted.push_back(&node);
   }
-  for (const LayoutNode &node : graph.getNodes())
-    if (node.converted && node.slot != LayoutNode::kNoSlot) {
-      OpOperand &yielded = cast<ScanOp>(node.op)
-                               .getBody()
-                               .front()
-                               .getTerminator()
-                               ->getOpOperand(node.slot);
-      yielded.set(getStored(yielded.get(), node.layouts.results[0]));
-    }
+  for (const LayoutNode &node : graph.getNodes()) {
+    if (!node.converted || node.slot == LayoutNode::kNoSlot)
+      continue;
+    ScanSlot slot{cast<ScanOp>(node.op), node.slot};
+    if (!slot.isInput())
+      slot.getYielded().set(
+          getStored(slot.getYielded().get(), node.layouts.operands[0]));
+  }
   // What reads the values as they were gets them back, made of their twins.
   for (const LayoutNode *node : llvm::reverse(converted)) {
     for (auto [old, layout] :

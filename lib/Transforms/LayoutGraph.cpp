@@ -42,42 +42,72 @@ bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order) {
   return !llvm::is_sorted(moving);
 }
 
-/// The scan that carries the value, and which it is; null where none does.
-static std::pair<ScanOp, unsigned> getCarrier(Value value) {
-  ScanOp scan;
-  unsigned slot;
-  if (auto argument = dyn_cast<BlockArgument>(value)) {
-    scan = dyn_cast<ScanOp>(argument.getOwner()->getParentOp());
-    slot = argument.getArgNumber();
-  } else {
-    scan = value.getDefiningOp<ScanOp>();
-    slot = cast<OpResult>(value).getResultNumber();
-  }
-  return scan && slot < scan.getNumCarried() ? std::pair(scan, slot)
-                                             : std::pair(ScanOp(), 0u);
+ScanSlot ScanSlot::ofValue(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return {dyn_cast<ScanOp>(argument.getOwner()->getParentOp()),
+            int(argument.getArgNumber())};
+  ScanSlot slot{value.getDefiningOp<ScanOp>(),
+                int(cast<OpResult>(value).getResultNumber())};
+  if (slot && !slot.isCarried())
+    slot.slot += slot.numArguments() - slot.scan.getNumCarried();
+  return slot;
 }
 
-/// The same for what starts a carried value, or is yielded as its next one.
-static std::pair<ScanOp, unsigned> getCarrier(OpOperand &use) {
-  auto scan = dyn_cast<ScanOp>(use.getOwner());
-  if (!scan && isa<YieldOp>(use.getOwner()))
-    scan = dyn_cast<ScanOp>(use.getOwner()->getParentOp());
-  unsigned slot = use.getOperandNumber();
-  return scan && slot < scan.getNumCarried() ? std::pair(scan, slot)
-                                             : std::pair(ScanOp(), 0u);
+ScanSlot ScanSlot::ofOperand(OpOperand &operand) {
+  int number = operand.getOperandNumber();
+  if (auto scan = dyn_cast<ScanOp>(operand.getOwner()))
+    return {scan, number};
+  if (!isa<YieldOp>(operand.getOwner()))
+    return {};
+  ScanSlot slot{dyn_cast<ScanOp>(operand.getOwner()->getParentOp()), number};
+  if (slot && !slot.isCarried())
+    slot.slot += slot.numArguments() - slot.scan.getNumCarried();
+  return slot;
+}
+
+OpOperand &ScanSlot::getYielded() {
+  Operation *yield = scan.getBody().front().getTerminator();
+  return yield->getOpOperand(getResult().getResultNumber());
+}
+
+OpResult ScanSlot::getResult() {
+  return scan->getResult(
+      isCarried() ? slot : slot - numArguments() + scan.getNumCarried());
+}
+
+/// The layout of a stack of tensors in `layout`, and of the tensors in a stack;
+/// null where the stack has its leading dim elsewhere.
+static AffineMap stack(AffineMap layout) {
+  SmallVector<unsigned> order{0};
+  for (int64_t dim : getDimOrder(layout))
+    order.push_back(dim + 1);
+  return AffineMap::getPermutationMap(order, layout.getContext());
+}
+static AffineMap unstack(AffineMap layout) {
+  DimOrder order = getDimOrder(layout);
+  if (order.size() < 2 || order[0] != 0)
+    return {};
+  SmallVector<unsigned> rest;
+  for (int64_t dim : ArrayRef(order).drop_front())
+    rest.push_back(dim - 1);
+  return AffineMap::getPermutationMap(rest, layout.getContext());
 }
 
 /// Calls `fn` for every value that converting the node would store otherwise.
 static void forEachValue(const LayoutNode &node,
                          function_ref<void(Value, AffineMap)> fn) {
   if (node.slot != LayoutNode::kNoSlot) {
-    auto scan = cast<ScanOp>(node.op);
-    Block &body = scan.getBody().front();
-    for (Value value :
-         {Value(scan.getInits()[node.slot]), Value(body.getArgument(node.slot)),
-          body.getTerminator()->getOperand(node.slot),
-          Value(scan.getResult(node.slot))})
-      fn(value, node.layouts.results[0]);
+    ScanSlot slot{cast<ScanOp>(node.op), node.slot};
+    AffineMap enters = node.layouts.operands[0],
+              leaves = node.layouts.results[0];
+    if (slot.slot < slot.numArguments()) {
+      fn(node.op->getOperand(node.slot), enters);
+      fn(slot.scan.getBody().getArgument(node.slot), leaves);
+    }
+    if (!slot.isInput()) {
+      fn(slot.getYielded().get(), enters);
+      fn(slot.getResult(), leaves);
+    }
     return;
   }
   auto call = [&](Value value, AffineMap map) {
@@ -105,11 +135,10 @@ LayoutGraph::LayoutGraph(func::FuncOp function, const LoadTime &load,
 }
 
 std::pair<int, AffineMap> LayoutGraph::getProducer(Value value) const {
-  auto [scan, slot] = getCarrier(value);
   auto it = nodeOf.end();
   unsigned result = 0;
-  if (scan) {
-    it = nodeOf.find({scan, int(slot)});
+  if (ScanSlot slot = ScanSlot::ofValue(value)) {
+    it = nodeOf.find({slot.scan, slot.slot});
   } else if (auto opResult = dyn_cast<OpResult>(value)) {
     it = nodeOf.find({opResult.getOwner(), LayoutNode::kNoSlot});
     result = opResult.getResultNumber();
@@ -120,13 +149,13 @@ std::pair<int, AffineMap> LayoutGraph::getProducer(Value value) const {
 }
 
 std::pair<int, AffineMap> LayoutGraph::getReader(OpOperand &use) const {
-  auto [scan, slot] = getCarrier(use);
-  auto it = scan ? nodeOf.find({scan, int(slot)})
+  ScanSlot slot = ScanSlot::ofOperand(use);
+  auto it = slot ? nodeOf.find({slot.scan, slot.slot})
                  : nodeOf.find({use.getOwner(), LayoutNode::kNoSlot});
   if (it == nodeOf.end())
     return {kKeeps, AffineMap()};
   const ValueLayouts &layouts = nodes[it->second].layouts;
-  return {it->second, layouts.operands[scan ? 0 : use.getOperandNumber()]};
+  return {it->second, layouts.operands[slot ? 0 : use.getOperandNumber()]};
 }
 
 //===----------------------------------------------------------------------===//
@@ -199,13 +228,13 @@ void LayoutGraph::follow(Value value, AffineMap layout) {
   if (load.isKnownOrSlice(value) ||
       getType(value).getRank() != int64_t(layout.getNumDims()))
     return;
-  if (auto [scan, slot] = getCarrier(value); scan)
-    visitSlot(scan, slot, layout);
+  if (ScanSlot slot = ScanSlot::ofValue(value))
+    visitSlot(slot, layout, /*enters=*/false);
   else if (Operation *producer = value.getDefiningOp())
     visit(producer, value, layout);
   for (OpOperand &use : value.getUses())
-    if (auto [scan, slot] = getCarrier(use); scan)
-      visitSlot(scan, slot, layout);
+    if (ScanSlot slot = ScanSlot::ofOperand(use))
+      visitSlot(slot, layout, /*enters=*/true);
     else
       visit(use.getOwner(), value, layout);
 }
@@ -221,12 +250,21 @@ void LayoutGraph::visit(Operation *op, Value value, AffineMap layout) {
   nodes.push_back({op, LayoutNode::kNoSlot, std::move(*layouts)});
 }
 
-void LayoutGraph::visitSlot(ScanOp scan, unsigned slot, AffineMap layout) {
-  if (nodeOf.contains({scan, int(slot)}) ||
-      !isStatic(scan.getInits()[slot].getType()))
+void LayoutGraph::visitSlot(ScanSlot slot, AffineMap layout, bool enters) {
+  if (nodeOf.contains({slot.scan, slot.slot}) ||
+      !llvm::all_of(slot.scan->getResultTypes(),
+                    [](Type type) { return isStatic(type); }))
     return;
-  nodeOf[{scan, int(slot)}] = nodes.size();
-  nodes.push_back({scan, int(slot), ValueLayouts{{layout}, {layout}}});
+  ValueLayouts layouts{{layout}, {layout}};
+  if (!slot.isCarried()) {
+    // Inputs are stacked where they enter, outputs where they leave.
+    AffineMap other = enters == slot.isInput() ? unstack(layout) : stack(layout);
+    if (!other)
+      return;
+    (enters ? layouts.results : layouts.operands)[0] = other;
+  }
+  nodeOf[{slot.scan, slot.slot}] = nodes.size();
+  nodes.push_back({slot.scan, slot.slot, std::move(layouts)});
 }
 
 //===----------------------------------------------------------------------===//

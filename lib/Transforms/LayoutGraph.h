@@ -30,15 +30,35 @@ DimOrder chain(ArrayRef<int64_t> first, ArrayRef<int64_t> second);
 /// Whether a transpose of `shape` moves data: dims of size 1 may pass others.
 bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order);
 
-/// An op that could take the layout, or a value that a scan carries: its start,
-/// block argument, yielded value and result are stored alike.
+/// What a scan hands on: a carried value, whose start, block argument, yielded
+/// value and result are stored alike; the slices of an input; or an output, which
+/// is stacked. Carried values and inputs are numbered as block arguments, and
+/// outputs go on counting.
+struct ScanSlot {
+  ScanOp scan;
+  int slot = -1;
+
+  explicit operator bool() const { return bool(scan); }
+  bool isCarried() { return slot < int(scan.getNumCarried()); }
+  bool isInput() { return !isCarried() && slot < numArguments(); }
+  int numArguments() { return scan.getBody().getNumArguments(); }
+  OpOperand &getYielded();
+  OpResult getResult();
+
+  /// The slot that `value`, a block argument or result, leaves; none where it is
+  /// no such value.
+  static ScanSlot ofValue(Value value);
+  /// The slot that an operand of a scan or its yield enters.
+  static ScanSlot ofOperand(OpOperand &operand);
+};
+
+/// An op that could take the layout, or a slot of a scan.
 struct LayoutNode {
   static constexpr int kNoSlot = -1;
 
   Operation *op;
-  /// Which of the scan's carried values; kNoSlot for ops.
   int slot;
-  /// Of a carried value: one operand and one result.
+  /// Of a slot: of what enters it (one operand) and leaves it (one result).
   ValueLayouts layouts;
   bool prefers = false, converted = false;
   /// Bytes it saves in the layout it prefers.
@@ -88,7 +108,7 @@ private:
 
   void collect(func::FuncOp function, AffineMap layout, LayoutTarget target);
   void visit(Operation *op, Value value, AffineMap layout);
-  void visitSlot(ScanOp scan, unsigned slot, AffineMap layout);
+  void visitSlot(ScanSlot slot, AffineMap layout, bool enters);
   void follow(Value value, AffineMap layout);
   /// The node that computes, or reads, a value, and the value's layout where it
   /// is converted (null: the logical one); kKeeps where there is none.

@@ -348,3 +348,31 @@ func.func @flatten_argument(%x: tensor<1x3x8x8xf32>, %f: tensor<4x3x3x3xf32>, %w
   %2 = lathe.linear %1, %w : (tensor<1x144xf32>, tensor<5x144xf32>) -> tensor<1x5xf32>
   return %2 : tensor<1x5xf32>
 }
+
+// -----
+
+// What one loop stacks and another reads in slices, as a train step does with
+// its layers: neither moves it.
+// CHECK-LABEL: func.func @stacked
+// CHECK-NOT: lathe.transpose
+// CHECK: lathe.scan {{.*}} -> (tensor<1x64x4x32xf32>, tensor<3x1x64x4x32xf32>)
+// CHECK-NOT: lathe.transpose
+// CHECK: lathe.scan {{.*}} : (tensor<1x64x4x32xf32>, tensor<3x1x64x4x32xf32>) -> tensor<1x64x4x32xf32>
+// CHECK-NOT: lathe.transpose
+// CHECK: return
+func.func @stacked(%x: tensor<1x64x4x32xf32>) -> tensor<1x64x4x32xf32> {
+  %r:2 = lathe.scan init(%h = %x) {trip_count = 3} : (tensor<1x64x4x32xf32>) -> (tensor<1x64x4x32xf32>, tensor<3x1x4x64x32xf32>) {
+    %0 = lathe.transpose %h {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x64x4x32xf32>) -> tensor<1x4x64x32xf32>
+    // expected-remark @below {{transposes move 0 bytes instead of 589824}}
+    %1 = lathe.attention %0, %0, %0 : (tensor<1x4x64x32xf32>, tensor<1x4x64x32xf32>, tensor<1x4x64x32xf32>) -> tensor<1x4x64x32xf32>
+    %2 = lathe.transpose %1 {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x4x64x32xf32>) -> tensor<1x64x4x32xf32>
+    lathe.yield %2, %1 : tensor<1x64x4x32xf32>, tensor<1x4x64x32xf32>
+  }
+  %s = lathe.scan init(%h = %r#0) inputs(%i = %r#1) : (tensor<1x64x4x32xf32>, tensor<3x1x4x64x32xf32>) -> tensor<1x64x4x32xf32> {
+    %0 = lathe.exp %i : (tensor<1x4x64x32xf32>) -> tensor<1x4x64x32xf32>
+    %1 = lathe.transpose %0 {permutation = array<i64: 0, 2, 1, 3>} : (tensor<1x4x64x32xf32>) -> tensor<1x64x4x32xf32>
+    %2 = lathe.add %h, %1 : (tensor<1x64x4x32xf32>, tensor<1x64x4x32xf32>) -> tensor<1x64x4x32xf32>
+    lathe.yield %2 : tensor<1x64x4x32xf32>
+  }
+  return %s : tensor<1x64x4x32xf32>
+}

@@ -74,7 +74,10 @@ class LayoutGraph(Graph):
     def loop(self, x, shape):
         """A carried image, as in ResNet's stages."""
         w, t = self.weight([shape[1], shape[1], 1, 1]), tensor(shape)
-        name, number = f"%v{len(self.lines)}", len(self.lines)
+        number = len(self.lines)
+        if self.random.random() < 0.5:
+            return self.stacking_loop(x, shape, w, number)
+        name = f"%v{number}"
         self.lines.append(f"""  {name} = lathe.scan init(%h{number} = {x[0]}) {{trip_count = 2}} : ({t}) -> {t} {{
     %c{number} = lathe.conv %h{number}, {w[0]} : ({t}, {tensor(w[1])}) -> {t}
     %t{number} = lathe.tanh %c{number} : ({t}) -> {t}
@@ -82,6 +85,21 @@ class LayoutGraph(Graph):
     lathe.yield %n{number} : {t}
   }}""")
         self.values.append((name, tuple(shape)))
+
+    def stacking_loop(self, x, shape, w, number):
+        """What one loop stacks, the next one reads in slices."""
+        t, stack = tensor(shape), tensor([2, *shape])
+        self.lines.append(f"""  %u{number}, %s{number} = lathe.scan init(%h{number} = {x[0]}) {{trip_count = 2}} : ({t}) -> ({t}, {stack}) {{
+    %c{number} = lathe.conv %h{number}, {w[0]} : ({t}, {tensor(w[1])}) -> {t}
+    %t{number} = lathe.tanh %c{number} : ({t}) -> {t}
+    lathe.yield %t{number}, %c{number} : {t}, {t}
+  }}
+  %v{number} = lathe.scan init(%g{number} = %u{number}) inputs(%i{number} = %s{number}) {{reverse}} : ({t}, {stack}) -> {t} {{
+    %e{number} = lathe.tanh %i{number} : ({t}) -> {t}
+    %n{number} = lathe.add %e{number}, %g{number} : ({t}, {t}) -> {t}
+    lathe.yield %n{number} : {t}
+  }}""")
+        self.values.append((f"%v{number}", tuple(shape)))
 
     def turn(self, x, shape):
         orders = [[0, 2, 1, 3], [0, 2, 3, 1], [0, 3, 1, 2]] if len(shape) == 4 else [self.random.sample(range(len(shape)), len(shape))]
@@ -213,6 +231,7 @@ class Layout(unittest.TestCase):
         for name in ("resnet50", "vgg16", "minilm", "bert-base", "char-gpt"):
             with self.subTest(name):
                 self.assertEqual(count_transposes(MODELS / f"{name}.mlir"), 0)
+        self.assertEqual(count_transposes(MODELS / "char-gpt.mlir", "--train"), 0)
         # Without the pass they are there, so the count can find them.
         self.assertEqual(count_transposes(MODELS / "minilm.mlir", "--no-layout"), 4)
 

@@ -15,8 +15,8 @@ namespace lathe {
 // Types
 //===----------------------------------------------------------------------===//
 
-/// Sizes or types of [batch, head, row, ...] where heads stand second, from what
-/// is stored in `layout`; or the other way round.
+/// Sizes or types of [batch, head, row, ...] where heads stand second, from
+/// what is stored in `layout`; or the other way round.
 template <typename T>
 static SmallVector<T> turnHeads(ArrayRef<T> list, HeadLayout layout) {
   SmallVector<T> result(list);
@@ -310,9 +310,10 @@ template <typename OpTy> struct Parts {
   Value turn(Value x) {
     if (op.getLayout() == HeadLayout::heads_second)
       return x;
-    auto order = llvm::to_vector(llvm::seq<int64_t>(0, tensorType(x).getRank()));
-    return c.template make<TransposeOp>(x,
-                                        turnHeads<int64_t>(order, op.getLayout()));
+    auto order =
+        llvm::to_vector(llvm::seq<int64_t>(0, tensorType(x).getRank()));
+    return c.template make<TransposeOp>(
+        x, turnHeads<int64_t>(order, op.getLayout()));
   }
 
   static bool areStatic(OpTy op) {
@@ -401,8 +402,8 @@ struct ScoreGradient {
     Value logSumExp = p.perRow(p.op.getLogSumExp()),
           delta = p.perRow(p.turn(p.op.getDelta()));
     weights = c.make<ExpOp>(c.make<SubOp>(p.scores(), logSumExp));
-    cotangent =
-        p.reshape(c.widen(p.turn(p.op.getCotangent())), {p.b, p.g, p.rows, p.e});
+    cotangent = p.reshape(c.widen(p.turn(p.op.getCotangent())),
+                          {p.b, p.g, p.rows, p.e});
     Value inner = p.reshape(p.matmul(cotangent, p.value, false, true),
                             {p.b, p.h, p.s, p.t});
     scores = c.make<MulOp>(weights, c.make<SubOp>(inner, delta));

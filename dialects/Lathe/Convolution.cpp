@@ -454,9 +454,9 @@ static AffineMap getChannelsLast(int64_t rank, MLIRContext *context) {
 }
 
 static SmallVector<LayoutPreference> preferChannelsLast(Operation *op,
-                                                 ImageLayout layout,
-                                                 LayoutTarget target,
-                                                 int64_t steps) {
+                                                        ImageLayout layout,
+                                                        LayoutTarget target,
+                                                        int64_t steps) {
   auto type = tensorType(op->getOperand(0));
   if (target != LayoutTarget::Cpu || layout != ImageLayout::channels_first ||
       type.getRank() != 4 || !type.hasStaticShape())

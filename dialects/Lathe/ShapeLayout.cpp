@@ -72,8 +72,8 @@ FailureOr<ValueLayouts> ReshapeOp::getLayouts(Value value, AffineMap layout) {
   if (llvm::is_contained(from, 0) ||
       layout.getNumDims() != (isInput ? from : to).size())
     return failure();
-  AffineMap other =
-      isInput ? reshapeLayout(from, to, layout) : reshapeLayout(to, from, layout);
+  AffineMap other = isInput ? reshapeLayout(from, to, layout)
+                            : reshapeLayout(to, from, layout);
   if (!other)
     return failure();
   if (!isInput)

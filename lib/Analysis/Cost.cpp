@@ -88,8 +88,7 @@ static int64_t getFlops(Operation *op) {
     auto query = cast<RankedTensorType>(op->getOperand(0).getType());
     auto key = cast<RankedTensorType>(op->getOperand(1).getType());
     auto layout = op->getAttrOfType<HeadLayoutAttr>("layout");
-    bool headsThird =
-        layout && layout.getValue() == HeadLayout::heads_third;
+    bool headsThird = layout && layout.getValue() == HeadLayout::heads_third;
     int64_t scores = multiply(product(query.getShape().drop_back()),
                               key.getDimSize(headsThird ? 1 : 2));
     int64_t depth = query.getShape().back(), width = lastDim(op->getOperand(2));

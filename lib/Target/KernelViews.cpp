@@ -7,9 +7,9 @@
 
 #include "lathe/Target/KernelViews.h"
 #include "lathe/Conversion/ScalarBody.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
-#include "mlir/Dialect/Utils/IndexingUtils.h"
 
 using namespace lathe;
 
@@ -389,9 +389,8 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
           continue;
         }
         // Schedules compute it with heads second, which is its own inverse.
-        leaf = makeLeaf(
-            Expr::Kind::Anchor, index,
-            type.clone(applyPermutation(type.getShape(), turn)));
+        leaf = makeLeaf(Expr::Kind::Anchor, index,
+                        type.clone(applyPermutation(type.getShape(), turn)));
         leaf->view = *leaf->view.permuted(turn);
       }
       continue;

@@ -57,8 +57,7 @@ void Layout::runOnOperation() {
         << target << "'";
     return signalPassFailure();
   }
-  LayoutTarget whose =
-      target == "cpu" ? LayoutTarget::Cpu : LayoutTarget::Cuda;
+  LayoutTarget whose = target == "cpu" ? LayoutTarget::Cpu : LayoutTarget::Cuda;
   llvm::SetVector<AffineMap> layouts;
   getOperation()->walk([&](LayoutOpInterface op) {
     for (const LayoutPreference &preference : op.getPreferredLayouts(whose))
@@ -94,7 +93,8 @@ Value Layout::transpose(OpBuilder &builder, Location loc, Value value,
   ArrayRef<int64_t> shape = getType(value).getShape();
   if (!movesData(shape, whole))
     return builder.create<ReshapeOp>(
-        loc, value, builder.getDenseI64ArrayAttr(applyPermutation(shape, whole)),
+        loc, value,
+        builder.getDenseI64ArrayAttr(applyPermutation(shape, whole)),
         UnitAttr());
   ++numTransposes;
   return builder.create<TransposeOp>(loc, value,
@@ -111,9 +111,8 @@ Value Layout::getStored(Value value, AffineMap layout) {
   if (int64_t missing = layout.getNumDims() - getType(value).getRank()) {
     SmallVector<int64_t> shape(missing, 1);
     llvm::append_range(shape, getType(value).getShape());
-    aligned = builder.create<ReshapeOp>(value.getLoc(), value,
-                                        builder.getDenseI64ArrayAttr(shape),
-                                        UnitAttr());
+    aligned = builder.create<ReshapeOp>(
+        value.getLoc(), value, builder.getDenseI64ArrayAttr(shape), UnitAttr());
   }
   twin = transpose(builder, value.getLoc(), aligned, getDimOrder(layout));
   return twin;
@@ -127,9 +126,8 @@ void Layout::convertOp(const LayoutNode &node) {
   OpBuilder builder(node.op);
   Operation *copy = builder.clone(*node.op);
   copy->setOperands(operands);
-  for (auto [old, result, layout] :
-       llvm::zip_equal(node.op->getResults(), copy->getResults(),
-                       node.layouts.results)) {
+  for (auto [old, result, layout] : llvm::zip_equal(
+           node.op->getResults(), copy->getResults(), node.layouts.results)) {
     if (!layout) {
       old.replaceAllUsesWith(result);
       continue;
@@ -142,8 +140,8 @@ void Layout::convertOp(const LayoutNode &node) {
   cast<LayoutOpInterface>(copy).applyLayouts(node.layouts);
 }
 
-/// What leaves the slot is its own twin; who reads it as it was reads a transpose
-/// of it. The yielded value follows when the body is done.
+/// What leaves the slot is its own twin; who reads it as it was reads a
+/// transpose of it. The yielded value follows when the body is done.
 void Layout::convertSlot(const LayoutNode &node) {
   ScanSlot slot{cast<ScanOp>(node.op), node.slot};
   AffineMap layout = node.layouts.results[0];
@@ -202,8 +200,8 @@ void Layout::convert(const LayoutGraph &graph) {
       Value twin = twins.lookup({old, layout});
       OpBuilder builder(&getContext());
       builder.setInsertionPointAfterValue(twin);
-      old.replaceAllUsesWith(transpose(builder, old.getLoc(), twin,
-                                       invert(getDimOrder(layout))));
+      old.replaceAllUsesWith(
+          transpose(builder, old.getLoc(), twin, invert(getDimOrder(layout))));
     }
     node->op->erase();
   }
@@ -218,8 +216,8 @@ void Layout::mergeTransposes() {
   for (TransposeOp op : all)
     if (op.getInput().getDefiningOp<TransposeOp>()) {
       OpBuilder builder(op);
-      op.replaceAllUsesWith(transpose(builder, op.getLoc(), op.getInput(),
-                                      op.getPermutation()));
+      op.replaceAllUsesWith(
+          transpose(builder, op.getLoc(), op.getInput(), op.getPermutation()));
     }
   for (TransposeOp op : llvm::reverse(all))
     if (op->use_empty())
@@ -246,8 +244,7 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
   if (!isa<AffineDimExpr>(summed) || maps.back().getResultPosition(summed))
     return;
   // The dims of the last one, none of which comes from further in front.
-  ArrayRef<int64_t> shape = getType(op).getShape(),
-                    order = op.getPermutation();
+  ArrayRef<int64_t> shape = getType(op).getShape(), order = op.getPermutation();
   size_t first = shape.size();
   int64_t count = 1, wanted = getType(reshape).getShape().back();
   while (first > 0 && count < wanted)
@@ -265,9 +262,8 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
     }
   OpBuilder builder(product);
   auto makeReshape = [&](Value value, ArrayRef<int64_t> sizes) {
-    return builder.create<ReshapeOp>(op.getLoc(), value,
-                                     builder.getDenseI64ArrayAttr(sizes),
-                                     UnitAttr());
+    return builder.create<ReshapeOp>(
+        op.getLoc(), value, builder.getDenseI64ArrayAttr(sizes), UnitAttr());
   };
   DimOrder inverse = invert(order);
   for (OpOperand *weight : weights) {
@@ -305,10 +301,9 @@ void Layout::explainRegions(const LayoutGraph &graph, AffineMap layout) {
     if (region.converted == 0) {
       if (isFirst)
         node.op->emitRemark("keeps its layout: stored as [")
-            << order << "], it and " << region.size - 1
-            << " others would save " << region.gain
-            << " bytes, and transposes would move " << region.moved
-            << " bytes instead of " << region.movedBefore;
+            << order << "], it and " << region.size - 1 << " others would save "
+            << region.gain << " bytes, and transposes would move "
+            << region.moved << " bytes instead of " << region.movedBefore;
     } else if (!node.converted) {
       node.op->emitRemark("keeps its layout: stored as [")
           << order << "], it would save " << node.gain

@@ -194,8 +194,8 @@ void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
       return;
     for (const LayoutPreference &preference : op.getPreferredLayouts(target))
       if (preference.layout == layout) {
-        gains[op] = std::min(
-            preference.gain * countRuns(op->getParentRegion()), kMost);
+        gains[op] =
+            std::min(preference.gain * countRuns(op->getParentRegion()), kMost);
         visit(op, op->getOperand(0), layout);
       }
   });
@@ -258,7 +258,8 @@ void LayoutGraph::visitSlot(ScanSlot slot, AffineMap layout, bool enters) {
   ValueLayouts layouts{{layout}, {layout}};
   if (!slot.isCarried()) {
     // Inputs are stacked where they enter, outputs where they leave.
-    AffineMap other = enters == slot.isInput() ? unstack(layout) : stack(layout);
+    AffineMap other =
+        enters == slot.isInput() ? unstack(layout) : stack(layout);
     if (!other)
       return;
     (enters ? layouts.results : layouts.operands)[0] = other;
@@ -281,9 +282,8 @@ int64_t LayoutGraph::getCost(Value value, ArrayRef<int64_t> order) const {
   llvm::append_range(shape, type.getShape());
   if (!movesData(shape, order))
     return 0;
-  int64_t bits = type.getElementType().isIntOrFloat()
-                     ? type.getElementTypeBitWidth()
-                     : 64;
+  int64_t bits =
+      type.getElementType().isIntOrFloat() ? type.getElementTypeBitWidth() : 64;
   double bytes = 2.0 * type.getNumElements() * ((bits + 7) / 8);
   return std::min(bytes * countRuns(value.getParentRegion()), kMost);
 }
@@ -345,8 +345,9 @@ void LayoutGraph::addTerms(Value value) {
     if (!before)
       addTerm(kKeeps, false, readers, getCost(value, order));
     else
-      addTerm(kKeeps, false, readers,
-              getCost(before.getInput(), chain(before.getPermutation(), order)));
+      addTerm(
+          kKeeps, false, readers,
+          getCost(before.getInput(), chain(before.getPermutation(), order)));
   }
   // The transpose that is there goes when all readers take what is before it.
   if (before && !isReadAsItIs && transposes.empty())
@@ -376,9 +377,9 @@ void LayoutGraph::findRegions() {
 bool LayoutGraph::isPaid(const Term &term,
                          function_ref<bool(int)> takes) const {
   bool lead = term.lead == kTakes || (term.lead >= 0 && takes(term.lead));
-  return lead == term.leadTakes &&
-         llvm::any_of(term.others,
-                      [&](int other) { return takes(other) != lead; });
+  return lead == term.leadTakes && llvm::any_of(term.others, [&](int other) {
+           return takes(other) != lead;
+         });
 }
 
 void LayoutGraph::solve() {
@@ -389,8 +390,9 @@ void LayoutGraph::solve() {
   for (size_t i = 0; i < nodes.size(); ++i)
     ids.push_back(cut.addNode());
   auto idOf = [&](int node) {
-    return node == kKeeps ? MinCut::kSource
-                          : node == kTakes ? MinCut::kSink : ids[node];
+    return node == kKeeps   ? MinCut::kSource
+           : node == kTakes ? MinCut::kSink
+                            : ids[node];
   };
   for (const Term &term : terms) {
     // One node between stands for "some of the others does otherwise".

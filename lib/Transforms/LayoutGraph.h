@@ -31,9 +31,9 @@ DimOrder chain(ArrayRef<int64_t> first, ArrayRef<int64_t> second);
 bool movesData(ArrayRef<int64_t> shape, ArrayRef<int64_t> order);
 
 /// What a scan hands on: a carried value, whose start, block argument, yielded
-/// value and result are stored alike; the slices of an input; or an output, which
-/// is stacked. Carried values and inputs are numbered as block arguments, and
-/// outputs go on counting.
+/// value and result are stored alike; the slices of an input; or an output,
+/// which is stacked. Carried values and inputs are numbered as block arguments,
+/// and outputs go on counting.
 struct ScanSlot {
   ScanOp scan;
   int slot = -1;
@@ -45,8 +45,8 @@ struct ScanSlot {
   OpOperand &getYielded();
   OpResult getResult();
 
-  /// The slot that `value`, a block argument or result, leaves; none where it is
-  /// no such value.
+  /// The slot that `value`, a block argument or result, leaves; none where it
+  /// is no such value.
   static ScanSlot ofValue(Value value);
   /// The slot that an operand of a scan or its yield enters.
   static ScanSlot ofOperand(OpOperand &operand);

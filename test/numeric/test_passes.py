@@ -83,7 +83,7 @@ class Passes(unittest.TestCase):
                         self.assertLess(error, tolerance, f"output '{name}'")
 
     def test_batch_norm_channels_last(self):
-        """fold-batch-norm, channels-last, pack-weights, hoist-load."""
+        """fold-batch-norm, layout, pack-weights, hoist-load."""
         weights = {"f": self.tensor(16, 3, 3, 3), "b": self.tensor(16), "g": self.tensor(16, 16, 1, 1),
                    "d": self.tensor(16, 1, 3, 3), "s": self.tensor(16), "t": self.tensor(16),
                    "m": self.tensor(16), "v": self.tensor(16, low=0.5, high=2.0), "c": self.tensor(16, 1, 1)}

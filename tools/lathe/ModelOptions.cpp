@@ -480,7 +480,8 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
                   "': the sizes of a compiled model are fixed");
     options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
                         "--no-optimize", "--no-layout", "--no-cache",
-                        "--cuda-source-dir", "--no-sim-checks", "--reproducer", "--tile", "--tf32"},
+                        "--cuda-source-dir", "--no-sim-checks", "--reproducer",
+                        "--tile", "--tf32"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {

@@ -139,8 +139,7 @@ LogicalResult attention(Node &n) {
   Val y;
   if (plain)
     y = n.make<AttentionOp>(q, k, v, n.has(3) ? n.in(3) : Value(),
-                            n.b.getF64FloatAttr(scale),
-                            causal);
+                            n.b.getF64FloatAttr(scale), causal);
   else
     y = attentionBySteps(n, q, k, v, scale);
   if (packed) {

@@ -262,9 +262,9 @@ BackwardEmitter::Place BackwardEmitter::emitPlace(Value batch, Value head,
         result.push_back(b.create<vector::MaskedLoadOp>(
             vector, buffer, at, place.valid[v], constant(0)));
       else
-        result.push_back(b.create<vector::GatherOp>(
-            vector, buffer, ValueRange(at), lanesAt, place.valid[v],
-            constant(0)));
+        result.push_back(
+            b.create<vector::GatherOp>(vector, buffer, ValueRange(at), lanesAt,
+                                       place.valid[v], constant(0)));
     }
     return result;
   };

@@ -64,8 +64,12 @@ LogicalResult MatmulOp::inferReturnTypes(MLIRContext *,
                                     "expected batch dims that broadcast, got " +
                                         shapeText(a.drop_back(2)) + " and " +
                                         shapeText(b.drop_back(2)));
+  FailureOr<Type> element = productElementType(
+      {location, getOperationName()}, adaptor.getLhs(), adaptor.getRhs());
+  if (failed(element))
+    return failure();
   shape->append({m, n});
-  results.push_back(RankedTensorType::get(*shape, lhs.getElementType()));
+  results.push_back(RankedTensorType::get(*shape, *element));
   return success();
 }
 
@@ -118,8 +122,13 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *,
     n = mergeSizes(n, type.getDimSize(0));
   }
   SmallVector<int64_t> shape(input->getShape());
+  FailureOr<Type> element =
+      productElementType(site, adaptor.getInput(), adaptor.getWeight());
+  if (failed(element) ||
+      failed(checkBiasElementType(site, adaptor.getBias(), *element)))
+    return failure();
   shape.back() = n;
-  results.push_back(RankedTensorType::get(shape, input->getElementType()));
+  results.push_back(RankedTensorType::get(shape, *element));
   return success();
 }
 
@@ -165,14 +174,52 @@ LogicalResult PackOp::inferReturnTypes(MLIRContext *,
   int64_t n = input->getShape().back();
   if (adaptor.getTransposed())
     std::swap(k, n);
+  int64_t interleave = adaptor.getInterleave(), bits = adaptor.getBits();
+  if (interleave < 1)
+    return inferenceError<PackOp>(location,
+                                  "expected 'interleave' of 1 or more, got " +
+                                      Twine(interleave));
+  Type element = input->getElementType();
+  if (bits != 0 && (bits != 4 || !element.isSignlessInteger(8)))
+    return inferenceError<PackOp>(
+        location,
+        "expected 'bits' of 0, or of 4 and an input of i8, got " + Twine(bits));
+  if (bits == 4) {
+    if (interleave != 1)
+      return inferenceError<PackOp>(
+          location,
+          "expected 'interleave' of 1 beside 'bits', got " + Twine(interleave));
+    k = ShapedType::isDynamic(k) ? k : llvm::divideCeil(k, 2);
+    element = IntegerType::get(element.getContext(), 8, IntegerType::Unsigned);
+  }
   SmallVector<int64_t> shape(input->getShape().drop_back(2));
   shape.push_back(ShapedType::isDynamic(n) ? n : llvm::divideCeil(n, panel));
+  if (!ShapedType::isDynamic(k))
+    k = llvm::divideCeil(k, interleave);
   shape.append({k, panel});
-  results.push_back(RankedTensorType::get(shape, input->getElementType()));
+  if (interleave > 1)
+    shape.push_back(interleave);
+  results.push_back(RankedTensorType::get(shape, element));
   return success();
 }
 
 FusionKind PackOp::getFusionKind() { return FusionKind::Opaque; }
+
+namespace {
+/// How a packed matrix holds the depth: `perRow` elements of a column in each
+/// of `rows` rows of a panel.
+struct PackedDepth {
+  int64_t rows, perRow;
+};
+} // namespace
+
+static PackedDepth packedDepth(RankedTensorType packed, bool hasScale) {
+  if (packed.getRank() == 4)
+    return {packed.getDimSize(1), std::max<int64_t>(packed.getDimSize(3), 1)};
+  // Two of 4 bits to a byte.
+  bool halves = hasScale && packed.getElementType().isUnsignedInteger();
+  return {packed.getDimSize(1), halves ? 2 : 1};
+}
 
 LogicalResult PackedMatmulOp::inferReturnTypes(MLIRContext *,
                                                std::optional<Location> location,
@@ -182,15 +229,21 @@ LogicalResult PackedMatmulOp::inferReturnTypes(MLIRContext *,
   auto lhs = rankedOperand(site, adaptor.getLhs(), "a left-hand side", 1);
   if (failed(lhs))
     return failure();
-  auto packed = rankedOperand(site, adaptor.getPacked(),
-                              "a packed right-hand side", 3, /*exactly=*/true);
+  auto packed =
+      rankedOperand(site, adaptor.getPacked(), "a packed right-hand side", 3);
   if (failed(packed))
     return failure();
+  if (packed->getRank() > 4)
+    return inferenceError<PackedMatmulOp>(
+        location, "expected a packed right-hand side of rank 3 or 4, got " +
+                      Twine(packed->getRank()));
   int64_t k = lhs->getShape().back(), n = adaptor.getN();
-  if (!sizesAgree(k, packed->getDimSize(1)))
+  PackedDepth depth = packedDepth(*packed, bool(adaptor.getScale()));
+  if (!ShapedType::isDynamic(k) &&
+      !sizesAgree(llvm::divideCeil(k, depth.perRow), depth.rows))
     return inferenceError<PackedMatmulOp>(
         location, "expected equal contraction sizes, got " + Twine(k) +
-                      " on the left and " + Twine(packed->getDimSize(1)) +
+                      " on the left and " + Twine(depth.rows * depth.perRow) +
                       " on the right");
   int64_t panels = packed->getDimSize(0), panel = packed->getDimSize(2);
   if (n < 0)
@@ -201,18 +254,46 @@ LogicalResult PackedMatmulOp::inferReturnTypes(MLIRContext *,
     return inferenceError<PackedMatmulOp>(
         location, "expected n to need " + Twine(panels) + " panels of " +
                       Twine(panel) + " columns, got " + Twine(n));
+  FailureOr<Type> element = lhs->getElementType();
+  if (!adaptor.getScale())
+    element = productElementType(site, adaptor.getLhs(), adaptor.getPacked());
+  if (failed(element))
+    return failure();
   SmallVector<int64_t> shape(lhs->getShape());
   shape.back() = n;
-  results.push_back(RankedTensorType::get(shape, lhs->getElementType()));
+  results.push_back(RankedTensorType::get(shape, *element));
   return success();
 }
 
 LogicalResult PackedMatmulOp::verify() {
-  Type lhs = tensorType(getLhs()).getElementType();
-  Type packed = tensorType(getPacked()).getElementType();
-  if (lhs != packed)
-    return emitOpError("expected operands of one element type, got ")
+  int64_t group = getGroup();
+  if (!getScale()) {
+    if (group != 0)
+      return emitOpError("expected 'group' beside a scale only, got ") << group;
+    return success();
+  }
+  auto lhs = tensorType(getLhs()), packed = tensorType(getPacked());
+  Type element = packed.getElementType();
+  if (!lhs.getElementType().isF32() || !element.isInteger(8) ||
+      packed.getRank() != 3)
+    return emitOpError("expected a left-hand side of f32 and a right-hand side "
+                       "of 8-bit integers in panels of rank 3 beside a scale, "
+                       "got ")
            << lhs << " and " << packed;
+  if (group < 0)
+    return emitOpError("expected 'group' of 0 or more, got ") << group;
+  int64_t k = lhs.getShape().back();
+  int64_t groups = group == 0                 ? 1
+                   : ShapedType::isDynamic(k) ? k
+                                              : llvm::divideCeil(k, group);
+  int64_t expected[] = {packed.getDimSize(0), groups, packed.getDimSize(2)};
+  auto scale = tensorType(getScale());
+  if (scale.getRank() != 3 ||
+      !llvm::all_of(llvm::zip_equal(scale.getShape(), expected), [](auto pair) {
+        return sizesAgree(std::get<0>(pair), std::get<1>(pair));
+      }))
+    return emitOpError("expected a scale of shape ")
+           << shapeText(expected) << ", got " << shapeText(scale.getShape());
   return success();
 }
 

@@ -174,7 +174,12 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                        Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
   FailureOr<size_t> spatial = spatialDims(site, adaptor.getInput());
-  if (failed(spatial) || failed(checkElementTypes(site, adaptor.getOperands())))
+  if (failed(spatial))
+    return failure();
+  FailureOr<Type> element =
+      productElementType(site, adaptor.getInput(), adaptor.getFilter());
+  if (failed(element) ||
+      failed(checkBiasElementType(site, adaptor.getBias(), *element)))
     return failure();
   Sizes input = tensorType(adaptor.getInput()).getShape();
   Sizes filter = tensorType(adaptor.getFilter()).getShape();
@@ -216,7 +221,8 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
       return failure();
     shape[dim] = *places;
   }
-  return inferLike(adaptor.getInput(), shape, types);
+  types.push_back(RankedTensorType::get(shape, *element));
+  return success();
 }
 
 LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
@@ -224,12 +230,14 @@ LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   Site site{location, getOperationName()};
   Sizes input = tensorType(adaptor.getInput()).getShape();
   Sizes packed = tensorType(adaptor.getPacked()).getShape();
-  if (failed(checkElementTypes(site, adaptor.getOperands())))
+  FailureOr<Type> element =
+      productElementType(site, adaptor.getInput(), adaptor.getPacked());
+  if (failed(element))
     return failure();
-  if (input.size() != 4 || packed.size() != 3)
+  if (input.size() != 4 || packed.size() < 3 || packed.size() > 4)
     return inferenceError(site,
                           "expected an input of rank 4 and a packed filter "
-                          "of rank 3, got " +
+                          "of rank 3 or 4, got " +
                               shapeText(input) + " and " + shapeText(packed));
   Window window;
   auto kernel = adaptor.getKernel();
@@ -251,6 +259,10 @@ LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   bool panels = !ShapedType::isDynamic(packed[0]) &&
                 !ShapedType::isDynamic(packed[2]) &&
                 (packed[2] < 1 || (out - 1) / packed[2] + 1 != packed[0]);
+  // Of a filter of rank 4, several rows lie side by side in the last dim.
+  if (succeeded(depth) && packed.size() == 4 && packed[3] > 0 &&
+      !ShapedType::isDynamic(*depth))
+    depth = int64_t(llvm::divideCeil(*depth, packed[3]));
   if (failed(depth) || differ(*depth, packed[1]) || panels)
     return inferenceError(
         site, "expected a filter packed from kernel " + shapeText(kernel) +
@@ -268,7 +280,8 @@ LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
       return failure();
     shape[i + 1] = *places;
   }
-  return inferLike(adaptor.getInput(), shape, types);
+  types.push_back(RankedTensorType::get(shape, *element));
+  return success();
 }
 
 LogicalResult ConvTransposeOp::inferReturnTypes(MLIRContext *,

@@ -17,7 +17,7 @@ def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable, PrefersLayou
   let description = [{
     1 to 3 spatial dims. Input `[n, c, spatial...]` (or `[n, spatial..., c]` with
     `layout = channels_last`), filter always `[out, c / groups, kernel...]` as in
-    public checkpoints, optional bias `[out]`. Empty `strides`, `dilations` mean
+    public checkpoints, optional bias `[out]`. Element types as for `linear`. Empty `strides`, `dilations` mean
     all 1; empty `pad_low`, `pad_high` mean 0.
   }];
   let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$filter,
@@ -34,11 +34,13 @@ def PackedConvOp : Lathe_PureOp<"packed_conv", [FusibleKindOnly]> {
   let description = [{
     Two spatial dims, one group. Input `[n, h, w, c]`; the filter is
     `pack([kh * kw * c, out])`, so the product is an implicit matrix product.
+    Element types as for `matmul`.
   }];
-  let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$packed,
+  let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>:$input,
+                       RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>:$packed,
                        DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                        I64Attr:$out_channels);
-  let results = (outs Lathe_FloatTensor:$result);
+  let results = (outs Lathe_NumericTensor:$result);
 }
 
 def ConvTransposeOp : Lathe_PureOp<"conv_transpose", [FusibleKindOnly, Decomposable]> {

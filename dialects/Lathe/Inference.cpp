@@ -141,6 +141,37 @@ LogicalResult sizeTooLarge(const Site &site, int64_t dim) {
                                   Twine(dim) + " of the result");
 }
 
+static bool isByte(Type type) {
+  return type.isInteger() && type.getIntOrFloatBitWidth() == 8;
+}
+
+FailureOr<Type> productElementType(const Site &site, Value lhs, Value rhs) {
+  Type a = getElementTypeOrSelf(lhs.getType());
+  Type b = getElementTypeOrSelf(rhs.getType());
+  if (isByte(a) && isByte(b))
+    return Type(IntegerType::get(a.getContext(), 32));
+  if (a == b)
+    return a;
+  std::string text;
+  llvm::raw_string_ostream(text) << "'" << a << "' and '" << b << "'";
+  return inferenceError(
+      site, "expected operands of one element type, or both of 8-bit "
+            "integers, got " +
+                text);
+}
+
+LogicalResult checkBiasElementType(const Site &site, Value bias, Type element) {
+  if (!bias)
+    return success();
+  Type own = getElementTypeOrSelf(bias.getType());
+  if (own == element)
+    return success();
+  std::string text;
+  llvm::raw_string_ostream(text) << "'" << element << "', got '" << own << "'";
+  return inferenceError(site, "expected a bias of the product's element type " +
+                                  text);
+}
+
 FailureOr<int64_t> vectorLength(const Site &site, Value operand,
                                 StringRef what) {
   RankedTensorType type = tensorType(operand);

@@ -112,6 +112,13 @@ inline LogicalResult inferenceError(const Site &site, const Twine &message) {
 /// The error of a result size that does not fit 63 bits.
 LogicalResult sizeTooLarge(const Site &site, int64_t dim);
 
+/// The element type of a product: the operands' own, i32 for 8-bit integers;
+/// failure after an error where they do not go together.
+FailureOr<Type> productElementType(const Site &site, Value lhs, Value rhs);
+
+/// Checks that the `bias`, if any, has the product's element type.
+LogicalResult checkBiasElementType(const Site &site, Value bias, Type element);
+
 /// The static length of a rank-1 operand `what` of sizes or positions.
 FailureOr<int64_t> vectorLength(const Site &site, Value operand,
                                 StringRef what);

@@ -86,15 +86,12 @@ class PackWeights : public lathe::impl::PackWeightsBase<PackWeights> {
 
 Value PackWeights::pack(OpBuilder &builder, Location loc, Value matrix,
                         bool transposed) {
-  return builder.create<PackOp>(loc, matrix,
-                                transposed ? builder.getUnitAttr() : UnitAttr(),
-                                builder.getI64IntegerAttr(panel));
+  return builder.create<PackOp>(loc, matrix, transposed, int64_t(panel));
 }
 
 Value PackWeights::multiply(OpBuilder &builder, Location loc, Value lhs,
                             Value packed, int64_t n) {
-  return builder.create<PackedMatmulOp>(loc, lhs, packed,
-                                        builder.getI64IntegerAttr(n));
+  return builder.create<PackedMatmulOp>(loc, lhs, packed, n);
 }
 
 Value PackWeights::addBias(OpBuilder &builder, Location loc, Value product,

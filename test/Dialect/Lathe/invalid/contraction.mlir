@@ -37,7 +37,8 @@ func.func @matmul_batch(%a: tensor<2x2x3xf32>, %b: tensor<4x3x5xf32>) {
 // -----
 
 func.func @matmul_element_types(%a: tensor<2x3xf32>, %b: tensor<3x5xf16>) {
-  // expected-error @+1 {{'lathe.matmul' op requires the same element type for all operands and results}}
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.matmul' op expected operands of one element type, or both of 8-bit integers, got 'f32' and 'f16'}}
   %0 = lathe.matmul %a, %b : (tensor<2x3xf32>, tensor<3x5xf16>) -> tensor<2x5xf32>
   return
 }
@@ -144,7 +145,34 @@ func.func @packed_negative_n(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf32>) {
 // -----
 
 func.func @packed_element_types(%x: tensor<2x3xf32>, %w: tensor<2x3x32xf16>) {
-  // expected-error @+1 {{'lathe.packed_matmul' op expected operands of one element type, got 'f32' and 'f16'}}
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.packed_matmul' op expected operands of one element type, or both of 8-bit integers, got 'f32' and 'f16'}}
   %0 = lathe.packed_matmul %x, %w {n = 64 : i64} : (tensor<2x3xf32>, tensor<2x3x32xf16>) -> tensor<2x64xf32>
+  return
+}
+
+// -----
+
+func.func @linear_bias_type(%x: tensor<2x3xi8>, %w: tensor<4x3xi8>, %b: tensor<4xi8>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.linear' op expected a bias of the product's element type 'i32', got 'i8'}}
+  %0 = lathe.linear %x, %w, %b : (tensor<2x3xi8>, tensor<4x3xi8>, tensor<4xi8>) -> tensor<2x4xi32>
+  return
+}
+
+// -----
+
+func.func @pack_bits(%w: tensor<4x3xui8>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.pack' op expected 'bits' of 0, or of 4 and an input of i8, got 4}}
+  %0 = lathe.pack %w {bits = 4 : i64} : (tensor<4x3xui8>) -> tensor<1x2x32xui8>
+  return
+}
+
+// -----
+
+func.func @packed_scale(%x: tensor<2x8xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x1x32xf32>) {
+  // expected-error @+1 {{'lathe.packed_matmul' op expected a scale of shape [1, 2, 32], got [1, 1, 32]}}
+  %0 = lathe.packed_matmul %x, %w, %s {n = 5 : i64, group = 4 : i64} : (tensor<2x8xf32>, tensor<1x8x32xi8>, tensor<1x1x32xf32>) -> tensor<2x5xf32>
   return
 }

@@ -19,7 +19,7 @@ func.func @filter_rank(%x: tensor<1x4x8xf32>, %f: tensor<8x4x3x3xf32>) {
 // -----
 
 func.func @element_type(%x: tensor<1x4x8xf32>, %f: tensor<8x4x3xf16>) {
-  // expected-error @+2 {{expected operands of one element type}}
+  // expected-error @+2 {{expected operands of one element type, or both of 8-bit integers, got 'f32' and 'f16'}}
   // expected-error @+1 {{failed to infer returned types}}
   %0 = lathe.conv %x, %f : (tensor<1x4x8xf32>, tensor<8x4x3xf16>) -> tensor<1x8x6xf32>
   return

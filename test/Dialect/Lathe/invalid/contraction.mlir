@@ -110,7 +110,7 @@ func.func @packed_lhs_rank(%x: tensor<f32>, %w: tensor<2x3x32xf32>) {
 
 func.func @packed_rank(%x: tensor<2x3xf32>, %w: tensor<3x32xf32>) {
   // expected-error @+2 {{failed to infer returned types}}
-  // expected-error @+1 {{'lathe.packed_matmul' op expected a packed right-hand side of rank 3, got rank 2}}
+  // expected-error @+1 {{'lathe.packed_matmul' op expected a packed right-hand side of rank 3 or more, got rank 2}}
   %0 = lathe.packed_matmul %x, %w {n = 32 : i64} : (tensor<2x3xf32>, tensor<3x32xf32>) -> tensor<2x32xf32>
   return
 }

@@ -118,7 +118,7 @@ func.func @result_extremes(%x: tensor<1x4x9223372036854775807xf32>, %f: tensor<8
 // -----
 
 func.func @packed_ranks(%x: tensor<1x10x4xf32>, %f: tensor<2x36x32xf32>) {
-  // expected-error @+2 {{expected an input of rank 4 and a packed filter of rank 3, got [1, 10, 4] and [2, 36, 32]}}
+  // expected-error @+2 {{expected an input of rank 4 and a packed filter of rank 3 or 4, got [1, 10, 4] and [2, 36, 32]}}
   // expected-error @+1 {{failed to infer returned types}}
   %0 = lathe.packed_conv %x, %f {kernel = array<i64: 3, 3>, out_channels = 40 : i64} : (tensor<1x10x4xf32>, tensor<2x36x32xf32>) -> tensor<1x8x8x40xf32>
   return

@@ -31,7 +31,9 @@ LogicalResult lowerConv(Lowering &l, ConvOp op) {
     padLow[i + (last ? 1 : 2)] = low[i];
     padHigh[i + (last ? 1 : 2)] = high[i];
   }
-  Value zero = l.elements().zero(getStorageType(element));
+  std::pair elements(Lowering::element(op.getInput()),
+                     Lowering::element(op.getFilter()));
+  Value zero = l.elements().zero(getStorageType(elements.first));
   Value input = l.get(op.getInput());
   if (llvm::any_of(padLow, [](int64_t p) { return p; }) ||
       llvm::any_of(padHigh, [](int64_t p) { return p; }))
@@ -70,9 +72,10 @@ LogicalResult lowerConv(Lowering &l, ConvOp op) {
     weightExprs.push_back(l.dim(window + i));
 
   Type accumulator = getAccumulatorType(getStorageType(element));
-  Value out = l.contract(input, weights, l.filled(outShape, accumulator, 0.0),
-                         arrange(places, inChannel), l.map(dims, weightExprs),
-                         arrange(outPlaces, outChannel), 3 + spatial);
+  Value out =
+      l.contract(input, weights, l.filled(outShape, accumulator, 0.0), elements,
+                 arrange(places, inChannel), l.map(dims, weightExprs),
+                 arrange(outPlaces, outChannel), 3 + spatial);
   if (op.getBias()) {
     Value bias = l.reshape(l.get(op.getBias()), {groups, filter[0] / groups});
     unsigned at = last ? spatial + 1 : 1;

@@ -78,7 +78,8 @@ Value Lowering::reduce(ValueRange inputs, Value init, ArrayRef<AffineMap> maps,
       .front();
 }
 
-Value Lowering::contract(Value a, Value b, Value init, AffineMap mapA,
+Value Lowering::contract(Value a, Value b, Value init,
+                         std::pair<Type, Type> elements, AffineMap mapA,
                          AffineMap mapB, AffineMap mapInit,
                          unsigned parallelDims, ValueRange shapes,
                          ArrayRef<AffineMap> shapeMaps) {
@@ -91,8 +92,10 @@ Value Lowering::contract(Value a, Value b, Value init, AffineMap mapA,
                                       IteratorType::reduction);
   std::fill_n(iterators.begin(), parallelDims, IteratorType::parallel);
   return reduce(inputs, init, maps, iterators,
-                [](ElementBuilder &b, ValueRange args) {
-                  Value product = b.mul(b.widen(args[0]), b.widen(args[1]));
+                [&](ElementBuilder &b, ValueRange args) {
+                  Type sum = args.back().getType();
+                  Value product = b.mul(b.cast(args[0], elements.first, sum),
+                                        b.cast(args[1], elements.second, sum));
                   return b.add(args.back(), product);
                 });
 }

@@ -81,10 +81,12 @@ public:
                             ArrayRef<IteratorType> iterators, BodyFn body);
   Value reduce(ValueRange inputs, Value init, ArrayRef<AffineMap> maps,
                ArrayRef<IteratorType> iterators, OneBodyFn body);
-  /// sum of a * b, accumulated in the element type of `init`.
-  Value contract(Value a, Value b, Value init, AffineMap mapA, AffineMap mapB,
-                 AffineMap mapInit, unsigned parallelDims,
-                 ValueRange shapes = {}, ArrayRef<AffineMap> shapeMaps = {});
+  /// sum of a * b, accumulated in the element type of `init`. `elements` are
+  /// the lathe element types of `a` and `b`: they say whether bytes are signed.
+  Value contract(Value a, Value b, Value init, std::pair<Type, Type> elements,
+                 AffineMap mapA, AffineMap mapB, AffineMap mapInit,
+                 unsigned parallelDims, ValueRange shapes = {},
+                 ArrayRef<AffineMap> shapeMaps = {});
 
   Value reshape(Value tensor, Shape shape);
   Value slice(Value tensor, Shape offsets, Shape sizes);

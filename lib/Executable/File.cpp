@@ -11,6 +11,7 @@
 #include "lathe/Support/MappedFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SHA256.h"
 
 #include <google/protobuf/stubs/logging.h>
@@ -23,6 +24,12 @@ static constexpr StringLiteral kMagic =
     StringLiteral::withInnerNUL("LATHE\0\0\1");
 static constexpr size_t kHeaderBytes = 8 + 8 + 32;
 static_assert(kMagic.size() == 8);
+
+/// Where the data starts behind a message of `length` bytes: on a page, so that
+/// it can be mapped.
+static uint64_t dataOffset(uint64_t length) {
+  return alignTo(kHeaderBytes + length, 4096);
+}
 
 exec::ElementType toElementType(DType type) {
   return static_cast<exec::ElementType>(type);
@@ -71,9 +78,10 @@ static Expected<std::shared_ptr<exec::Executable>> parse(StringRef bytes) {
     return makeError("it ends inside its header");
   StringRef payload = bytes.drop_front(kHeaderBytes);
   uint64_t length = support::endian::read64le(bytes.data() + 8);
-  if (length != payload.size())
+  if (length > payload.size())
     return makeError("its header declares {0} bytes, but the file holds {1}",
                      length, payload.size());
+  payload = payload.take_front(length);
   if (length > INT_MAX)
     return makeError("its {0} bytes exceed the format's 2 GiB", length);
   std::array<uint8_t, 32> digest = SHA256::hash(arrayRefFromStringRef(payload));
@@ -87,6 +95,12 @@ static Expected<std::shared_ptr<exec::Executable>> parse(StringRef bytes) {
     return makeError("it is damaged: its message cannot be parsed");
   if (Error error = verifyExecutable(*executable))
     return std::move(error);
+  uint64_t expected = executable->data_bytes()
+                          ? dataOffset(length) + executable->data_bytes()
+                          : kHeaderBytes + length;
+  if (expected != bytes.size())
+    return makeError("it declares {0} bytes, but the file holds {1}", expected,
+                     bytes.size());
   return executable;
 }
 
@@ -98,18 +112,35 @@ Expected<std::shared_ptr<exec::Executable>> parseExecutable(StringRef bytes,
   return executable;
 }
 
-Error writeExecutable(StringRef path, const exec::Executable &executable) {
+Error writeExecutable(StringRef path, const exec::Executable &executable,
+                      DataPieces data) {
   Expected<std::string> bytes = serializeExecutable(executable);
   if (!bytes)
     return prefixError("cannot write " + quote(path), bytes.takeError());
-  return writeFileAtomically(path, {*bytes});
+  uint64_t total = 0;
+  for (StringRef piece : data)
+    total += piece.size();
+  if (total != executable.data_bytes())
+    return makeError("cannot write {0}: {1} bytes of weights are at hand, the "
+                     "message has {2}",
+                     quote(path), total, executable.data_bytes());
+  if (total)
+    bytes->resize(dataOffset(bytes->size() - kHeaderBytes));
+  SmallVector<StringRef> pieces{*bytes};
+  llvm::append_range(pieces, data);
+  return writeFileAtomically(path, pieces);
 }
 
-Expected<std::shared_ptr<exec::Executable>> readExecutable(StringRef path) {
+Expected<std::shared_ptr<exec::Executable>> readExecutable(StringRef path,
+                                                           EmbeddedData *data) {
   Expected<std::shared_ptr<MappedFile>> file = MappedFile::open(path);
   if (!file)
     return file.takeError();
-  return parseExecutable((*file)->bytes(), path);
+  Expected<std::shared_ptr<exec::Executable>> executable =
+      parseExecutable((*file)->bytes(), path);
+  if (executable && data && (*executable)->data_bytes())
+    *data = {*file, (*file)->size() - (*executable)->data_bytes()};
+  return executable;
 }
 
 } // namespace lathe

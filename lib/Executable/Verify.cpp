@@ -44,6 +44,8 @@ private:
   Error signatures();
   Error weights();
   Error weights(const WeightList &list);
+  Error embedded(const exec::Embedded &data, uint64_t bytes);
+  Error prepared();
   Error buffers();
   Error step(const exec::Step &step);
   Error steps(const StepList &list);
@@ -111,7 +113,44 @@ Error ProgramVerifier::weights(const WeightList &list) {
       return makeError("parameter {0} takes {1} bytes, but {2} are in {3}",
                        quote(weight.name()), *bytes, weight.file_bytes(),
                        quote(weight.file()));
+    if (weight.has_embedded())
+      if (Error error = embedded(weight.embedded(), *bytes))
+        return prefixError("parameter " + quote(weight.name()),
+                           std::move(error));
   }
+  return Error::success();
+}
+
+Error ProgramVerifier::embedded(const exec::Embedded &data, uint64_t bytes) {
+  if (data.offset() % 64 ||
+      !inside(data.offset(), bytes, executable.data_bytes()))
+    return makeError("{0} bytes at offset {1} of the data, which has {2}; "
+                     "expected whole ones at a multiple of 64",
+                     bytes, data.offset(), executable.data_bytes());
+  return Error::success();
+}
+
+Error ProgramVerifier::prepared() {
+  if (program.prepared().empty())
+    return Error::success();
+  if (program.load_steps_size())
+    return makeError("there are load steps beside prepared weights");
+  DenseSet<uint32_t> made;
+  for (const exec::Prepared &one : program.prepared()) {
+    if (one.buffer() >= static_cast<uint32_t>(program.buffers_size()) ||
+        program.buffers(one.buffer()).kind() != exec::PERSISTENT ||
+        !made.insert(one.buffer()).second)
+      return makeError("prepared weights are for buffer {0}, expected a "
+                       "persistent one, each once",
+                       one.buffer());
+    if (Error error =
+            embedded(one.data(), program.buffers(one.buffer()).bytes()))
+      return prefixError("prepared weights", std::move(error));
+  }
+  for (int i = 0; i < program.buffers_size(); ++i)
+    if (program.buffers(i).kind() == exec::PERSISTENT &&
+        program.buffers(i).bytes() && !made.contains(i))
+      return makeError("nothing prepares buffer {0}", i);
   return Error::success();
 }
 
@@ -315,6 +354,8 @@ Error ProgramVerifier::verify() {
     return error;
   if (Error error = buffers())
     return error;
+  if (Error error = prepared())
+    return error;
   phase = Phase::Load;
   if (Error error = steps(program.load_steps()))
     return error;
@@ -336,6 +377,9 @@ static Error verifyStates(const exec::Executable &executable) {
 }
 
 Error verifyExecutable(const exec::Executable &executable) {
+  if (executable.data_bytes() > kMaxBytes)
+    return makeError("{0} bytes of data are larger than any memory",
+                     executable.data_bytes());
   if (executable.format_version() != kFormatVersion)
     return makeError("the compiled model has format version {0}, expected {1}; "
                      "compile it again",

@@ -12,6 +12,7 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <cstring>
 #include <sys/mman.h>
 
 using namespace llvm;
@@ -66,6 +67,9 @@ class CpuBackend : public SessionBackend {
 public:
   Error prepare() override;
   Error run(ArrayRef<TensorView> inputs, ArrayRef<TensorView> outputs) override;
+  Expected<StringRef> readPersistent(uint32_t buffer) override {
+    return StringRef(machine.buffers[buffer], program->buffers(buffer).bytes());
+  }
 
 private:
   Error placeBuffers();
@@ -195,6 +199,16 @@ Error CpuBackend::load() {
     }
   }
   loadArena.reset();
+  for (const exec::Prepared &prepared : program->prepared()) {
+    Expected<StringRef> bytes = preparedBytes(prepared);
+    if (!bytes)
+      return bytes.takeError();
+    // A copy, because it lies in huge pages, which a file cannot.
+    std::memcpy(machine.buffers[prepared.buffer()], bytes->data(),
+                bytes->size());
+    const MappedFile &file = *model->data().file;
+    file.dropPages(bytes->data() - file.data(), bytes->size());
+  }
   if (Error error = acquireWeights(uses.run))
     return error;
   DenseSet<int> counted;

@@ -22,8 +22,11 @@ LoadedModel::LoadedModel() = default;
 LoadedModel::~LoadedModel() = default;
 
 Expected<std::shared_ptr<LoadedModel>>
-LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
+LoadedModel::load(std::shared_ptr<const exec::Executable> executable,
+                  EmbeddedData data) {
   const exec::Executable &exe = *executable;
+  if (exe.data_bytes() && !data.file)
+    return makeError("the model's weights are in a file that is not at hand");
   if (exe.target() == "cuda") {
     std::shared_ptr<LoadedModel> model(new LoadedModel());
     Expected<std::shared_ptr<cuda::DeviceModel>> device =
@@ -31,6 +34,7 @@ LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
     if (!device)
       return device.takeError();
     model->device = std::move(*device);
+    model->embedded = std::move(data);
     model->exe = std::move(executable);
     return model;
   }
@@ -65,6 +69,7 @@ LoadedModel::load(std::shared_ptr<const exec::Executable> executable) {
     return constants.takeError();
   std::memcpy(constants->data(), exe.constants().data(), bytes);
   model->constantBytes = std::move(*constants);
+  model->embedded = std::move(data);
   model->exe = std::move(executable);
   return model;
 }

@@ -24,6 +24,18 @@ const exec::Executable &SessionBackend::executable() const {
   return model->executable();
 }
 
+Expected<StringRef>
+SessionBackend::preparedBytes(const exec::Prepared &prepared) const {
+  const EmbeddedData &data = model->data();
+  uint64_t offset = data.offset + prepared.data().offset();
+  uint64_t bytes = program->buffers(prepared.buffer()).bytes();
+  if (data.file->digest(offset, bytes) != prepared.data().digest())
+    return makeError("{0} is damaged: its prepared weights are not those that "
+                     "were written",
+                     quote(data.file->path()));
+  return StringRef(data.file->data() + offset, bytes);
+}
+
 WeightUses::WeightUses(const exec::Program &program)
     : loadSteps(program.load_steps_size()),
       lastUse(program.weights_size(), kNever) {
@@ -93,6 +105,7 @@ static Error bindParameters(SessionBackend &backend, WeightSource &source,
                        formatType(spec.dtype, spec.shape));
     }
   }
+  backend.weights.embedded = backend.model->data();
   if (Error error = backend.weights.bind(parameters, source, options))
     return error;
   for (size_t i = 0; i < made.size(); ++i) {

@@ -24,7 +24,15 @@ struct SessionBackend {
   virtual llvm::Error run(llvm::ArrayRef<TensorView> inputs,
                           llvm::ArrayRef<TensorView> outputs) = 0;
 
+  /// The bytes of a buffer of the kind PERSISTENT; they stay where they are as
+  /// long as the session.
+  virtual llvm::Expected<llvm::StringRef> readPersistent(uint32_t buffer) = 0;
+
   const exec::Executable &executable() const;
+  /// What the model's file holds for a buffer. Errors: other bytes than were
+  /// written.
+  llvm::Expected<llvm::StringRef>
+  preparedBytes(const exec::Prepared &prepared) const;
   /// Where a buffer of the kind STATE lies.
   uint64_t addressOfState(const exec::Buffer &buffer) const;
 

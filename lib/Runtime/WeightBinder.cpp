@@ -64,7 +64,7 @@ void WeightBinder::choosePrefix(ArrayRef<const exec::Weight *> parameters,
                                 const WeightSource &source) {
   std::vector<std::string> missing;
   for (const exec::Weight *weight : parameters) {
-    if (!weight->file().empty())
+    if (!weight->file().empty() || weight->has_embedded())
       continue;
     for (std::string &key : keysOf(*weight))
       if (!source.find(key))
@@ -169,6 +169,17 @@ Error WeightBinder::bind(ArrayRef<const exec::Weight *> parameters,
     binding.dtype = *dtype;
     binding.shape.assign(weight.type().shape().begin(),
                          weight.type().shape().end());
+    if (weight.has_embedded()) {
+      binding.fromModel = true;
+      Expected<uint64_t> bytes = checkedBytes(binding.shape, binding.dtype);
+      if (!bytes)
+        return bytes.takeError();
+      binding.pieces.push_back({nullptr, embedded.file,
+                                embedded.offset + weight.embedded().offset(),
+                                *bytes});
+      bindings.push_back(std::move(binding));
+      continue;
+    }
     std::vector<std::string> absent;
     bindFromFiles(binding, source, absent, wrong);
     // None of its keys anywhere: it may come from the model file or start anew.
@@ -189,14 +200,20 @@ Error WeightBinder::bind(ArrayRef<const exec::Weight *> parameters,
     notes.push_back(std::to_string(initialized) +
                     " parameters are in none of the weights files and start "
                     "from their initializers");
-  if (!source.empty() && bindings.empty())
-    notes.push_back("the model has no parameters: the weights files have no "
-                    "effect");
+  bool allEmbedded = all_of(bindings, [](const Binding &binding) {
+    return binding.weight->has_embedded();
+  });
+  if (!source.empty() && allEmbedded)
+    notes.push_back(embedded.file
+                        ? "the compiled model holds its weights: the weights "
+                          "files have no effect"
+                        : "the model has no parameters: the weights files have "
+                          "no effect");
   bool anyFromFiles = any_of(bindings, [](const Binding &binding) {
     return !binding.pieces.empty() && !binding.fromModel;
   });
   if (missing.empty() && wrong.empty() && !source.empty() && !anyFromFiles &&
-      !bindings.empty() && !options.initializeMissing)
+      !allEmbedded && !options.initializeMissing)
     return makeError("the weights files hold none of the model's {0} "
                      "parameters, such as {1}",
                      bindings.size(), quote(bindings.front().weight->name()));
@@ -217,10 +234,17 @@ Error WeightBinder::bind(ArrayRef<const exec::Weight *> parameters,
 
 /// Another file may have come in the place of the one the model was compiled
 /// from, with other weights at the same offsets.
-static Error checkDigest(const exec::Weight &weight, const MappedFile &file) {
+static Error checkDigest(const exec::Weight &weight, const MappedFile &file,
+                         uint64_t offset, uint64_t bytes) {
+  if (weight.has_embedded()) {
+    if (file.digest(offset, bytes) == weight.embedded().digest())
+      return Error::success();
+    return makeError("{0} is damaged: the bytes of parameter {1} are not those "
+                     "that were written",
+                     quote(file.path()), quote(weight.name()));
+  }
   if (!weight.file_digest() ||
-      file.digest(weight.file_offset(), weight.file_bytes()) ==
-          weight.file_digest())
+      file.digest(offset, bytes) == weight.file_digest())
     return Error::success();
   return makeError("{0} is not the file that the model was compiled from: "
                    "parameter {1} has other bytes; compile the model again",
@@ -232,8 +256,9 @@ Expected<char *> WeightBinder::acquire(size_t index, ThreadPool &pool) {
   if (binding.address)
     return binding.address;
   if (binding.fromModel && !binding.checked) {
-    if (Error error =
-            checkDigest(*binding.weight, *binding.pieces.front().file))
+    const Piece &piece = binding.pieces.front();
+    if (Error error = checkDigest(*binding.weight, *piece.file, piece.offset,
+                                  piece.bytes))
       return std::move(error);
     binding.checked = true;
   }

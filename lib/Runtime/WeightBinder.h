@@ -30,6 +30,8 @@ public:
   void release(size_t index);
 
   std::vector<std::string> notes;
+  /// Where parameters lie that the compiled model itself holds.
+  EmbeddedData embedded;
 
 private:
   struct Piece {
@@ -43,9 +45,10 @@ private:
     Shape shape;
     std::vector<Piece> pieces; // empty: made by the initializer
     bool fromInitializer = false;
-    bool fromModel = false; // one piece, of the file the model names
-    bool checked = false;   // its bytes are the ones the model was compiled for
-    Tensor block;           // where a copy is held
+    bool fromModel =
+        false;            // one piece, of the file the model names, or its own
+    bool checked = false; // its bytes are the ones the model was compiled for
+    Tensor block;         // where a copy is held
     char *address = nullptr;
   };
 

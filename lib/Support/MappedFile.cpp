@@ -60,21 +60,32 @@ MappedFile::~MappedFile() {
     ::munmap(const_cast<char *>(base), length);
 }
 
-uint64_t MappedFile::digest(uint64_t offset, uint64_t bytes) const {
-  assert(offset <= length && bytes <= length - offset);
-  // A digest of digests: pieces can be forgotten once they are counted, so that
-  // a look at large weights does not fill the memory.
+/// A digest of digests: pieces can be forgotten once they are counted, so that
+/// a look at large weights does not fill the memory.
+static uint64_t digestInPieces(StringRef bytes,
+                               function_ref<void(uint64_t, uint64_t)> done) {
   constexpr uint64_t piece = uint64_t(4) << 20;
-  SmallVector<uint64_t> parts{bytes};
-  for (uint64_t at = 0; at < bytes; at += piece) {
-    uint64_t size = std::min(piece, bytes - at);
-    parts.push_back(xxh3_64bits(StringRef(base + offset + at, size)));
-    dropPages(offset + at, size);
+  SmallVector<uint64_t> parts{bytes.size()};
+  for (uint64_t at = 0; at < bytes.size(); at += piece) {
+    StringRef part = bytes.substr(at, piece);
+    parts.push_back(xxh3_64bits(part));
+    done(at, part.size());
   }
   uint64_t result =
       xxh3_64bits(ArrayRef(reinterpret_cast<const uint8_t *>(parts.data()),
                            parts.size() * sizeof(uint64_t)));
   return result ? result : 1;
+}
+
+uint64_t MappedFile::digestOf(StringRef bytes) {
+  return digestInPieces(bytes, [](uint64_t, uint64_t) {});
+}
+
+uint64_t MappedFile::digest(uint64_t offset, uint64_t bytes) const {
+  assert(offset <= length && bytes <= length - offset);
+  return digestInPieces(
+      StringRef(base + offset, bytes),
+      [&](uint64_t at, uint64_t size) { dropPages(offset + at, size); });
 }
 
 void MappedFile::dropPages(uint64_t offset, uint64_t bytes) const {

@@ -25,7 +25,7 @@ namespace lathe {
 namespace {
 struct CompileVerbOptions : ModelOptions {
   std::string output, emit = "executable", json;
-  bool explain = false;
+  bool explain = false, embedWeights = false;
 
   bool makesArtifact() const {
     return emit == "executable" && (!explain || !output.empty());
@@ -159,6 +159,34 @@ static int show(const CompileVerbOptions &options) {
                                       : emitText(options, *model, *shapes);
 }
 
+/// Prepares the weights as a run would, and writes them into the artifact.
+static int writeWithWeights(const CompileVerbOptions &options,
+                            const PreparedModel &prepared) {
+  WeightSource weights;
+  if (llvm::Error error = openWeights(options, weights))
+    return fail(std::move(error));
+  auto session = startSession(options, prepared, weights);
+  if (!session)
+    return fail(session.takeError());
+  for (const std::string &note : (*session)->notes())
+    llvm::errs() << "lathe: note: " << note << "\n";
+  auto whole = std::make_unique<exec::Executable>(*prepared.executable);
+  std::vector<StringRef> pieces;
+  if (llvm::Error error = (*session)->embedWeights(
+          *whole->mutable_programs(prepared.program), pieces))
+    return fail(std::move(error));
+  uint64_t bytes = 0;
+  for (StringRef piece : pieces)
+    bytes += piece.size();
+  whole->set_data_bytes(bytes);
+  if (llvm::Error error = writeExecutable(options.output, *whole, pieces))
+    return fail(std::move(error));
+  llvm::outs() << llvm::formatv("compile: the artifact holds {0:f1} MiB of "
+                                "weights, prepared for runs\n",
+                                bytes / 1048576.0);
+  return kDone;
+}
+
 static int compile(CompileVerbOptions &options) {
   // The text is the same for cuda and cuda-sim.
   if (options.emit == "cuda" || options.emit == "cubin") {
@@ -179,9 +207,13 @@ static int compile(CompileVerbOptions &options) {
   }
   if (llvm::sys::fs::equivalent(options.file, options.output))
     return fail("-o names the model itself, '" + options.output + "'");
-  options.noteUnused(
-      {"--weights", "--seed", "--threads", "--max-loop-iterations"},
-      "on compile: it is for runs");
+  options.embedWeights |= !options.weights.empty();
+  if (!options.embedWeights)
+    options.noteUnused({"--seed", "--threads", "--max-loop-iterations"},
+                       "on compile: it is for runs");
+  else if (!options.makesArtifact())
+    return fail("--weights and --embed-weights are for an artifact, and none "
+                "is made");
   // The explanation goes to standard output; the artifact is made, too, where
   // it is asked for.
   if (options.explain || !options.makesArtifact()) {
@@ -207,8 +239,13 @@ static int compile(CompileVerbOptions &options) {
       return fail("the artifact would replace the model '" + options.file +
                   "': name another file with -o");
   }
-  if (llvm::Error error = writeExecutable(options.output, *prepared.executable))
+  if (options.embedWeights) {
+    if (int code = writeWithWeights(options, prepared))
+      return code;
+  } else if (llvm::Error error =
+                 writeExecutable(options.output, *prepared.executable)) {
     return fail(std::move(error));
+  }
   printKernels(*prepared.executable, llvm::outs());
   if (!options.json.empty()) {
     nlohmann::json report;
@@ -232,6 +269,9 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "compile",
       "Compile to a file, or show any stage on the way\n\n"
       "  lathe compile model.onnx --dim batch=8 -o model.lathe\n"
+      "  lathe compile model.mlir --weights w.safetensors -o model.lathe\n"
+      "                                                   one file with all "
+      "in it\n"
       "  lathe compile model.mlir --emit kernels          the fusion groups\n"
       "  lathe compile model.mlir --emit asm | less       machine code per "
       "kernel\n"
@@ -258,6 +298,9 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
                  "Print each kernel's ops and why neighbours were left out, "
                  "and where memory goes over time; the artifact is written, "
                  "too, where -o names it");
+  verb->add_flag("--embed-weights", options->embedWeights,
+                 "Write the weights into the artifact, prepared for runs, so "
+                 "that it needs no other file; --weights does so, too");
   verb->add_flag("--train", options->trainStep,
                  "The train step of @loss, with AdamW, in the model's place: "
                  "gradients and updates");

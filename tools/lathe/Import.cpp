@@ -115,6 +115,9 @@ static int infoOfExecutable(const std::string &file, const std::string &json) {
   report["target"] = (*executable)->target();
   report["cpu"] = (*executable)->cpu();
   report["kernels"] = (*executable)->kernels_size();
+  report["embedded_bytes"] = (*executable)->data_bytes();
+  if (uint64_t bytes = (*executable)->data_bytes())
+    os << "holds its weights: " << bytes << " bytes\n";
   for (const exec::Program &program : (*executable)->programs()) {
     nlohmann::json &about = report["programs"].emplace_back();
     about["entry"] = program.entry();

@@ -183,7 +183,7 @@ llvm::Error openWeights(const ModelOptions &options, WeightSource &weights) {
 llvm::Expected<std::unique_ptr<Session>>
 startSession(const ModelOptions &options, const PreparedModel &prepared,
              WeightSource &weights, bool profile) {
-  auto model = LoadedModel::load(prepared.executable);
+  auto model = LoadedModel::load(prepared.executable, prepared.data);
   if (!model)
     return model.takeError();
   SessionOptions sessionOptions = options.sessionOptions();
@@ -472,7 +472,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     return fail(given.takeError());
 
   if (*isCompiled) {
-    auto executable = readExecutable(options.file);
+    auto executable = readExecutable(options.file, &prepared.data);
     if (!executable)
       return fail(executable.takeError());
     if (!options.dims.empty())

@@ -65,6 +65,8 @@ struct ModelOptions {
 /// A compiled model, ready to make sessions of, and the tensors to feed it.
 struct PreparedModel {
   std::shared_ptr<exec::Executable> executable;
+  /// The weights in a compiled model's file.
+  EmbeddedData data;
   unsigned program = 0;
   std::vector<Tensor> inputs;
   double compileSeconds = 0;

@@ -12,6 +12,8 @@
 //   8 bytes   length of the payload, little-endian
 //   32 bytes  SHA-256 of the payload
 //   payload   the message lathe.exec.Executable
+//   data      where the message has data_bytes: zeros up to a multiple of 4096
+//             bytes of the file, then as many bytes of weights
 //
 // Text in the message must be UTF-8, or the file cannot be read back: pass
 // names from foreign models through llvm::json::fixUTF8.
@@ -20,6 +22,7 @@
 #ifndef LATHE_EXECUTABLE_EXECUTABLE_H
 #define LATHE_EXECUTABLE_EXECUTABLE_H
 
+#include "lathe/Executable/EmbeddedData.h"
 #include "lathe/Executable/Executable.pb.h"
 #include "lathe/Support/Tensor.h"
 
@@ -53,11 +56,17 @@ serializeExecutable(const exec::Executable &executable);
 llvm::Expected<std::shared_ptr<exec::Executable>>
 parseExecutable(llvm::StringRef bytes, llvm::StringRef name);
 
+/// The bytes of a compiled model's data in the order they are written in;
+/// `data_bytes` is the sum of their lengths.
+using DataPieces = llvm::ArrayRef<llvm::StringRef>;
+
 /// Atomic: the file is there whole or not at all.
 llvm::Error writeExecutable(llvm::StringRef path,
-                            const exec::Executable &executable);
+                            const exec::Executable &executable,
+                            DataPieces data = {});
+/// `data` gets the file's weights, if any; without it they are left alone.
 llvm::Expected<std::shared_ptr<exec::Executable>>
-readExecutable(llvm::StringRef path);
+readExecutable(llvm::StringRef path, EmbeddedData *data = nullptr);
 
 /// True where the bytes begin as a compiled model does.
 bool looksLikeExecutable(llvm::StringRef bytes);

@@ -13,6 +13,7 @@
 #ifndef LATHE_RUNTIME_SESSION_H
 #define LATHE_RUNTIME_SESSION_H
 
+#include "lathe/Executable/EmbeddedData.h"
 #include "lathe/Runtime/Profile.h"
 #include "lathe/Runtime/StateStore.h"
 #include "lathe/Runtime/WeightSource.h"
@@ -43,14 +44,17 @@ public:
   /// (the system's CUDA_VISIBLE_DEVICES chooses it); what is compiled for
   /// another architecture is compiled again, where NVRTC is there. Errors: made
   /// for another processor, code that does not link, no driver or device.
+  /// `data`: the weights in the executable's file, from readExecutable.
   static llvm::Expected<std::shared_ptr<LoadedModel>>
-  load(std::shared_ptr<const exec::Executable> executable);
+  load(std::shared_ptr<const exec::Executable> executable,
+       EmbeddedData data = {});
   ~LoadedModel();
 
   const exec::Executable &executable() const { return *exe; }
   KernelFunction kernel(size_t index) const { return kernels[index]; }
   /// The constants, 64-byte aligned.
   char *constants() const { return static_cast<char *>(constantBytes.data()); }
+  const EmbeddedData &data() const { return embedded; }
   /// Where the code of target cuda is; null for the others.
   cuda::DeviceModel *onDevice() const { return device.get(); }
 
@@ -60,6 +64,7 @@ private:
   std::unique_ptr<class ObjectLoader> loader;
   std::vector<KernelFunction> kernels;
   Tensor constantBytes;
+  EmbeddedData embedded;
   std::shared_ptr<cuda::DeviceModel> device;
 };
 
@@ -119,6 +124,13 @@ public:
     uint64_t states = 0;     ///< mutable parameters of this program
   };
   Memory memory() const;
+
+  /// Changes `program`, a copy of this session's, so that it takes what was
+  /// prepared and the weights that runs read from the executable's data, which
+  /// is to be `pieces`, in this order. They live as long as the session. States
+  /// stay bound by name.
+  llvm::Error embedWeights(exec::Program &program,
+                           std::vector<llvm::StringRef> &pieces);
 
 private:
   Session();

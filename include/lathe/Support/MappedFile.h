@@ -42,6 +42,8 @@ public:
   /// mistakes, not against malice. Reads them once (about 0.15 s per GB where
   /// the file is in memory) and gives their pages back as it goes. Never 0.
   uint64_t digest(uint64_t offset, uint64_t length) const;
+  /// The same of bytes in memory.
+  static uint64_t digestOf(llvm::StringRef bytes);
   /// Gives the pages wholly inside [offset, offset + length) back; reading them
   /// again reads the file again.
   void dropPages(uint64_t offset, uint64_t length) const;

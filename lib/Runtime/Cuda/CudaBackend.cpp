@@ -26,6 +26,7 @@
 #include "llvm/Support/MathExtras.h"
 
 #include <cstring>
+#include <deque>
 #include <optional>
 
 using namespace llvm;
@@ -38,6 +39,7 @@ class CudaBackend : public SessionBackend {
 public:
   ~CudaBackend() override;
   Error prepare() override;
+  Expected<StringRef> readPersistent(uint32_t buffer) override;
   Error run(ArrayRef<TensorView> inputs, ArrayRef<TensorView> outputs) override;
 
 private:
@@ -58,6 +60,7 @@ private:
   Stream stream = nullptr;
   DeviceBlock arena, loadArena, persistent, scratch, tensors;
   std::vector<DeviceBlock> weightBlocks; // by weight
+  std::deque<std::string> downloads;     // what readPersistent gave
   PinnedBlock pinned;                    // inputs, outputs, a value read back
   std::vector<uint64_t> inputOffsets, outputOffsets; // in `pinned`
   uint64_t readBackOffset = 0;
@@ -293,9 +296,32 @@ Error CudaBackend::load() {
           buffer.kind() == exec::WEIGHT && uses.lastUse[buffer.index()] == i)
         weightBlocks[buffer.index()].reset();
   }
+  for (const exec::Prepared &prepared : program->prepared()) {
+    Expected<StringRef> bytes = preparedBytes(prepared);
+    if (!bytes)
+      return bytes.takeError();
+    if (Error error = uploader.upload(issuer->buffers[prepared.buffer()],
+                                      bytes->data(), bytes->size()))
+      return error;
+  }
   if (Error error = acquireWeights(uses.run))
     return error;
   return uploader.finish();
+}
+
+Expected<StringRef> CudaBackend::readPersistent(uint32_t buffer) {
+  if (Error error = device().enter())
+    return std::move(error);
+  std::string &bytes =
+      downloads.emplace_back(program->buffers(buffer).bytes(), '\0');
+  if (Error error = driver().check(
+          driver().memcpyToHost(bytes.data(), issuer->buffers[buffer],
+                                bytes.size(), stream),
+          "cannot read the prepared weights"))
+    return std::move(error);
+  if (Error error = wait())
+    return std::move(error);
+  return StringRef(bytes);
 }
 
 Error CudaBackend::capture(std::vector<Node> &nodes) {

@@ -170,6 +170,36 @@ TEST(Executable, EveryRuleOfTheVerifierIsKept) {
        }},
       {"larger than any memory",
        [](E &, P &p) { p.set_arena_bytes(uint64_t(1) << 60); }},
+      {"bytes of data are larger than any memory",
+       [](E &e, P &) { e.set_data_bytes(uint64_t(1) << 60); }},
+      {"parameter 'w': 24 bytes at offset 64 of the data, which has 80",
+       [](E &e, P &p) {
+         e.set_data_bytes(80);
+         p.mutable_weights(0)->mutable_embedded()->set_offset(64);
+       }},
+      {"parameter 'w': 24 bytes at offset 8 of the data, which has 80",
+       [](E &e, P &p) {
+         e.set_data_bytes(80);
+         p.mutable_weights(0)->mutable_embedded()->set_offset(8);
+       }},
+      {"load steps beside prepared weights",
+       [](E &, P &p) { p.add_prepared()->set_buffer(3); }},
+      {"for buffer 99, expected a persistent one",
+       [](E &, P &p) {
+         p.clear_load_steps();
+         p.add_prepared()->set_buffer(99);
+       }},
+      {"for buffer 0, expected a persistent one",
+       [](E &, P &p) {
+         p.clear_load_steps();
+         p.add_prepared()->set_buffer(0);
+       }},
+      {"prepared weights: 32 bytes at offset 0 of the data, which has 16",
+       [](E &e, P &p) {
+         e.set_data_bytes(16);
+         p.clear_load_steps();
+         p.add_prepared()->set_buffer(3);
+       }},
       {"names input 3 of 1",
        [](E &, P &p) { p.mutable_buffers(0)->set_index(3); }},
       {"has 63 bytes, but input 0 has 64",

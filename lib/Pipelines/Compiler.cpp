@@ -271,31 +271,50 @@ std::vector<std::string> graphPassNames(const CompileOptions &options) {
   return names;
 }
 
+/// A copy of the model for these shapes, with its entry alone; adds to `first`
+/// what comes before all other passes.
 OwningOpRef<ModuleOp>
-Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
-                      const CompileOptions &options) const {
+Model::specializeCopy(ArrayRef<SmallVector<int64_t>> shapes,
+                      OpPassManager &first) const {
   OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module()->clone()));
   func::FuncOp specialized =
       copy->lookupSymbol<func::FuncOp>(entry().getSymName());
   if (failed(specialize(specialized, shapes)))
     return nullptr;
   // What can be trained says so with a loss; all else of it is for inference.
-  bool isInference =
-      entry().getSymName() == "main" && copy->lookupSymbol("loss");
+  if (entry().getSymName() == "main" && copy->lookupSymbol("loss"))
+    first.addNestedPass<func::FuncOp>(createInferenceMode());
+  first.addNestedPass<func::FuncOp>(createExpandGradients());
   // The sizes of the others are still open, and calls of them are inlined.
   for (auto other : llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
     if (other != specialized && !other->hasAttr("lathe.load_for"))
       other.erase();
-  PassManager pm(copy->getContext());
+  return copy;
+}
+
+OwningOpRef<ModuleOp>
+Model::recognize(ArrayRef<SmallVector<int64_t>> shapes) const {
+  PassManager pm(module()->getContext());
+  OwningOpRef<ModuleOp> copy = specializeCopy(shapes, pm);
+  if (!copy)
+    return nullptr;
+  listRecognitionPasses().addTo(pm);
+  return succeeded(pm.run(*copy)) ? std::move(copy) : nullptr;
+}
+
+OwningOpRef<ModuleOp>
+Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
+                      const CompileOptions &options) const {
+  PassManager pm(module()->getContext());
   if (!options.reproducer.empty()) {
     // MLIR cannot say which pass it was where several run at once.
-    copy->getContext()->disableMultithreading();
+    module()->getContext()->disableMultithreading();
     pm.enableCrashReproducerGeneration(options.reproducer,
                                        /*genLocalReproducer=*/true);
   }
-  if (isInference)
-    pm.addNestedPass<func::FuncOp>(createInferenceMode());
-  pm.addNestedPass<func::FuncOp>(createExpandGradients());
+  OwningOpRef<ModuleOp> copy = specializeCopy(shapes, pm);
+  if (!copy)
+    return nullptr;
   listGraphPasses(options).addTo(pm);
   if (failed(pm.run(*copy)))
     return nullptr;

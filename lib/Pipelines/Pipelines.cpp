@@ -118,6 +118,12 @@ void GraphPasses::truncate(unsigned count) {
   addKernelFormation(*this, plain, {}, /*split=*/false);
 }
 
+GraphPasses listRecognitionPasses() {
+  GraphPasses passes;
+  addRecognition(passes);
+  return passes;
+}
+
 GraphPasses listCpuGraphPasses(const GraphPipelineOptions &options) {
   return listPasses(/*isCpu=*/true, options);
 }

@@ -56,8 +56,8 @@ void Histogram::add(ArrayRef<float> values) {
     bins.resize(2 * kBins);
   constexpr size_t kChunk = 1024;
   constexpr int32_t kInfinity = 0x7f800000;
-  for (; !values.empty(); values = values.drop_front(std::min(
-                              kChunk, values.size()))) {
+  for (; !values.empty();
+       values = values.drop_front(std::min(kChunk, values.size()))) {
     ArrayRef<float> chunk = values.take_front(kChunk);
     int32_t least = INT32_MAX, most = INT32_MIN;
     unsigned zeros = 0;
@@ -324,8 +324,7 @@ static unsigned findEntropyBins(const Histogram &histogram, bool isSigned) {
 
 /// The magnitude in (0, most] at which `loss` is the least: tried at 64 places,
 /// then around the best of them.
-template <typename Loss>
-static double findLeast(double most, Loss loss) {
+template <typename Loss> static double findLeast(double most, Loss loss) {
   constexpr int kCoarse = 64, kFine = 8;
   double best = most, lowest = loss(most);
   auto attempt = [&](double x) {
@@ -366,10 +365,10 @@ Range chooseRange(const Histogram &histogram, RangeMethod method,
         std::min(most, findPercentile(histogram, percentile));
     break;
   case RangeMethod::Entropy:
-    asymmetric = std::min(
-        most, findEntropyBins(histogram, true) * histogram.width());
-    symmetric = std::min(
-        most, findEntropyBins(histogram, false) * histogram.width());
+    asymmetric =
+        std::min(most, findEntropyBins(histogram, true) * histogram.width());
+    symmetric =
+        std::min(most, findEntropyBins(histogram, false) * histogram.width());
     break;
   case RangeMethod::MeanSquare:
     asymmetric = findLeast(most, [&](double magnitude) {

@@ -58,8 +58,7 @@ static bool isTooDeep(StringRef text) {
 
 /// For a message: JSON escapes what is no text.
 static std::string show(const json &value) {
-  std::string text =
-      value.dump(-1, ' ', true, json::error_handler_t::replace);
+  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   return text.size() > 40 ? text.substr(0, 40) + "..." : text;
 }
 
@@ -196,15 +195,15 @@ static double shorten(double value) {
 std::string formatRanges(const Ranges &ranges) {
   // A line per list, sites in the order of the model.
   auto quoted = [](StringRef text) {
-    return json(text.str()).dump(-1, ' ', false,
-                                 json::error_handler_t::replace);
+    return json(text.str())
+        .dump(-1, ' ', false, json::error_handler_t::replace);
   };
-  std::string text = "{\n  \"format\": \"" + kFormat.str() +
-                     "\",\n  \"version\": 1,\n  \"model\": " +
-                     quoted(ranges.model) +
-                     ",\n  \"method\": " + quoted(ranges.method) +
-                     ",\n  \"samples\": " + std::to_string(ranges.samples) +
-                     ",\n  \"sites\": {";
+  std::string text =
+      "{\n  \"format\": \"" + kFormat.str() +
+      "\",\n  \"version\": 1,\n  \"model\": " + quoted(ranges.model) +
+      ",\n  \"method\": " + quoted(ranges.method) +
+      ",\n  \"samples\": " + std::to_string(ranges.samples) +
+      ",\n  \"sites\": {";
   const char *between = "\n";
   for (const SiteRanges &site : ranges.sites) {
     text += between + ("    " + quoted(site.name)) + ": {";

@@ -64,14 +64,15 @@ std::string describeOp(Operation *op) {
   return part && part == kBackwardPart ? text + " in the gradient" : text;
 }
 
-llvm::Expected<ExposedRun>
-runExposed(ModuleOp module, StringRef entry, ArrayRef<unsigned> wanted,
-           ExposedForm form, const CompileOptions &compile,
-           WeightSource &weights, const SessionOptions &session,
-           ArrayRef<TensorView> inputs) {
+llvm::Expected<ExposedProgram>
+ExposedProgram::create(ModuleOp module, StringRef entry,
+                       ArrayRef<unsigned> wanted, ExposedForm form,
+                       const CompileOptions &compile, WeightSource &weights,
+                       const SessionOptions &options) {
   OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module->clone()));
   auto function = copy->lookupSymbol<func::FuncOp>(entry);
-  size_t own = function.getNumResults();
+  ExposedProgram result;
+  result.ownResults = function.getNumResults();
   exposeValues(function, wanted, form);
   for (auto set : llvm::make_early_inc_range(
            function.getBody().front().getOps<SetParameterOp>()))
@@ -86,16 +87,34 @@ runExposed(ModuleOp module, StringRef entry, ArrayRef<unsigned> wanted,
   auto loaded = LoadedModel::load(std::move(executable));
   if (!loaded)
     return loaded.takeError();
-  auto running = Session::create(*loaded, 0, weights, session);
-  if (!running)
-    return running.takeError();
-  auto outputs = (*running)->run(inputs);
+  auto session = Session::create(*loaded, 0, weights, options);
+  if (!session)
+    return session.takeError();
+  result.session = std::move(*session);
+  return std::move(result);
+}
+
+llvm::Expected<ExposedRun> ExposedProgram::run(ArrayRef<TensorView> inputs) {
+  auto outputs = session->run(inputs);
   if (!outputs)
     return outputs.takeError();
   ExposedRun result;
   for (auto [i, tensor] : llvm::enumerate(*outputs))
-    (i < own ? result.results : result.values).push_back(std::move(tensor));
+    (i < ownResults ? result.results : result.values)
+        .push_back(std::move(tensor));
   return std::move(result);
+}
+
+llvm::Expected<ExposedRun>
+runExposed(ModuleOp module, StringRef entry, ArrayRef<unsigned> wanted,
+           ExposedForm form, const CompileOptions &compile,
+           WeightSource &weights, const SessionOptions &session,
+           ArrayRef<TensorView> inputs) {
+  auto program = ExposedProgram::create(module, entry, wanted, form, compile,
+                                        weights, session);
+  if (!program)
+    return program.takeError();
+  return program->run(inputs);
 }
 
 } // namespace lathe

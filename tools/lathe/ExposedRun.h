@@ -20,10 +20,26 @@ struct ExposedRun {
   std::vector<Tensor> results, values;
 };
 
-/// Compiles the function `entry` of `module` (static shapes, no calls) with the
-/// values at the places `wanted` of listValues as further results, and runs it
-/// once. States are read and not written. Errors: it does not compile (a
-/// diagnostic says why, where the message is empty) or run.
+/// A function with inner values as further results, ready to run.
+class ExposedProgram {
+public:
+  /// Compiles the function `entry` of `module` (static shapes, no calls) with
+  /// the values at the places `wanted` of listValues as further results. Its
+  /// runs read states and do not write them. Errors: it does not compile (a
+  /// diagnostic says why, where the message is empty) or load.
+  static llvm::Expected<ExposedProgram>
+  create(ModuleOp module, StringRef entry, ArrayRef<unsigned> wanted,
+         ExposedForm form, const CompileOptions &compile, WeightSource &weights,
+         const SessionOptions &session);
+
+  llvm::Expected<ExposedRun> run(ArrayRef<TensorView> inputs);
+
+private:
+  std::unique_ptr<Session> session;
+  size_t ownResults = 0;
+};
+
+/// The same for one run.
 llvm::Expected<ExposedRun>
 runExposed(ModuleOp module, StringRef entry, ArrayRef<unsigned> wanted,
            ExposedForm form, const CompileOptions &compile,

@@ -15,7 +15,6 @@
 
 namespace lathe {
 
-using train::DataFile;
 using train::FieldOptions;
 
 const std::vector<const char *> TrainOptions::notInRecipes = {
@@ -49,29 +48,7 @@ void TrainOptions::add(CLI::App &verb) {
   verb.add_option("--batch", batch, "Examples in a batch")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 24))
       ->capture_default_str();
-  verb.add_option("--tokens", tokens,
-                  "Type of the tokens in .bin files: uint8, uint16, uint32")
-      ->check(CLI::IsMember({"uint8", "uint16", "uint32"}))
-      ->capture_default_str();
-  verb.add_option("--vocabulary", vocabulary,
-                  "What a token of a .txt file is: bytes, or characters, "
-                  "numbered in the order of their code points "
-                  "(vocabulary.json)")
-      ->check(CLI::IsMember({"bytes", "characters"}))
-      ->capture_default_str();
-  verb.add_option("--pad", pad,
-                  "NAME=VALUE: an example is one sequence (a line of a .txt "
-                  "file, or one of array NAME at NAME.offsets), filled up with "
-                  "VALUE; without it sequences are packed (repeatable)");
-  verb.add_option("--shift", shift,
-                  "NAME=N: the windows of a token stream that NAME gets begin "
-                  "N tokens later (targets: 1; repeatable)");
-  verb.add_option("--normalize", normalize,
-                  "NAME=MEAN:DEVIATION: (x - mean) / deviation (repeatable)");
-  verb.add_option("--limit", limit,
-                  "NAME=N: the integers of NAME lie in 0 to N-1 (repeatable; "
-                  "of labels it is known)");
-
+  addDataForms(verb);
   nameGroup(verb, "Data");
   verb.add_option("--epochs", loop.epochs,
                   "Passes over the training data (default: 1, or what --steps "
@@ -179,107 +156,19 @@ llvm::Expected<uint64_t> parseSize(llvm::StringRef text) {
   return value << shift;
 }
 
-/// "NAME=REST"; the option's name for the message.
-static llvm::Expected<std::pair<std::string, StringRef>>
-splitNamed(StringRef text, const char *option, const char *form) {
-  auto [name, rest] = text.split('=');
-  if (name.empty() || rest.empty())
-    return makeError("{0} expects {1}, got {2}", option, form, quote(text));
-  return std::make_pair(name.str(), rest);
-}
-
-static llvm::Expected<std::map<std::string, FieldOptions>>
-parseFields(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
-            const std::map<std::string, InputLimit> &limits) {
-  std::map<std::string, FieldOptions> fields;
-  for (const auto &[name, limit] : limits) {
-    fields[name].limit = limit.values;
-    fields[name].fromEnd = limit.isIndex;
-  }
-  for (StringRef text : options.normalize) {
-    auto named = splitNamed(text, "--normalize", "NAME=MEAN:DEVIATION");
-    if (!named)
-      return named.takeError();
-    auto [mean, deviation] = named->second.split(':');
-    FieldOptions::Normalization value;
-    // An empty text would be 0.
-    if (mean.empty() || deviation.empty() ||
-        !llvm::to_float(mean, value.mean) ||
-        !llvm::to_float(deviation, value.deviation))
-      return makeError("--normalize expects NAME=MEAN:DEVIATION, got {0}",
-                       quote(text));
-    fields[named->first].normalize = value;
-  }
-  for (StringRef text : options.shift) {
-    auto named = splitNamed(text, "--shift", "NAME=TOKENS");
-    if (!named)
-      return named.takeError();
-    if (named->second.getAsInteger(10, fields[named->first].shift))
-      return makeError("--shift expects NAME=TOKENS, got {0}", quote(text));
-    if (fields[named->first].shift < 0)
-      return makeError("--shift expects 0 tokens or more, as windows can only "
-                       "begin later, got {0}",
-                       quote(text));
-  }
-  for (StringRef text : options.pad) {
-    auto named = splitNamed(text, "--pad", "NAME=VALUE");
-    if (!named)
-      return named.takeError();
-    fields[named->first].pad = true;
-    if (!llvm::to_float(named->second, fields[named->first].padding))
-      return makeError("--pad expects NAME=VALUE, got {0}", quote(text));
-  }
-  for (StringRef text : options.limit) {
-    auto named = splitNamed(text, "--limit", "NAME=VALUES");
-    if (!named)
-      return named.takeError();
-    int64_t value;
-    if (named->second.getAsInteger(10, value) || value < 1)
-      return makeError("--limit expects NAME=VALUES, got {0}", quote(text));
-    fields[named->first].limit = value;
-    fields[named->first].fromEnd = false;
-  }
-  return fields;
-}
-
 static llvm::Expected<std::shared_ptr<train::Dataset>>
 openDataset(const std::vector<std::string> &texts, const char *option,
             const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
             const std::map<std::string, FieldOptions> &fields,
             train::Vocabulary &vocabulary) {
-  DType tokens = options.tokens == "uint8"    ? DType::U8
-                 : options.tokens == "uint16" ? DType::U16
-                                              : DType::U32;
-  std::map<std::string, std::shared_ptr<const DataFile>> named, opened;
-  std::vector<std::shared_ptr<const DataFile>> unnamed;
-  for (StringRef text : texts) {
-    auto [name, path] = text.split('=');
-    if (path.empty())
-      std::swap(name, path);
-    std::shared_ptr<const DataFile> &file = opened[path.str()];
-    if (!file) {
-      bool characters =
-          path.ends_with(".txt") && options.vocabulary == "characters";
-      auto result = characters ? train::openCharacters(path, vocabulary)
-                               : train::openDataFile(path, tokens);
-      if (!result)
-        return result.takeError();
-      file = std::move(*result);
-    }
-    if (name.empty())
-      unnamed.push_back(file);
-    else if (!named.emplace(name.str(), file).second)
-      return makeError("{0} names the input {1} twice", option, quote(name));
-  }
-  // A single array or stream without a name goes to the only input.
   std::vector<std::string> names;
   for (const TensorSpec &spec : inputs)
     if (spec.name != train::kRandomKey)
       names.push_back(spec.name);
-  if (named.empty() && names.size() == 1 && unnamed.size() == 1 &&
-      unnamed[0]->arrays.size() == 1)
-    named[names[0]] = unnamed[0];
-  return train::Dataset::create(inputs, named, unnamed, fields);
+  auto files = openDataFiles(texts, option, options, names, vocabulary);
+  if (!files)
+    return files.takeError();
+  return train::Dataset::create(inputs, files->named, files->unnamed, fields);
 }
 
 llvm::Expected<TrainData>
@@ -294,12 +183,18 @@ openTrainData(const TrainOptions &options, llvm::ArrayRef<TensorSpec> inputs,
                  formatType(spec.dtype, spec.shape);
     return makeError("there is no --data; the training takes {0}", names);
   }
-  auto fields = parseFields(options, inputs, limits);
+  auto fields = options.parseFields();
   if (!fields)
     return fields.takeError();
-  for (const auto &[name, limit] : limits)
+  for (const auto &[name, limit] : limits) {
+    FieldOptions &field = (*fields)[name];
+    if (!field.limit) {
+      field.limit = limit.values;
+      field.fromEnd = limit.isIndex;
+    }
     if (!limit.isIndex)
-      (*fields)[name].ignored = ignored;
+      field.ignored = ignored;
+  }
   TrainData result;
   auto training = openDataset(options.data, "--data", options, inputs, *fields,
                               result.vocabulary);

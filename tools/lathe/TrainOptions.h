@@ -7,6 +7,7 @@
 #ifndef LATHE_TOOLS_TRAINOPTIONS_H
 #define LATHE_TOOLS_TRAINOPTIONS_H
 
+#include "DataOptions.h"
 #include "ModelOptions.h"
 #include "lathe/Support/Recipe.h"
 #include "lathe/Train/Loop.h"
@@ -28,14 +29,9 @@ struct RecipeOptions {
 };
 
 /// What the user says of a training, as the command line or a recipe has it.
-struct TrainOptions : ModelOptions {
+struct TrainOptions : ModelOptions, DataOptions {
   RecipeOptions optimizer;
-  std::vector<std::string> data, eval; ///< "NAME=FILE" or "FILE"
-  std::vector<std::string> normalize;  ///< "NAME=MEAN:DEVIATION"
-  std::vector<std::string> shift;      ///< "NAME=TOKENS"
-  std::vector<std::string> limit;      ///< "NAME=VALUES"
-  std::vector<std::string> pad;        ///< "NAME=VALUE"
-  std::string tokens = "uint16", vocabulary = "bytes";
+  std::vector<std::string> eval; ///< as `data`
   double validation = 0;
   int64_t batch = 32;
   std::string labels, logits = "logits";
@@ -64,14 +60,6 @@ struct TrainData {
   train::Vocabulary vocabulary; ///< empty where tokens are no characters
   std::shared_ptr<train::Dataset> training, evaluation; ///< one may be both
   std::unique_ptr<train::Loader> trainingLoader, evaluationLoader;
-};
-
-/// The integers of an input: 0 to values - 1.
-struct InputLimit {
-  int64_t values;
-  /// They choose rows of a table, whose last one is -1, too. Else they are
-  /// labels, and the one that is ignored is allowed.
-  bool isIndex;
 };
 
 /// Opens and checks the data. `limits` are known by input, besides the ones of

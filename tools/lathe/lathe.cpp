@@ -39,6 +39,7 @@ int main(int argc, char **argv) {
   lathe::addCompileVerb(app, exitCode);
   lathe::addImportVerb(app, exitCode);
   lathe::addConformanceVerb(app, exitCode);
+  lathe::addCalibrateVerb(app, exitCode);
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);
   lathe::addCheckGradVerb(app, exitCode);

@@ -132,6 +132,11 @@ public:
   OwningOpRef<ModuleOp> lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
                                        const CompileOptions &options) const;
 
+  /// A copy specialized to the shapes of its arguments with its composites
+  /// recognized, as lathe-layout and lathe-quantize see it; the entry keeps its
+  /// name. Null after a diagnostic.
+  OwningOpRef<ModuleOp> recognize(ArrayRef<SmallVector<int64_t>> shapes) const;
+
   /// Adds a program for these shapes to `executable`.
   LogicalResult compile(ArrayRef<SmallVector<int64_t>> shapes,
                         const CompileOptions &options,
@@ -139,6 +144,9 @@ public:
                         CompileStatistics *statistics) const;
 
 private:
+  OwningOpRef<ModuleOp> specializeCopy(ArrayRef<SmallVector<int64_t>> shapes,
+                                       OpPassManager &first) const;
+
   std::string file;
   OwningOpRef<ModuleOp> moduleRef;
   func::FuncOp entryFunc;

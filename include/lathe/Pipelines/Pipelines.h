@@ -58,6 +58,9 @@ struct GraphPasses {
   void truncate(unsigned count);
   void addTo(OpPassManager &pm) &&;
 };
+/// The first passes of both targets: what a model spells out gets its name
+/// back.
+GraphPasses listRecognitionPasses();
 GraphPasses listCpuGraphPasses(const GraphPipelineOptions &options);
 GraphPasses listCudaGraphPasses(const GraphPipelineOptions &options);
 

@@ -48,8 +48,8 @@ static void expectEqual(const Histogram &a, const Histogram &b) {
 
 TEST(Histogram, CountsByHand) {
   // The largest magnitude is in [2, 4): 4096 bins of 2^-10.
-  Histogram h = histogramOf({0.0f, -0.0f, 0x1p-10f, 3.0f, -0x1.8p-10f, -1e-30f,
-                             0x1.fffffep-11f});
+  Histogram h = histogramOf(
+      {0.0f, -0.0f, 0x1p-10f, 3.0f, -0x1.8p-10f, -1e-30f, 0x1.fffffep-11f});
   EXPECT_EQ(h.width(), 0x1p-10);
   EXPECT_EQ(h.count(), 7u);
   EXPECT_EQ(h.zeros(), 2u);
@@ -104,8 +104,8 @@ TEST(Histogram, NeitherOrderNorBatchesMatter) {
 }
 
 TEST(Histogram, Extremes) {
-  Histogram h = histogramOf({1e-44f, 3e38f, -3.4e38f, NAN, INFINITY, -INFINITY,
-                             1.0f});
+  Histogram h =
+      histogramOf({1e-44f, 3e38f, -3.4e38f, NAN, INFINITY, -INFINITY, 1.0f});
   EXPECT_EQ(h.count(), 4u);
   EXPECT_EQ(h.notFinite(), 3u);
   EXPECT_EQ(h.positive(0), 2u);
@@ -182,14 +182,12 @@ TEST(Quantizer, ErrorOfEvenlySpreadNumbers) {
               10 * std::log10(16.0 / 3 / (q.step * q.step / 12)), 0.1);
   // Clipped at 2, half of the numbers miss by up to 2: the mean of d^2 / 2 for
   // d in (0, 2) is 2/3.
-  EXPECT_NEAR(quantizationError(h, Quantizer::asymmetric(0, 2)), 2.0 / 3,
-              1e-3);
+  EXPECT_NEAR(quantizationError(h, Quantizer::asymmetric(0, 2)), 2.0 / 3, 1e-3);
   EXPECT_EQ(quantizationSnr(histogramOf({0, 0}), q), INFINITY);
 }
 
 TEST(ChooseRange, MinMax) {
-  Range range =
-      chooseRange(histogramOf({-0.25f, 7, 3}), RangeMethod::MinMax);
+  Range range = chooseRange(histogramOf({-0.25f, 7, 3}), RangeMethod::MinMax);
   EXPECT_EQ(range.low, -0.25);
   EXPECT_EQ(range.high, 7);
   EXPECT_EQ(range.magnitude, 7);
@@ -278,13 +276,12 @@ TEST(ChooseRange, MeanSquareIsTheLeast) {
   for (float outlier : {6.0f, 12.0f, 40.0f}) {
     Histogram h = withOutlier(outlier, false);
     Range range = chooseRange(h, RangeMethod::MeanSquare);
-    double chosen =
-        quantizationError(h, Quantizer::symmetric(range.magnitude));
+    double chosen = quantizationError(h, Quantizer::symmetric(range.magnitude));
     for (int i = 1; i <= 400; ++i)
-      EXPECT_GT(quantizationError(
-                    h, Quantizer::symmetric(h.magnitude() * i / 400)) *
-                    1.02,
-                chosen)
+      EXPECT_GT(
+          quantizationError(h, Quantizer::symmetric(h.magnitude() * i / 400)) *
+              1.02,
+          chosen)
           << i;
   }
 }

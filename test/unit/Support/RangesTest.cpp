@@ -91,8 +91,7 @@ TEST(Ranges, Refuses) {
   refuse(wrap("[]"), "expected an object 'sites'");
   refuse(wrap(R"({"x#0": 1})"),
          "site 'x#0': expected an object with 'low' and 'high'");
-  refuse(wrap(R"({"x#0": {}})"),
-         "site 'x#0': expected lists 'low' and 'high'");
+  refuse(wrap(R"({"x#0": {}})"), "site 'x#0': expected lists 'low' and 'high'");
   refuse(wrap(R"({"x#0": {"low": [1]}})"), "expected lists 'low' and 'high'");
   refuse(wrap(R"({"x#0": {"high": [1]}})"),
          "expected as many numbers in 'high' as in 'low', got 1 and 0");
@@ -132,9 +131,9 @@ TEST(Ranges, Hostile) {
   for (int i = 0; i < 1 << 17; ++i)
     list += ",0";
   list += "]";
-  EXPECT_ERROR(parseRanges(wrap("{\"x\":{\"low\":" + list +
-                                ",\"high\":" + list + "}}")),
-               "it holds more than the 131072 ranges");
+  EXPECT_ERROR(
+      parseRanges(wrap("{\"x\":{\"low\":" + list + ",\"high\":" + list + "}}")),
+      "it holds more than the 131072 ranges");
   EXPECT_ERROR(readRanges("/no/such/file"), "/no/such/file");
   EXPECT_ERROR(readRanges("/dev/zero"), "expected a file");
 }

@@ -60,8 +60,7 @@ static SmallVector<ScanOp> findLayerScans(Value value,
 }
 
 SmallVector<ScanOp> findLayerScans(Value value) {
-  auto function =
-      value.getParentRegion()->getParentOfType<func::FuncOp>();
+  auto function = value.getParentRegion()->getParentOfType<func::FuncOp>();
   return findLayerScans(value, LoadTime(function));
 }
 

@@ -73,12 +73,12 @@ llvm::Error Calibration::observe(SiteObserver &observer, ModelData &data) {
       },
       [&] {
         if (!options.quiet)
-          progress.update(runs, passes > 1
-                                    ? llvm::formatv("pass {0} of {1}",
-                                                    runs / data.batches() + 1,
-                                                    passes)
-                                          .str()
-                                    : "");
+          progress.update(runs,
+                          passes > 1
+                              ? llvm::formatv("pass {0} of {1}",
+                                              runs / data.batches() + 1, passes)
+                                    .str()
+                              : "");
         ++runs;
       });
 }
@@ -187,8 +187,7 @@ int Calibration::run() {
     return fail("expected a model, .mlir or .onnx: a compiled one has no ops "
                 "to look at");
   if (options.output.empty())
-    options.output =
-        llvm::sys::path::stem(options.file).str() + ".ranges.json";
+    options.output = llvm::sys::path::stem(options.file).str() + ".ranges.json";
   CompilerContext context;
   PreparedModel prepared;
   std::unique_ptr<Model> model =
@@ -219,9 +218,9 @@ int Calibration::run() {
     std::string text = llvm::toString(std::move(error));
     return text.empty() ? kFailed : fail(text);
   }
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() -
-                                          start)
-                .count();
+  seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   if (!options.json.empty())
     if (llvm::Error error = writeFigures(*data))
       return fail(std::move(error));

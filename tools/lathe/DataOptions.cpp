@@ -99,10 +99,11 @@ DataOptions::parseFields() const {
   return fields;
 }
 
-llvm::Expected<OpenFiles>
-openDataFiles(const std::vector<std::string> &texts, const char *option,
-              const DataOptions &options, llvm::ArrayRef<std::string> inputs,
-              train::Vocabulary &vocabulary) {
+llvm::Expected<OpenFiles> openDataFiles(const std::vector<std::string> &texts,
+                                        const char *option,
+                                        const DataOptions &options,
+                                        llvm::ArrayRef<std::string> inputs,
+                                        train::Vocabulary &vocabulary) {
   DType tokens = options.tokens == "uint8"    ? DType::U8
                  : options.tokens == "uint16" ? DType::U16
                                               : DType::U32;

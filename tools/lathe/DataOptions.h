@@ -47,10 +47,11 @@ struct OpenFiles {
 /// Opens `texts`, "NAME=FILE" or "FILE", given for `option`. A single array or
 /// stream without a name goes to the only one of `inputs`. Errors: damaged or
 /// missing files, an input that is named twice.
-llvm::Expected<OpenFiles>
-openDataFiles(const std::vector<std::string> &texts, const char *option,
-              const DataOptions &options, llvm::ArrayRef<std::string> inputs,
-              train::Vocabulary &vocabulary);
+llvm::Expected<OpenFiles> openDataFiles(const std::vector<std::string> &texts,
+                                        const char *option,
+                                        const DataOptions &options,
+                                        llvm::ArrayRef<std::string> inputs,
+                                        train::Vocabulary &vocabulary);
 
 } // namespace lathe
 

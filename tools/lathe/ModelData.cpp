@@ -124,8 +124,8 @@ Expected<std::string> Opener::findInFolder(StringRef folder,
     llvm::sys::path::append(path, file);
     return llvm::sys::fs::is_regular_file(path) ? path.str().str() : "";
   };
-  for (const char *extension : {".npy", ".npz", ".safetensors", ".bin", ".txt",
-                                ".gz", ".idx"})
+  for (const char *extension :
+       {".npy", ".npz", ".safetensors", ".bin", ".txt", ".gz", ".idx"})
     if (std::string path = inFolder(name + extension); !path.empty())
       return path;
   std::string named;
@@ -265,13 +265,15 @@ Error Opener::makeDataset() {
     return Error::success();
   for (const TensorSpec &spec : specs)
     if (spec.shape.empty())
-      return makeError("the input {0} has no dim for examples: expected --input "
-                       "{1}=zeros or another generator for it",
-                       quote(spec.name), spec.name);
+      return makeError(
+          "the input {0} has no dim for examples: expected --input "
+          "{1}=zeros or another generator for it",
+          quote(spec.name), spec.name);
   auto fields = options.parseFields();
   if (!fields)
     return fields.takeError();
-  auto made = train::Dataset::create(specs, files.named, files.unnamed, *fields);
+  auto made =
+      train::Dataset::create(specs, files.named, files.unnamed, *fields);
   if (!made)
     return made.takeError();
   dataset = std::move(*made);
@@ -308,9 +310,8 @@ Expected<ModelData> ModelData::open(ModelDataOptions &options,
   std::vector<std::string> specs;
   for (auto [input, shape] : llvm::zip_equal(opener.inputs, opener.shapes)) {
     const std::string &name = input.name;
-    auto spec = llvm::find_if(opener.specs, [&](const TensorSpec &one) {
-      return one.name == name;
-    });
+    auto spec = llvm::find_if(
+        opener.specs, [&](const TensorSpec &one) { return one.name == name; });
     bool isLoaded = spec != opener.specs.end();
     data.fromLoader.push_back(isLoaded ? spec - opener.specs.begin() : -1);
     exec::Signature *one = signature.add_inputs();
@@ -319,9 +320,9 @@ Expected<ModelData> ModelData::open(ModelDataOptions &options,
     for (int64_t size : shape) // nothing where a batch is loaded
       one->mutable_type()->add_shape(isLoaded ? 0 : size);
     auto generator = opener.generators.find(input.name);
-    specs.push_back(input.name + "=" + (generator == opener.generators.end()
-                                            ? "zeros"
-                                            : generator->second));
+    specs.push_back(
+        input.name + "=" +
+        (generator == opener.generators.end() ? "zeros" : generator->second));
   }
   auto generated = makeInputs(signature, specs, {}, model.seed);
   if (!generated)

@@ -11,18 +11,43 @@
 
 namespace lathe {
 
-/// How much is looked at in one run.
-static constexpr uint64_t kGroupBytes = uint64_t(512) << 20;
-
-/// All scans around a value, the outermost first: the leading dims of what
-/// exposeValues gives.
-static SmallVector<ScanOp> scansAround(Value value) {
+SmallVector<ScanOp> findScansAround(Value value) {
   SmallVector<ScanOp> scans;
   for (Operation *op = value.getParentBlock()->getParentOp(); op;
        op = op->getParentOp())
     if (auto scan = dyn_cast<ScanOp>(op))
       scans.insert(scans.begin(), scan);
   return scans;
+}
+
+uint64_t countExposedBytes(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return type.getNumElements() *
+         llvm::divideCeil(type.getElementTypeBitWidth(), 8) *
+         countRanges(findScansAround(value));
+}
+
+void splitByRange(Value value, ArrayRef<ScanOp> layers,
+                  const TensorView &stacked,
+                  llvm::function_ref<void(int64_t, const TensorView &)> see) {
+  SmallVector<ScanOp> around = findScansAround(value);
+  ArrayRef<int64_t> shape = stacked.shape().drop_front(around.size());
+  int64_t parts = countRanges(around);
+  uint64_t bytes = parts ? stacked.numBytes() / parts : 0;
+  for (int64_t part = 0; part < parts; ++part) {
+    // Of the iteration of every scan, those that have ranges of their own.
+    int64_t range = 0, rest = part, factor = 1;
+    for (ScanOp scan : llvm::reverse(around)) {
+      int64_t trips = scan.computeTripCount();
+      if (llvm::is_contained(layers, scan)) {
+        range += rest % trips * factor;
+        factor *= trips;
+      }
+      rest /= trips;
+    }
+    see(range, TensorView(stacked.dtype(), shape,
+                          static_cast<char *>(stacked.data()) + part * bytes));
+  }
 }
 
 SiteObserver::SiteObserver(OwningOpRef<ModuleOp> taken, StringRef entry)
@@ -43,19 +68,16 @@ SiteObserver::SiteObserver(OwningOpRef<ModuleOp> taken, StringRef entry)
   DenseMap<Value, unsigned> results;
   for (auto [number, one] : llvm::enumerate(observed)) {
     Value value = one.value;
-    auto type = cast<RankedTensorType>(value.getType());
-    one.bytes = type.getNumElements() *
-                llvm::divideCeil(type.getElementTypeBitWidth(), 8);
-    for (ScanOp scan : scansAround(value))
-      one.bytes *= scan.computeTripCount();
+    one.bytes = countExposedBytes(value);
     auto argument = dyn_cast<BlockArgument>(value);
     if (argument && argument.getOwner()->getParentOp() == function())
       continue;
     if (argument) {
       auto builder = OpBuilder::atBlockBegin(argument.getOwner());
       value = builder.create<ReshapeOp>(
-          value.getLoc(), type, value,
-          builder.getDenseI64ArrayAttr(type.getShape()));
+          value.getLoc(), value.getType(), value,
+          builder.getDenseI64ArrayAttr(
+              cast<RankedTensorType>(value.getType()).getShape()));
     }
     results[value] = number;
   }
@@ -79,7 +101,7 @@ std::vector<SmallVector<unsigned>> SiteObserver::groups() const {
   std::vector<SmallVector<unsigned>> result;
   uint64_t bytes = 0;
   for (auto [number, value] : llvm::enumerate(observed)) {
-    if (result.empty() || bytes + value.bytes > kGroupBytes) {
+    if (result.empty() || bytes + value.bytes > kExposedBytes) {
       result.emplace_back();
       bytes = 0;
     }
@@ -90,31 +112,6 @@ std::vector<SmallVector<unsigned>> SiteObserver::groups() const {
 }
 
 unsigned SiteObserver::passesOverData() const { return groups().size(); }
-
-void SiteObserver::show(
-    unsigned number, const TensorView &tensor,
-    llvm::function_ref<void(unsigned, int64_t, const TensorView &)> see) const {
-  const Observed &value = observed[number];
-  SmallVector<ScanOp> around = scansAround(value.value);
-  ArrayRef<int64_t> shape = tensor.shape().drop_front(around.size());
-  int64_t parts = countRanges(around);
-  uint64_t bytes = parts ? tensor.numBytes() / parts : 0;
-  for (int64_t part = 0; part < parts; ++part) {
-    // Of the iteration of every scan, those that have ranges of their own.
-    int64_t range = 0, rest = part, factor = 1;
-    for (ScanOp scan : llvm::reverse(around)) {
-      int64_t trips = scan.computeTripCount();
-      if (llvm::is_contained(value.scans, scan)) {
-        range += rest % trips * factor;
-        factor *= trips;
-      }
-      rest /= trips;
-    }
-    see(number, range,
-        TensorView(tensor.dtype(), shape,
-                   static_cast<char *>(tensor.data()) + part * bytes));
-  }
-}
 
 llvm::Error SiteObserver::run(
     const CompileOptions &compile, const ModelOptions &options, ModelData &data,
@@ -131,9 +128,8 @@ llvm::Error SiteObserver::run(
     WeightSource weights;
     if (llvm::Error error = openWeights(options, weights))
       return error;
-    auto program =
-        ExposedProgram::create(*module, entry, wanted, ExposedForm::Whole,
-                               compile, weights, session);
+    auto program = ExposedProgram::create(
+        *module, entry, wanted, ExposedForm::Whole, compile, weights, session);
     if (!program)
       return program.takeError();
     data.rewind();
@@ -147,14 +143,17 @@ llvm::Error SiteObserver::run(
         return result.takeError();
       for (unsigned number : group) {
         const Observed &value = observed[number];
-        if (value.place)
-          show(number,
-               result->values[llvm::lower_bound(wanted, *value.place) -
-                              wanted.begin()],
-               see);
-        else
-          show(number,
-               (*inputs)[cast<BlockArgument>(value.value).getArgNumber()], see);
+        TensorView stacked =
+            value.place
+                ? result
+                      ->values[llvm::lower_bound(wanted, *value.place) -
+                               wanted.begin()]
+                      .view()
+                : (*inputs)[cast<BlockArgument>(value.value).getArgNumber()];
+        splitByRange(value.value, value.scans, stacked,
+                     [&](int64_t range, const TensorView &part) {
+                       see(number, range, part);
+                     });
       }
     }
   }

@@ -12,6 +12,23 @@
 
 namespace lathe {
 
+/// All scans around a value, the outermost first: exposeValues stacks along
+/// them.
+SmallVector<ScanOp> findScansAround(Value value);
+
+/// Splits `stacked`, what exposeValues gives of `value`, by iterations: calls
+/// `see` with each part and its place among the ranges that the scans in
+/// `layers` have.
+void splitByRange(
+    Value value, ArrayRef<ScanOp> layers, const TensorView &stacked,
+    llvm::function_ref<void(int64_t range, const TensorView &part)> see);
+
+/// Bytes of what exposeValues gives of a value.
+uint64_t countExposedBytes(Value value);
+
+/// How much of this is looked at in one run.
+inline constexpr uint64_t kExposedBytes = uint64_t(512) << 20;
+
 /// Runs a model and shows the values of its quantization sites, as many at a
 /// time as fit in memory.
 class SiteObserver {
@@ -48,18 +65,14 @@ public:
   /// elements of this batch in it; several times, where loops run over time.
   /// `step` is called before each run. Errors: the model does not compile (the
   /// message is empty after a diagnostic), or run.
-  llvm::Error
-  run(const CompileOptions &compile, const ModelOptions &options,
-      ModelData &data,
-      llvm::function_ref<void(unsigned value, int64_t range,
-                              const TensorView &)>
-          see,
-      llvm::function_ref<void()> step);
+  llvm::Error run(const CompileOptions &compile, const ModelOptions &options,
+                  ModelData &data,
+                  llvm::function_ref<void(unsigned value, int64_t range,
+                                          const TensorView &)>
+                      see,
+                  llvm::function_ref<void()> step);
 
 private:
-  void show(unsigned value, const TensorView &tensor,
-            llvm::function_ref<void(unsigned, int64_t, const TensorView &)> see)
-      const;
   std::vector<SmallVector<unsigned>> groups() const;
 
   OwningOpRef<ModuleOp> module;

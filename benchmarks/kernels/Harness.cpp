@@ -48,6 +48,16 @@ Buffer Buffer::randomFlags(Shape shape, std::mt19937 &generator) {
   return buffer;
 }
 
+Buffer Buffer::randomBytes(Shape shape, Bytes bytes, std::mt19937 &generator) {
+  Buffer buffer;
+  buffer.bytes = bytes;
+  buffer.flags.resize(countOf(shape));
+  buffer.shape = std::move(shape);
+  for (uint8_t &byte : buffer.flags)
+    byte = generator();
+  return buffer;
+}
+
 Buffer Buffer::zeros(Shape shape) {
   Buffer buffer;
   buffer.values.resize(countOf(shape));
@@ -99,10 +109,16 @@ llvm::Expected<CompiledKernel> Harness::compile(cpu::ScheduleFn schedule,
   Location loc = builder.getUnknownLoc();
   OwningOpRef<ModuleOp> source = ModuleOp::create(loc);
   SmallVector<Type> types;
+  auto getElementType = [&](const Buffer &buffer) -> Type {
+    if (buffer.flags.empty())
+      return builder.getF32Type();
+    return buffer.bytes == Buffer::Bytes::Mask ? builder.getI1Type()
+           : buffer.bytes == Buffer::Bytes::Signed
+               ? builder.getI8Type()
+               : builder.getIntegerType(8, /*isSigned=*/false);
+  };
   for (const Buffer &input : inputs)
-    types.push_back(RankedTensorType::get(
-        input.shape, input.flags.empty() ? Type(builder.getF32Type())
-                                         : builder.getI1Type()));
+    types.push_back(RankedTensorType::get(input.shape, getElementType(input)));
   auto function =
       func::FuncOp::create(loc, "source", builder.getFunctionType(types, {}));
   source->push_back(function);
@@ -262,6 +278,42 @@ runMultiplyAdds256(int64_t count) {
 }
 #endif
 
+#if defined(__x86_64__)
+__attribute__((target("avx512f"), noinline)) static void
+runDots512(int64_t count) {
+  // By hand: an intrinsic would need a compiler flag for one function.
+  for (int64_t i = 0; i < count; ++i)
+    __asm__ volatile(
+#define DOT(n) "vpdpbusd %%zmm30, %%zmm31, %%zmm" #n "\n\t"
+        DOT(0) DOT(1) DOT(2) DOT(3) DOT(4) DOT(5) DOT(6) DOT(7) DOT(8) DOT(9)
+            DOT(10) DOT(11) DOT(12) DOT(13) DOT(14) DOT(15) DOT(16) DOT(17)
+                DOT(18) DOT(19) DOT(20) DOT(21) DOT(22) DOT(23)
+#undef DOT
+                    ::
+                        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                          "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+                          "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17",
+                          "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23");
+}
+#endif
+
+double bench::measureBytePeak() {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx512vnni"))
+    return 0;
+  constexpr int64_t count = 100000;
+  double best = 1e30;
+  for (int i = 0; i < 5; ++i) {
+    double start = now();
+    runDots512(count);
+    best = std::min(best, now() - start);
+  }
+  return 24 * 128.0 * count / best * 1e-9;
+#else
+  return 0;
+#endif
+}
+
 double bench::measurePeak() {
 #if defined(__x86_64__)
   bool wide = __builtin_cpu_supports("avx512f");
@@ -296,8 +348,9 @@ double bench::measure(CompiledKernel &kernel,
   return best;
 }
 
-void bench::report(StringRef name, double flops, double seconds) {
-  double rate = flops / seconds * 1e-9, peak = measurePeak();
+void bench::report(StringRef name, double flops, double seconds,
+                   double (*getPeak)()) {
+  double rate = flops / seconds * 1e-9, peak = getPeak();
   llvm::outs() << llvm::format(
       "%-44s %9.1f us %8.1f GFLOP/s %5.1f %% of %.0f\n", name.str().c_str(),
       seconds * 1e6, rate, 100 * rate / peak, peak);

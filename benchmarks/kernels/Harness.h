@@ -21,14 +21,17 @@ namespace lathe::bench {
 
 using Shape = llvm::SmallVector<int64_t>;
 
-/// A buffer of f32 (or, for masks, of bytes kept as 0 or 1).
+/// A buffer of f32, or of bytes: masks, kept as 0 or 1, and 8-bit integers.
 struct Buffer {
+  enum class Bytes { Mask, Signed, Unsigned };
   Shape shape;
   std::vector<float> values;
   std::vector<uint8_t> flags;
+  Bytes bytes = Bytes::Mask;
 
   static Buffer random(Shape shape, std::mt19937 &generator);
   static Buffer randomFlags(Shape shape, std::mt19937 &generator);
+  static Buffer randomBytes(Shape shape, Bytes bytes, std::mt19937 &generator);
   static Buffer zeros(Shape shape);
   void *data() {
     return flags.empty() ? static_cast<void *>(values.data()) : flags.data();
@@ -85,16 +88,22 @@ std::vector<Buffer> runKernel(CompiledKernel &kernel,
 /// now.
 double measurePeak();
 
+/// The same of 8-bit integers by vpdpbusd, or where there is none 0.
+double measureBytePeak();
+
 /// The shortest of many runs, in seconds. With several argument lists the runs
 /// go through them in turn, so that weights come from beyond the caches.
 double measure(CompiledKernel &kernel,
                llvm::ArrayRef<std::vector<void *>> arguments);
 
 /// Prints one line: GFLOP/s and the share of the peak measured beside it.
-void report(llvm::StringRef name, double flops, double seconds);
+/// `peak` is the one that counts, by default that of f32.
+void report(llvm::StringRef name, double flops, double seconds,
+            double (*peak)() = measurePeak);
 
 void checkContraction(Harness &harness, Checker &checker);
 void benchContraction(Harness &harness);
+void benchBytes(Harness &harness);
 void checkConvolution(Harness &harness, Checker &checker);
 void benchConvolution(Harness &harness);
 void checkAttention(Harness &harness, Checker &checker);

@@ -24,9 +24,10 @@ int main(int argc, char **argv) {
     else if (argument.consume_front("--isa="))
       isa = argument.str();
     else {
-      llvm::errs() << "usage: kernel-bench [--check] [--asm] "
-                      "[--only=contraction|convolution|attention|gradients] "
-                      "[--isa=avx512|avx2|sse]\n";
+      llvm::errs()
+          << "usage: kernel-bench [--check] [--asm] "
+             "[--only=contraction|bytes|convolution|attention|"
+             "gradients] [--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni]\n";
       return 2;
     }
   }
@@ -37,6 +38,8 @@ int main(int argc, char **argv) {
   if (!check) {
     if (wanted("contraction"))
       benchContraction(harness);
+    if (wanted("bytes"))
+      benchBytes(harness);
     if (wanted("convolution"))
       benchConvolution(harness);
     if (wanted("attention"))

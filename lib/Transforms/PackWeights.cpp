@@ -7,6 +7,7 @@
 
 #include "lathe/Analysis/LoadTime.h"
 #include "lathe/Transforms/Passes.h"
+#include "mlir/Dialect/Quant/QuantTypes.h"
 
 namespace lathe {
 #define GEN_PASS_DEF_PACKWEIGHTS
@@ -19,6 +20,18 @@ static bool isF32(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   return type.getElementType().isF32() && type.hasStaticShape() &&
          type.getNumElements() != 0;
+}
+
+/// How many neighbours along the depth stand side by side in a packed matrix
+/// whose elements, and those it is multiplied by, are as these; 0: it is not
+/// packed.
+static int64_t getInterleave(Value lhs, Value rhs) {
+  auto isBytes = [](Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    return type.getElementType().isInteger(8) && type.hasStaticShape() &&
+           type.getNumElements() != 0;
+  };
+  return isF32(lhs) && isF32(rhs) ? 1 : isBytes(lhs) && isBytes(rhs) ? 4 : 0;
 }
 
 static ArrayRef<int64_t> getShape(Value value) {
@@ -77,7 +90,14 @@ class PackWeights : public lathe::impl::PackWeightsBase<PackWeights> {
   Value packMatmul(OpBuilder &builder, MatmulOp op, const LoadTime &loadTime);
   Value packConv(OpBuilder &builder, ConvOp op, const LoadTime &loadTime);
 
-  Value pack(OpBuilder &builder, Location loc, Value matrix, bool transposed);
+  /// Of f32 by weights in few bits: `depthAxis` is the weight's axis of the
+  /// sum.
+  Value packQuantized(OpBuilder &builder, Operation *op, Value lhs,
+                      Value weight, int64_t depthAxis,
+                      const LoadTime &loadTime);
+
+  Value pack(OpBuilder &builder, Location loc, Value matrix, bool transposed,
+             int64_t interleave = 1, int64_t bits = 0);
   Value multiply(OpBuilder &builder, Location loc, Value lhs, Value packed,
                  int64_t n);
   Value addBias(OpBuilder &builder, Location loc, Value product, Value bias);
@@ -85,8 +105,9 @@ class PackWeights : public lathe::impl::PackWeightsBase<PackWeights> {
 } // namespace
 
 Value PackWeights::pack(OpBuilder &builder, Location loc, Value matrix,
-                        bool transposed) {
-  return builder.create<PackOp>(loc, matrix, transposed, int64_t(panel));
+                        bool transposed, int64_t interleave, int64_t bits) {
+  return builder.create<PackOp>(loc, matrix, transposed, int64_t(panel),
+                                interleave, bits);
 }
 
 Value PackWeights::multiply(OpBuilder &builder, Location loc, Value lhs,
@@ -99,15 +120,93 @@ Value PackWeights::addBias(OpBuilder &builder, Location loc, Value product,
   return bias ? builder.create<AddOp>(loc, product, bias) : product;
 }
 
+/// Whether all elements are 0, as far as can be seen.
+static bool isZero(Value value) {
+  while (auto *op = value.getDefiningOp()) {
+    if (auto constant = dyn_cast<ConstantOp>(op)) {
+      auto elements = dyn_cast<DenseIntElementsAttr>(constant.getValue());
+      return elements && elements.isSplat() &&
+             elements.getSplatValue<APInt>().isZero();
+    }
+    if (!isa<BroadcastOp, ReshapeOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  return false;
+}
+
+/// Bits that hold every number of `storage`, 4 or 8.
+static int64_t getBits(Operation *dequantize) {
+  auto attribute = dequantize->getAttrOfType<TypeAttr>("storage");
+  auto type = attribute ? dyn_cast<quant::QuantizedType>(attribute.getValue())
+                        : quant::QuantizedType();
+  return type && type.getStorageTypeMin() >= -8 && type.getStorageTypeMax() <= 7
+             ? 4
+             : 8;
+}
+
+Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
+                                 Value weight, int64_t depthAxis,
+                                 const LoadTime &loadTime) {
+  auto dequantize = weight.getDefiningOp<DequantizeOp>();
+  if (!dequantize || !isF32(lhs) || !isF32(weight) ||
+      !loadTime.isKnownOrSlice(weight) || loadTime.isKnownOrSlice(lhs) ||
+      !isZero(dequantize.getZeroPoint()))
+    return {};
+  Value numbers = dequantize.getInput(), scale = dequantize.getScale();
+  ArrayRef<int64_t> shape = getShape(numbers);
+  auto type = cast<RankedTensorType>(numbers.getType());
+  if (shape.size() != 2 || !type.getElementType().isSignlessInteger(8))
+    return {};
+  int64_t axis = dequantize.getAxis(), n = shape[1 - depthAxis];
+  axis = axis < 0 ? axis + 2 : axis;
+  auto groupAttr = dequantize->getAttrOfType<IntegerAttr>("group");
+  int64_t group = groupAttr ? groupAttr.getInt() : 0;
+
+  // The scale as a matrix of groups by columns, in the weight's order of axes.
+  ArrayRef<int64_t> scaleShape = getShape(scale);
+  SmallVector<int64_t, 2> sizes(scaleShape);
+  if (scaleShape.empty())
+    sizes = {1, 1};
+  else if (scaleShape.size() == 1 && axis != depthAxis)
+    sizes = depthAxis == 1 ? SmallVector<int64_t, 2>{scaleShape[0], 1}
+                           : SmallVector<int64_t, 2>{1, scaleShape[0]};
+  else if (scaleShape.size() != 2)
+    return {};
+  if (group == 0 ? sizes[depthAxis] != 1 : axis != depthAxis)
+    return {};
+  Location loc = op->getLoc();
+  if (ArrayRef<int64_t>(sizes) != scaleShape)
+    scale = builder.create<ReshapeOp>(
+        loc, scale, builder.getDenseI64ArrayAttr(sizes), UnitAttr());
+  if (sizes[1 - depthAxis] != n) {
+    sizes[1 - depthAxis] = n;
+    scale = builder.create<BroadcastOp>(
+        loc, RankedTensorType::get(sizes, builder.getF32Type()), scale,
+        builder.getDenseI64ArrayAttr(sizes));
+  }
+  bool transposed = depthAxis == 1;
+  int64_t bits = getBits(dequantize);
+  Value packed = pack(builder, loc, numbers, transposed, 1, bits == 4 ? 4 : 0);
+  Value scales = pack(builder, loc, scale, transposed);
+  return builder.create<PackedMatmulOp>(
+      loc, op->getResult(0).getType(), lhs, packed, scales,
+      builder.getI64IntegerAttr(n), builder.getI64IntegerAttr(group));
+}
+
 Value PackWeights::packLinear(OpBuilder &builder, LinearOp op,
                               const LoadTime &loadTime) {
+  if (Value product = packQuantized(builder, op, op.getInput(), op.getWeight(),
+                                    /*depthAxis=*/1, loadTime))
+    return addBias(builder, op.getLoc(), product, op.getBias());
   ScanOp scan = getInvariantScan(op.getWeight(), op);
-  if (!isF32(op.getResult()) || !isF32(op.getInput()) ||
-      (!scan && !loadTime.isKnownOrSlice(op.getWeight())) ||
+  int64_t interleave = getInterleave(op.getInput(), op.getWeight());
+  if (!interleave || (!scan && !loadTime.isKnownOrSlice(op.getWeight())) ||
       loadTime.isKnownOrSlice(op.getInput()))
     return {};
   OpBuilder before(scan ? scan.getOperation() : op.getOperation());
-  Value packed = pack(before, op.getLoc(), op.getWeight(), /*transposed=*/true);
+  Value packed = pack(before, op.getLoc(), op.getWeight(), /*transposed=*/true,
+                      interleave);
   Value product = multiply(builder, op.getLoc(), op.getInput(), packed,
                            getShape(op.getWeight())[0]);
   return addBias(builder, op.getLoc(), product, op.getBias());
@@ -115,8 +214,13 @@ Value PackWeights::packLinear(OpBuilder &builder, LinearOp op,
 
 Value PackWeights::packMatmul(OpBuilder &builder, MatmulOp op,
                               const LoadTime &loadTime) {
+  if (!op.getTransposeLhs())
+    if (Value product = packQuantized(builder, op, op.getLhs(), op.getRhs(),
+                                      op.getTransposeRhs() ? 1 : 0, loadTime))
+      return product;
   ScanOp scan = getInvariantScan(op.getRhs(), op);
-  if (!isF32(op.getResult()) || !isF32(op.getLhs()) || op.getTransposeLhs() ||
+  int64_t interleave = getInterleave(op.getLhs(), op.getRhs());
+  if (!interleave || op.getTransposeLhs() ||
       (!scan && !loadTime.isKnownOrSlice(op.getRhs())) ||
       loadTime.isKnownOrSlice(op.getLhs()))
     return {};
@@ -133,7 +237,8 @@ Value PackWeights::packMatmul(OpBuilder &builder, MatmulOp op,
     rhs = before.create<ReshapeOp>(
         op.getLoc(), rhs, before.getDenseI64ArrayAttr(shape.take_back(2)),
         UnitAttr());
-  Value packed = pack(before, op.getLoc(), rhs, op.getTransposeRhs());
+  Value packed =
+      pack(before, op.getLoc(), rhs, op.getTransposeRhs(), interleave);
   return multiply(builder, op.getLoc(), op.getLhs(), packed,
                   getShape(op.getResult()).back());
 }
@@ -148,8 +253,10 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
                             const LoadTime &loadTime) {
   ArrayRef<int64_t> filterShape = getShape(op.getFilter());
   if (op.getLayout() != ImageLayout::channels_last || op.getGroups() != 1 ||
-      filterShape.size() != 4 || !isF32(op.getResult()) ||
-      !isF32(op.getInput()) || loadTime.isKnownOrSlice(op.getInput()))
+      filterShape.size() != 4 || loadTime.isKnownOrSlice(op.getInput()))
+    return {};
+  int64_t interleave = getInterleave(op.getInput(), op.getFilter());
+  if (!interleave)
     return {};
   Location loc = op.getLoc();
   SmallVector<int64_t> low = orDefault(op.getPadLow(), 0),
@@ -157,30 +264,42 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
                        strides = orDefault(op.getStrides(), 1),
                        dilations = orDefault(op.getDilations(), 1);
   int64_t out = filterShape[0], kh = filterShape[2], kw = filterShape[3];
-  int64_t depth = filterShape[1] * kh * kw;
+  auto isAll = [](ArrayRef<int64_t> values, int64_t expected) {
+    return llvm::all_of(values, [&](int64_t v) { return v == expected; });
+  };
+  bool isMatmul = kh * kw == 1 && isAll(strides, 1);
+  // What stands side by side is of one pixel.
+  int64_t channels =
+      isMatmul ? filterShape[1] : llvm::alignTo(filterShape[1], interleave);
+  int64_t depth = channels * kh * kw, moreChannels = channels - filterShape[1];
+  auto pad = [&](Value tensor, ArrayRef<int64_t> before,
+                 ArrayRef<int64_t> after) -> Value {
+    return builder.create<PadOp>(
+        loc, tensor, /*value=*/Value(), builder.getDenseI64ArrayAttr(before),
+        builder.getDenseI64ArrayAttr(after),
+        PadModeAttr::get(&getContext(), PadMode::constant));
+  };
 
   // Columns of the implicit matrix run over (kh, kw, c), as the input lies.
   Value filter = op.getFilter();
   if (kh * kw != 1)
     filter = builder.create<TransposeOp>(
         loc, filter, builder.getDenseI64ArrayAttr({0, 2, 3, 1}));
+  // A window of one place keeps its order: channels are then the second dim.
+  if (moreChannels)
+    filter = kh * kw == 1 ? pad(filter, {0, 0, 0, 0}, {0, moreChannels, 0, 0})
+                          : pad(filter, {0, 0, 0, 0}, {0, 0, 0, moreChannels});
   filter = builder.create<ReshapeOp>(
       loc, filter, builder.getDenseI64ArrayAttr({out, depth}), UnitAttr());
-  Value packed = pack(builder, loc, filter, /*transposed=*/true);
+  Value packed = pack(builder, loc, filter, /*transposed=*/true, interleave);
 
   Value input = op.getInput();
-  auto isAll = [](ArrayRef<int64_t> values, int64_t expected) {
-    return llvm::all_of(values, [&](int64_t v) { return v == expected; });
-  };
-  if (!isAll(low, 0) || !isAll(high, 0))
-    input = builder.create<PadOp>(
-        loc, input, /*value=*/Value(),
-        builder.getDenseI64ArrayAttr({0, low[0], low[1], 0}),
-        builder.getDenseI64ArrayAttr({0, high[0], high[1], 0}),
-        PadModeAttr::get(&getContext(), PadMode::constant));
+  if (!isAll(low, 0) || !isAll(high, 0) || moreChannels)
+    input =
+        pad(input, {0, low[0], low[1], 0}, {0, high[0], high[1], moreChannels});
 
   Value product;
-  if (kh * kw == 1 && isAll(strides, 1))
+  if (isMatmul)
     product = multiply(builder, loc, input, packed, out);
   else
     product = builder.create<PackedConvOp>(

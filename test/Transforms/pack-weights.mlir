@@ -155,3 +155,81 @@ func.func @not_worth_it(%x: tensor<4x8xf32>, %m: tensor<8x8xf32>, %rows: tensor<
   }
   return %a, %b, %c : tensor<8x8xf32>, tensor<4x8xf32>, tensor<513x8xf32>
 }
+
+// -----
+
+lathe.parameter @w : tensor<16x8xi8>
+lathe.parameter @u : tensor<8x5xui8>
+lathe.parameter @f : tensor<16x3x3x3xi8>
+
+// Bytes: four rows side by side, signed or not.
+// CHECK-LABEL: func.func @bytes
+// CHECK: %[[P:.*]] = lathe.pack %{{.*}} {interleave = 4 : i64, transposed} : (tensor<16x8xi8>) -> tensor<1x2x32x4xi8>
+// CHECK: %[[Y:.*]] = lathe.packed_matmul %{{.*}}, %[[P]] {n = 16 : i64} : (tensor<4x8xui8>, tensor<1x2x32x4xi8>) -> tensor<4x16xi32>
+// CHECK: lathe.add %[[Y]], %{{.*}} : (tensor<4x16xi32>, tensor<16xi32>)
+// CHECK: %[[Q:.*]] = lathe.pack %{{.*}} {interleave = 4 : i64} : (tensor<8x5xui8>) -> tensor<1x2x32x4xui8>
+// CHECK: lathe.packed_matmul %{{.*}}, %[[Q]] {n = 5 : i64}
+func.func @bytes(%x: tensor<4x8xui8>, %b: tensor<16xi32>) -> (tensor<4x16xi32>, tensor<4x5xi32>) {
+  %w = lathe.get_parameter @w : tensor<16x8xi8>
+  %u = lathe.get_parameter @u : tensor<8x5xui8>
+  %0 = lathe.linear %x, %w, %b : (tensor<4x8xui8>, tensor<16x8xi8>, tensor<16xi32>) -> tensor<4x16xi32>
+  %1 = lathe.matmul %x, %u : (tensor<4x8xui8>, tensor<8x5xui8>) -> tensor<4x5xi32>
+  return %0, %1 : tensor<4x16xi32>, tensor<4x5xi32>
+}
+
+// Three channels become four, of zeros in both.
+// CHECK-LABEL: func.func @conv_bytes
+// CHECK: %[[T:.*]] = lathe.transpose %{{.*}} {permutation = array<i64: 0, 2, 3, 1>}
+// CHECK: %[[F:.*]] = lathe.pad %[[T]] {high = array<i64: 0, 0, 0, 1>, low = array<i64: 0, 0, 0, 0>}
+// CHECK: %[[R:.*]] = lathe.reshape %[[F]] {shape = array<i64: 16, 36>}
+// CHECK: %[[P:.*]] = lathe.pack %[[R]] {interleave = 4 : i64, transposed} : (tensor<16x36xi8>) -> tensor<1x9x32x4xi8>
+// CHECK: %[[X:.*]] = lathe.pad %{{.*}} {high = array<i64: 0, 1, 1, 1>, low = array<i64: 0, 1, 1, 0>}
+// CHECK: lathe.packed_conv %[[X]], %[[P]]
+func.func @conv_bytes(%x: tensor<1x8x8x3xui8>) -> tensor<1x8x8x16xi32> {
+  %f = lathe.get_parameter @f : tensor<16x3x3x3xi8>
+  %0 = lathe.conv %x, %f {layout = 1 : i32, pad_low = array<i64: 1, 1>, pad_high = array<i64: 1, 1>} : (tensor<1x8x8x3xui8>, tensor<16x3x3x3xi8>) -> tensor<1x8x8x16xi32>
+  return %0 : tensor<1x8x8x16xi32>
+}
+
+// -----
+
+lathe.parameter @w : tensor<16x8xi8>
+lathe.parameter @s : tensor<16xf32>
+lathe.parameter @one : tensor<f32>
+
+// f32 by integers that are scaled: the integers are packed, and the scales.
+// CHECK-LABEL: func.func @scaled
+// CHECK: %[[P:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x8xi8>) -> tensor<1x8x32xi8>
+// CHECK: %[[S:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x1xf32>) -> tensor<1x1x32xf32>
+// CHECK: lathe.packed_matmul %{{.*}}, %[[P]], %[[S]] {n = 16 : i64}
+// CHECK: lathe.broadcast %{{.*}} {shape = array<i64: 1, 8>} : (tensor<1x1xf32>) -> tensor<1x8xf32>
+// CHECK: lathe.packed_matmul %{{.*}} {n = 8 : i64}
+func.func @scaled(%x: tensor<4x8xf32>, %y: tensor<4x16xf32>) -> (tensor<4x16xf32>, tensor<4x8xf32>) {
+  %w = lathe.get_parameter @w : tensor<16x8xi8>
+  %s = lathe.get_parameter @s : tensor<16xf32>
+  %one = lathe.get_parameter @one : tensor<f32>
+  %zeros = lathe.constant dense<0> : tensor<16xi8>
+  %zero = lathe.constant dense<0> : tensor<i8>
+  %d = lathe.dequantize %w, %s, %zeros {axis = 0 : i64} : (tensor<16x8xi8>, tensor<16xf32>, tensor<16xi8>) -> tensor<16x8xf32>
+  %0 = lathe.linear %x, %d : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %e = lathe.dequantize %w, %one, %zero : (tensor<16x8xi8>, tensor<f32>, tensor<i8>) -> tensor<16x8xf32>
+  %1 = lathe.matmul %y, %e : (tensor<4x16xf32>, tensor<16x8xf32>) -> tensor<4x8xf32>
+  return %0, %1 : tensor<4x16xf32>, tensor<4x8xf32>
+}
+
+// Scales along the depth without groups, and a zero point: the f32 matrix is packed.
+// CHECK-LABEL: func.func @weights_refused
+// CHECK-COUNT-2: lathe.pack %{{.*}} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
+// CHECK-NOT: xi8>) ->
+func.func @weights_refused(%x: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+  %w = lathe.get_parameter @w : tensor<16x8xi8>
+  %one = lathe.get_parameter @one : tensor<f32>
+  %s = lathe.broadcast %one {shape = array<i64: 8>} : (tensor<f32>) -> tensor<8xf32>
+  %zeros = lathe.constant dense<0> : tensor<8xi8>
+  %three = lathe.constant dense<3> : tensor<i8>
+  %d = lathe.dequantize %w, %s, %zeros {axis = 1 : i64} : (tensor<16x8xi8>, tensor<8xf32>, tensor<8xi8>) -> tensor<16x8xf32>
+  %0 = lathe.linear %x, %d : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %e = lathe.dequantize %w, %one, %three : (tensor<16x8xi8>, tensor<f32>, tensor<i8>) -> tensor<16x8xf32>
+  %1 = lathe.linear %x, %e : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  return %0, %1 : tensor<4x16xf32>, tensor<4x16xf32>
+}

@@ -1,4 +1,5 @@
-"""Products of bytes, exact against big integers, and what packing makes of them."""
+"""Products of bytes, and of f32 by weights of 8 and 4 bits: exact against big
+integers on every instruction set, with all pairs of bytes; and what packing makes."""
 
 import itertools
 import tempfile
@@ -10,6 +11,15 @@ import lathe
 
 SIGNED, UNSIGNED = np.int8, np.uint8
 NAMES = {np.int8: "i8", np.uint8: "ui8", np.int32: "i32", np.float32: "f32"}
+ISAS = ["sse", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "amx-emulated", "amx"]
+
+
+def isas():
+    """Those this processor has; --isa refuses the others with a sentence."""
+    flags = open("/proc/cpuinfo").read().split("flags", 1)[1].split("\n", 1)[0].split()
+    needs = {"sse": "sse2", "avx2": "avx2", "avx2-vnni": "avx_vnni", "avx512": "avx512bw", "avx512-vnni": "avx512_vnni",
+             "amx-emulated": "sse2", "amx": "amx_int8"}
+    return [isa for isa in ISAS if needs[isa] in flags]
 
 
 def tensor(array):
@@ -92,6 +102,128 @@ class Plain(unittest.TestCase):
             turned = np.ascontiguousarray(w.T)
             y = run({"w": turned}, f"  %y = lathe.pack %w {{bits = 4 : i64, transposed}} : ({tensor(turned)}) -> {tensor(packed)}", tensor(packed))
             np.testing.assert_array_equal(y, packed)
+
+
+def packed_matmul(a, b, options, epilogue=None):
+    packed = pack(b, interleave=4)
+    result = f"tensor<{a.shape[0]}x{b.shape[1]}xi32>"
+    return run({"a": a, "w": packed}, f"  %y = lathe.packed_matmul %a, %w {{n = {b.shape[1]} : i64}} : "
+               f"({tensor(a)}, {tensor(packed)}) -> {result}", result, options)
+
+
+class Packed(unittest.TestCase):
+    """packed_matmul with bytes on every instruction set."""
+
+    SECONDS = 30
+
+    def test_all_pairs(self):
+        """All 65,536 pairs: an outer product, alone and beside three others."""
+        for isa in isas():
+            for left, right in SIGNS:
+                a = np.arange(256).astype(np.uint8).view(left)
+                b = np.arange(256).astype(np.uint8).view(right)
+                for k in (1, 4):
+                    rows, columns = np.tile(a[:, None], (1, k)), np.tile(b[None], (k, 1))
+                    y = packed_matmul(rows, columns, ["--isa", isa])
+                    np.testing.assert_array_equal(y, product(rows, columns), f"{isa} {left} {right} {k}")
+
+    def test_extremes(self):
+        """Where instructions that saturate, or add in 16 bits, go wrong."""
+        for isa in isas():
+            for left, right in SIGNS:
+                for x, w in itertools.product([np.iinfo(left).min, np.iinfo(left).max], [np.iinfo(right).min, np.iinfo(right).max]):
+                    a, b = np.full((5, 300), x, left), np.full((300, 40), w, right)
+                    np.testing.assert_array_equal(packed_matmul(a, b, ["--isa", isa]), product(a, b), f"{isa} {x} {w}")
+
+    def test_shapes(self):
+        generator = np.random.default_rng(3)
+        sizes = [(1, 1, 1), (1, 31, 3), (2, 33, 5), (3, 64, 130), (4, 200, 64), (5, 16, 63), (13, 97, 66), (31, 40, 257), (70, 32, 20),
+                 (40, 64, 128), (16, 33, 64), (33, 100, 192), (5, 31, 64)]
+        for isa in isas():
+            for number, (m, n, k) in enumerate(sizes):
+                left, right = SIGNS[number % 4]
+                a, b = random(generator, left, m, k), random(generator, right, k, n)
+                np.testing.assert_array_equal(packed_matmul(a, b, ["--isa", isa]), product(a, b), f"{isa} {m}x{n}x{k}")
+
+
+class Epilogue(unittest.TestCase):
+    """What follows a product of bytes, in registers and in a loop over the tile."""
+
+    SECONDS = 15
+
+    def test_requantized(self):
+        generator = np.random.default_rng(5)
+        for m, n, k in [(1, 40, 64), (7, 33, 20), (40, 96, 64)]:
+            a, b = random(generator, UNSIGNED, m, k), random(generator, SIGNED, k, n)
+            scale = generator.uniform(1e-4, 1e-2, n).astype(np.float32)
+            old = random(generator, SIGNED, m, n)
+            packed = pack(b, interleave=4)
+            shape = f"{m}x{n}"
+            body = (f"  %0 = lathe.packed_matmul %a, %w {{n = {n} : i64}} : ({tensor(a)}, {tensor(packed)}) -> tensor<{shape}xi32>\n"
+                    f"  %1 = lathe.cast %0 to f32 : (tensor<{shape}xi32>) -> tensor<{shape}xf32>\n"
+                    f"  %2 = lathe.mul %1, %s : (tensor<{shape}xf32>, {tensor(scale)}) -> tensor<{shape}xf32>\n"
+                    f"  %3 = lathe.cast %o to f32 : ({tensor(old)}) -> tensor<{shape}xf32>\n"
+                    f"  %4 = lathe.add %2, %3 : (tensor<{shape}xf32>, tensor<{shape}xf32>) -> tensor<{shape}xf32>\n"
+                    f"  %5 = lathe.round %4 : (tensor<{shape}xf32>) -> tensor<{shape}xf32>\n"
+                    f"  %y = lathe.cast %5 to i8 : (tensor<{shape}xf32>) -> tensor<{shape}xi8>")
+            exact = product(a, b).astype(np.float64) * scale + old
+            for isa in isas():
+                y = run({"a": a, "w": packed, "s": scale, "o": old}, body, f"tensor<{shape}xi8>", ["--isa", isa])
+                # Half a unit, and what f32 rounds on the way.
+                self.assertLess(np.max(np.abs(y - np.clip(exact, -128, 127))), 0.5001, f"{isa} {m}x{n}x{k}")
+
+
+class Convolution(unittest.TestCase):
+    """packed_conv with bytes on every instruction set."""
+
+    SECONDS = 15
+
+    def test_shapes(self):
+        generator = np.random.default_rng(6)
+        # size, channels, window, out, stride
+        cases = [(6, 4, 3, 5, 1), (9, 8, 3, 40, 2), (5, 20, 1, 33, 2), (20, 12, 2, 32, 1)]
+        for isa in isas():
+            for number, (size, channels, window, out, stride) in enumerate(cases):
+                left, right = SIGNS[(number + len(isa)) % 4]
+                x, f = random(generator, left, 2, size, size, channels), random(generator, right, window * window * channels, out)
+                packed = pack(f, interleave=4)
+                places = (size - window) // stride + 1
+                result = f"tensor<2x{places}x{places}x{out}xi32>"
+                y = run({"x": x, "w": packed},
+                        f"  %y = lathe.packed_conv %x, %w {{kernel = array<i64: {window}, {window}>, strides = array<i64: {stride}, {stride}>, "
+                        f"out_channels = {out} : i64}} : ({tensor(x)}, {tensor(packed)}) -> {result}", result, ["--isa", isa])
+                windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.int64), (window, window), (1, 2))[:, ::stride, ::stride]
+                flat = windows.transpose(0, 1, 2, 4, 5, 3).reshape(2, places, places, -1)
+                np.testing.assert_array_equal(y, flat @ f.astype(np.int64), f"{isa} {cases[number]}")
+
+
+class WeightOnly(unittest.TestCase):
+    """f32 by weights of 8 and 4 bits with scales."""
+
+    SECONDS = 20
+
+    def test_shapes(self):
+        generator = np.random.default_rng(4)
+        sizes = [(1, 33, 5, 0), (2, 64, 64, 32), (4, 100, 130, 32), (5, 40, 63, 0), (17, 96, 100, 10), (3, 7, 1, 0), (1, 300, 96, 48)]
+        for isa in isas():
+            for (m, n, k, group), bits in itertools.product(sizes, (8, 4)):
+                q = random(generator, SIGNED, k, n)
+                if bits == 4:
+                    q = (q.astype(np.int32) % 16 - 8).astype(np.int8)
+                step = group or k
+                scale = generator.uniform(0.01, 0.02, (-(-k // step), n)).astype(np.float32)
+                x = generator.standard_normal((m, k)).astype(np.float32)
+                packed = pack_halves(q) if bits == 4 else pack(q)
+                result = f"tensor<{m}x{n}xf32>"
+                factors = pack(scale)
+                y = run({"x": x, "w": packed, "s": factors},
+                        f"  %y = lathe.packed_matmul %x, %w, %s {{n = {n} : i64, group = {group} : i64}} : "
+                        f"({tensor(x)}, {tensor(packed)}, {tensor(factors)}) -> {result}", result, ["--isa", isa])
+                weights = q.astype(np.float64) * np.repeat(scale, step, axis=0)[:k]
+                expected = x.astype(np.float64) @ weights
+                # Of the sum of what is added, some roundings of each.
+                bound = np.abs(x) @ np.abs(weights)
+                self.assertLess(np.max(np.abs(y - expected) / (bound + 1e-9)), 1e-6, f"{isa} {m}x{n}x{k} {group} {bits}")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
     return emitCubins(*kernels, options.arch, options.cudaSourceFolder,
                       options.output, options.threads, !options.noCache,
                       options.json);
-  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
+  llvm::Expected<cpu::CpuTarget> target =
+      cpu::CpuTarget::host(options.isa, /*toLookAt=*/true);
   if (!target)
     return fail(target.takeError());
   cpu::BackendOptions backend;

@@ -13,6 +13,7 @@
 #include "dialects/Lathe/Lathe.h"
 #include "lathe/Support/Compare.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Target/Cpu/CompileObject.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -127,7 +128,7 @@ llvm::Error Diff::parseAgainst() {
     } else if (way == "no-layout") {
       other.noLayout = true;
     } else if (name == "isa" &&
-               (value == "sse" || value == "avx2" || value == "avx512")) {
+               llvm::is_contained(cpu::CpuTarget::getIsaNames(), value)) {
       other.isa = value.str();
     } else if (name == "threads" && llvm::to_integer(value, other.threads) &&
                other.threads > 0) {
@@ -137,7 +138,7 @@ llvm::Error Diff::parseAgainst() {
       there.recompute = level;
     } else if (way != "generated") {
       return makeError("--against expects cpu, cuda, cuda-sim, no-fuse, "
-                       "no-optimize, no-layout, isa=sse|avx2|avx512, "
+                       "no-optimize, no-layout, isa=ISA, "
                        "threads=N, generated (without --cuda-source-dir), "
                        "recompute=0 to 4 (beside --gradients) or a file, got "
                        "{0}",
@@ -532,7 +533,7 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
   options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
-                   "no-layout, isa=sse|avx2|avx512, threads=N, generated "
+                   "no-layout, isa=ISA, threads=N, generated "
                    "(kernels without --cuda-source-dir), recompute=N, several "
                    "with commas between; or another model file")
       ->default_str("no-optimize; cpu for the CUDA targets");

@@ -15,6 +15,7 @@
 #include "lathe/Support/Error.h"
 #include "lathe/Support/MappedFile.h"
 #include "lathe/Support/Progress.h"
+#include "lathe/Target/Cpu/CompileObject.h"
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -61,8 +62,10 @@ void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
       ->check(CLI::ExistingDirectory);
   addScheduleOptions(verb, tiles, tf32);
   verb.add_option("--isa", isa,
-                  "Use less than this processor has: avx512, avx2 or sse")
-      ->check(CLI::IsMember({"avx512", "avx2", "sse"}));
+                  "Use less than this processor has: sse, avx2, avx2-vnni, "
+                  "avx512 (without VNNI), avx512-vnni or amx; amx-emulated "
+                  "does in memory what AMX does")
+      ->check(CLI::IsMember(cpu::CpuTarget::getIsaNames()));
   verb.add_option("--threads", threads,
                   "Threads (default: all this process may use)");
   verb.add_option("--seed", seed,

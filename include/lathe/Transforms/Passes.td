@@ -503,14 +503,20 @@ def SumAfterScan : Pass<"lathe-sum-after-scan", "::mlir::func::FuncOp"> {
 def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
   let summary = "lay weights out in panels for the matrix microkernel";
   let description = [{
-    Rewrites f32 products:
+    Rewrites products of f32, and of 8-bit integers, whose matrix is packed with four
+    neighbours along the depth side by side (`interleave = 4`):
 
     - `linear`, and `matmul` with one matrix on the right, to `packed_matmul`,
       where that matrix is known at load;
     - `conv` in layout channels_last with two spatial dims and one group to
       `packed_conv` (`packed_matmul` where the kernel is 1x1 without strides),
       with padding as a `pad` before it. A filter that is not known at load, as
-      in training, is packed in every run: it is read for every pixel.
+      in training, is packed in every run: it is read for every pixel. Channels of
+      8-bit images come in fours, with zeros behind;
+    - `linear` and `matmul` of f32 by `dequantize` of a matrix that is known at load,
+      with a zero point of 0 and scales per tensor, per column or per group along the
+      depth, to `packed_matmul` with `scale`: the matrix stays in 8 bits, or in 4
+      where its `storage` lies within -8 to 7.
 
     A matrix that is not known at load, but the same in all iterations of a scan, is
     packed before the scan for products of at most 512 rows in its body: each of

@@ -130,26 +130,71 @@ static bool readMatmul(Contraction &c, MatmulOp op, std::string &whyNot) {
   return true;
 }
 
+/// Whether the operand is its whole buffer, in order.
+static bool isPlain(const AnchorOperand &operand) {
+  auto digits = operand.view.split({operand.view.getNumElements()});
+  return operand.view.offset == 0 && digits && digits->front().size() <= 1 &&
+         getStride(digits->front()).value_or(0) <= 1;
+}
+
+/// Reads the packed side and what its elements are.
+static bool readPacked(Contraction &c, PackedMatmulOp op,
+                       const KernelViews &views, std::string &whyNot) {
+  using Kind = Contraction::Kind;
+  ArrayRef<int64_t> sizes = c.b.view.sizes;
+  Type a = c.a.elementType, b = c.b.elementType;
+  int64_t depth = c.a.view.sizes.back();
+  bool f32 = a.isF32(), bytes = a.isInteger(8) && b.isInteger(8);
+  if (op.getScale() && f32 && b.isInteger(8)) {
+    c.kind = b.isUnsignedInteger() ? Kind::Weights4 : Kind::Weights8;
+    c.scale = views.operands[2];
+    c.group = op.getGroup() ? op.getGroup() : depth;
+  } else if (bytes) {
+    c.kind = Kind::Bytes;
+    c.interleave = 4;
+  } else if (!f32 || !b.isF32()) {
+    whyNot = "only products of f32, of bytes and of f32 by weights with scales "
+             "have a tiled schedule";
+    return false;
+  }
+  c.packed = true;
+  size_t rank = c.interleave > 1 ? 4 : 3;
+  if (sizes.size() != rank || sizes[2] != panelColumns || !isPlain(c.b) ||
+      (rank == 4 && sizes[3] != c.interleave)) {
+    whyNot = "the packed side is not whole panels of 32 columns" +
+             std::string(rank == 4 ? " with 4 rows side by side" : "");
+    return false;
+  }
+  if (c.kind == Kind::Weights4 && c.group % 2 && c.group != depth) {
+    whyNot = "two weights in a byte have different scales";
+    return false;
+  }
+  if (c.hasScales() && !isPlain(c.scale)) {
+    whyNot = "the scales are not whole panels of 32 columns";
+    return false;
+  }
+  c.panelSize = c.interleave * sizes[1] * panelColumns;
+  if (!readShared(c, op.getN(), {}, {}, whyNot))
+    return false;
+  if (c.kind == Kind::Bytes && c.aDepthStride != 1 && c.depth != 1) {
+    whyNot = "the bytes of a row do not lie side by side";
+    return false;
+  }
+  return true;
+}
+
 bool Contraction::read(const KernelViews &views, std::string &whyNot) {
   Contraction &c = *this;
-  for (const AnchorOperand &operand : views.operands)
-    if (!operand.elementType.isF32()) {
-      whyNot = "only f32 products have a tiled schedule";
-      return false;
-    }
   c.a = views.operands[0];
   c.b = views.operands[1];
-  if (auto op = dyn_cast<PackedMatmulOp>(views.anchor)) {
-    const StridedView &packed = c.b.view;
-    auto digits = packed.split({packed.getNumElements()});
-    c.packed = true;
-    if (packed.sizes.size() != 3 || packed.sizes.back() != panelColumns ||
-        packed.offset != 0 || getStride((*digits)[0]).value_or(0) != 1) {
-      whyNot = "the packed side is not whole panels of 32 columns";
+  if (auto op = dyn_cast<PackedMatmulOp>(views.anchor))
+    return readPacked(c, op, views, whyNot);
+  for (const AnchorOperand &operand : views.operands)
+    if (!operand.elementType.isF32()) {
+      whyNot =
+          "only f32 products have a tiled schedule where nothing is packed";
       return false;
     }
-    return readShared(c, op.getN(), {}, {}, whyNot);
-  }
   if (isa<LinearOp>(views.anchor)) {
     auto digits = c.b.view.split(c.b.view.sizes);
     if (!digits) {

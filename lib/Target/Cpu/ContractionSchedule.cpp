@@ -18,8 +18,11 @@
 
 #include "ContractionOperands.h"
 #include "Epilogue.h"
+#include "IntegerKernel.h"
 #include "ItemGrid.h"
-#include "MicroKernel.h"
+#include "TileKernel.h"
+#include "WeightKernel.h"
+#include "lathe/Conversion/ElementBuilder.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
@@ -54,6 +57,11 @@ public:
                      const CpuFeatures &features)
       : b(b), function(function), c(c), epilogue(epilogue), features(features),
         width(features.vectorWidth) {
+    if (c.kind == Contraction::Kind::Bytes)
+      special = getByteArithmetic(features, isUnsignedElement(c.a.elementType),
+                                  isUnsignedElement(c.b.elementType));
+    if (c.hasScales())
+      special = getWeightArithmetic(features, c);
     plan();
   }
 
@@ -74,10 +82,27 @@ private:
   void emitTile(int64_t rows, int64_t vectors, const ItemGrid::Place &at,
                 Value item, Value row, Value column, Value panelIndex,
                 Value aheadIndex, const Part &part);
+  SmallVector<Value> emitSums(const Product &product, Value column);
   Value emitPanelIndex(Value column);
   void emitCopyOfRows(const ItemGrid::Place &at, const Part &part);
   void emitCopyOfColumns(Value batch, Value column, const Part &part);
-  bool copiesColumns() const { return !c.packed && !columns.inPlace; }
+  /// Weights with scales are multiplied by them once for many rows, in a copy.
+  bool streamsWeights() const { return c.hasScales() && c.rows <= 4; }
+  bool copiesColumns() const {
+    return !columns.inPlace && (!c.packed || c.hasScales());
+  }
+  /// Whether AMX's tiles take the place of vectors; a depth that is no whole
+  /// number of their rows would need copies of its end.
+  bool usesTiles() const {
+    return c.kind == Contraction::Kind::Bytes && c.rows > 4 &&
+           features.tiles != TileRegisters::None && c.depth % tileBytes == 0 &&
+           panelColumns % width == 0;
+  }
+  const Arithmetic &getArithmetic() const {
+    // A copy of weights is f32.
+    return special && !(c.hasScales() && c.rows > 4) ? *special
+                                                     : floatArithmetic;
+  }
   bool isCut() const { return depthParts > 1; }
 
   ImplicitLocOpBuilder &b;
@@ -86,6 +111,9 @@ private:
   const Epilogue &epilogue;
   const CpuFeatures &features;
   int64_t width;
+  /// Where the operands are not f32.
+  std::unique_ptr<Arithmetic> special;
+  std::optional<TileUnit> tileUnit;
   Tiling rowTiles;
   ColumnTiles columns;
   ItemGrid grid;
@@ -105,32 +133,40 @@ void ContractionEmitter::plan() {
   // Few rows: more columns at once, so that enough sums are on their way to
   // hide the latency of an addition.
   int64_t group = 1;
+  const Arithmetic &arithmetic = getArithmetic();
   columns.unitVectors = 2;
-  columns.inPlace = !c.packed && c.bColumnStride == 1 && c.rows <= 16;
+  columns.inPlace =
+      (!c.packed && c.bColumnStride == 1 && c.rows <= 16) || streamsWeights();
   int64_t panelVectors = panelColumns / width;
   if (c.rows <= 4 && (c.packed || columns.inPlace)) {
     columns.unitVectors = panelVectors;
     int64_t registers = features.vectorRegisters;
-    while ((group + 1) * panelVectors * (c.rows + 1) + 1 <= registers &&
-           group < 6)
+    auto fits = [&](int64_t vectors) {
+      return vectors * c.rows + arithmetic.getRegisters(vectors) <= registers;
+    };
+    while (fits((group + 1) * panelVectors) && group < 6)
       ++group;
-    if (panelVectors * (c.rows + 1) + 1 > registers)
+    if (!fits(panelVectors))
       columns.unitVectors = 2;
   }
+  if (usesTiles())
+    columns.unitVectors = panelVectors;
   int64_t units = llvm::divideCeil(c.columns, columns.unitVectors * width);
   columns.units = Tiling::balanced(units, group);
   rowTiles = Tiling::balanced(
-      c.rows,
-      getLargestRows(features, columns.unitVectors *
-                                   std::max<int64_t>(columns.units.big, 1)));
+      c.rows, getLargestRows(features,
+                             columns.unitVectors *
+                                 std::max<int64_t>(columns.units.big, 1),
+                             arithmetic));
 
   grid.outer = c.batch;
   grid.columns = columns.units.count;
   grid.rows = rowTiles.count;
   // Rows come in chunks that stay in the second-level cache with what they
   // give, unless that cache is better spent on B.
-  int64_t bytesPerTile = rowTiles.big * (c.depth + c.columns) * 4;
-  int64_t bBytes = c.depth * c.columns * 4;
+  int64_t bytesPerTile =
+      rowTiles.big * (c.depth * c.getABytes() + c.columns * 4);
+  int64_t bBytes = c.depth * c.columns * c.getBBytes();
   grid.rowsPerChunk = rowTiles.count;
   if (rowTiles.count * bytesPerTile > (1 << 20) && bBytes <= (1 << 19))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
@@ -145,8 +181,8 @@ void ContractionEmitter::planDepth() {
   // another place, so that each tile would fetch a page per k anew. A chunk's
   // tiles are copied, once for all columns of a run. Where only B is copied,
   // waiting sums cost as much as a cut saves.
-  if (!copiesColumns() || c.depth < kDeepEnough || c.rows <= rowTiles.big ||
-      c.aRowStride != 1 || c.aDepthStride < kFarApart)
+  if (!copiesColumns() || c.packed || c.depth < kDeepEnough ||
+      c.rows <= rowTiles.big || c.aRowStride != 1 || c.aDepthStride < kFarApart)
     return;
   // Parts are whole vectors, but for the last.
   depthParts = llvm::divideCeil(c.depth, kDepthPart);
@@ -192,6 +228,9 @@ void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
 
 void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
                                            const Part &part) {
+  if (c.hasScales())
+    return emitWeightCopy(b, c, function, *special, column,
+                          columns.unitVectors * width, panelScratch, width);
   PanelCopy copy;
   copy.source = function.inputs[c.b.argument];
   copy.index = addIndex(b,
@@ -217,10 +256,10 @@ void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
 Value ContractionEmitter::emitPanelIndex(Value column) {
   int64_t tileColumns = columns.unitVectors * width;
   if (tileColumns >= panelColumns)
-    return mulIndex(b, column, c.depth);
+    return mulIndex(b, column, c.panelSize / panelColumns);
   Value panel = divIndex(b, column, panelColumns);
-  return addIndex(b, mulIndex(b, panel, c.depth * panelColumns),
-                  remIndex(b, column, panelColumns));
+  return addIndex(b, mulIndex(b, panel, c.panelSize),
+                  mulIndex(b, remIndex(b, column, panelColumns), c.interleave));
 }
 
 void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
@@ -229,11 +268,13 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
                                   Value aheadIndex, const Part &part) {
   Product product;
   product.width = width;
-  product.depth = c.depth;
+  product.arithmetic = &getArithmetic();
+  product.depth = c.depth / product.arithmetic->getStep();
+  product.tail = c.depth % product.arithmetic->getStep();
   if (isCut())
     product.depthValue = part.size;
   product.setUniform(rows, c.aRowStride, vectors);
-  product.aStep = c.aDepthStride;
+  product.aStep = c.aDepthStride * product.arithmetic->getStep();
   if (copiedRows) {
     product.setUniform(rows, 1, vectors);
     product.a = rowScratch;
@@ -256,15 +297,26 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
       masks.push_back(emitMask(b, left, width));
     }
 
+  if (tileUnit) {
+    if (!rowTiles.isUniform())
+      tileUnit->emitConfigure(rows);
+    tileUnit->emitProduct(rows, c.depth / tileBytes, product.a, product.aIndex,
+                          c.aRowStride, isUnsignedElement(c.a.elementType),
+                          function.inputs[c.b.argument], panelIndex,
+                          isUnsignedElement(c.b.elementType), tileScratch);
+    return epilogue.emitStoredTile(b, function, tileScratch, rows, vectors,
+                                   {at.outer, row, column}, masks);
+  }
   product.bIndex = panelIndex;
-  if (c.packed) {
+  if (c.packed && !copiesColumns()) {
+    product.bStep = panelColumns * c.interleave;
     product.b = function.inputs[c.b.argument];
     product.aheadIndex = aheadIndex;
     product.aheadLines = 2.0 / rowTiles.count;
     int64_t panelVectors = panelColumns / width;
     for (int64_t v = 0; v < vectors; ++v)
-      product.vectorOffsets[v] =
-          v / panelVectors * c.depth * panelColumns + v % panelVectors * width;
+      product.vectorOffsets[v] = v / panelVectors * c.panelSize +
+                                 v % panelVectors * width * c.interleave;
   } else if (columns.inPlace) {
     product.b = function.inputs[c.b.argument];
     product.bStep = c.bDepthStride;
@@ -278,7 +330,7 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
                       masks, tileScratch);
   };
   if (!isCut())
-    return finish(product.emit(b, product.emitZeros(b)));
+    return finish(emitSums(product, column));
 
   auto type = VectorType::get(width, b.getF32Type());
   Value waiting = mulIndex(
@@ -297,12 +349,24 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
       });
 }
 
+SmallVector<Value> ContractionEmitter::emitSums(const Product &product,
+                                                Value column) {
+  if (streamsWeights())
+    return emitWeightProduct(b, c, function, product, column);
+  SmallVector<Value> starts =
+      product.emitStarts(b, [&](ArrayRef<Value> sums, Product::Inner inner) {
+        return inner(product, sums);
+      });
+  return product.emit(b, starts);
+}
+
 void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
   int64_t tileColumns = columns.unitVectors * width;
   // The next columns are fetched while these are computed with, where B is too
   // large to be in a cache already.
-  bool ahead = c.packed && c.rows > 4 && grid.rowsPerChunk == grid.rows &&
-               c.depth * c.columns * 4 > (1 << 19);
+  bool ahead = c.packed && !copiesColumns() && c.rows > 4 &&
+               grid.rowsPerChunk == grid.rows &&
+               c.depth * c.columns * c.getBBytes() > (1 << 19);
 
   // What the copies are of.
   SmallVector<Value> init(copiesColumns() + (copiedRows != 0),
@@ -330,15 +394,14 @@ void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
           emitOnChange(addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
                        [&] { emitCopyOfRows(at, part); });
         Value panelIndex = indexConstant(b, 0), aheadIndex;
-        if (c.packed) {
+        if (c.packed && !copiesColumns()) {
           panelIndex = emitPanelIndex(column);
           if (ahead)
             aheadIndex =
                 addIndex(b,
                          addIndex(b, panelIndex,
-                                  mulIndex(b, at.row,
-                                           c.depth * panelColumns / grid.rows)),
-                         c.depth * panelColumns);
+                                  mulIndex(b, at.row, c.panelSize / grid.rows)),
+                         c.panelSize);
         } else if (columns.inPlace) {
           panelIndex = addIndex(
               b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
@@ -415,8 +478,16 @@ int64_t ContractionEmitter::emit() {
   int64_t items = grid.getNumItems();
   if (items == 0)
     return 0;
-  if (!epilogue.isCheap())
-    tileScratch = function.allocate(b, tileElements);
+  if (usesTiles()) {
+    auto module = function.function->getParentOfType<ModuleOp>();
+    tileUnit.emplace(b, function, module, function.function.getSymName(),
+                     features.tiles == TileRegisters::Emulated);
+    if (rowTiles.isUniform())
+      tileUnit->emitConfigure(rowTiles.big);
+  }
+  if (!epilogue.isCheap() || usesTiles())
+    tileScratch =
+        function.allocate(b, tileElements, getArithmetic().getSumType(b));
   if (copiesColumns())
     panelScratch =
         function.allocate(b, largestPart * columns.unitVectors * width);
@@ -430,6 +501,8 @@ int64_t ContractionEmitter::emit() {
     all.begin = indexConstant(b, 0);
     emitItems(function.begin, function.end, all);
   }
+  if (tileUnit)
+    tileUnit->emitRelease();
   return items;
 }
 
@@ -447,6 +520,11 @@ cpu::scheduleContraction(KernelOp kernel, ModuleOp module, StringRef symbol,
   Contraction contraction;
   if (!contraction.read(*views, whyNot))
     return failure();
+  if (contraction.kind == Contraction::Kind::Bytes &&
+      features.byteProducts == ByteProducts::None) {
+    whyNot = "this processor has no known product of bytes";
+    return failure();
+  }
   if (auto linear = dyn_cast<LinearOp>(views->anchor))
     if (linear.getBias())
       views->foldBias(2);

@@ -13,9 +13,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Epilogue.h"
+#include "IntegerKernel.h"
 #include "ItemGrid.h"
-#include "MicroKernel.h"
 #include "WindowSchedule.h"
+#include "lathe/Conversion/ElementBuilder.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
@@ -38,6 +39,11 @@ struct Convolution {
   int64_t strideHeight = 1, strideWidth = 1;
   int64_t dilationHeight = 1, dilationWidth = 1;
   unsigned input, packed;
+  /// Of f32, or of bytes that are signed or not.
+  Type inputElement, filterElement;
+  bool isBytes() const { return !inputElement.isF32(); }
+  /// Elements of a column that lie together in the filter, bytes of one.
+  int64_t interleave = 1, elementBytes = 4;
   int64_t inputOffset;
   SmallVector<Factor> image;
   /// Distances in the input, in elements.
@@ -51,6 +57,9 @@ public:
                      const CpuFeatures &features)
       : b(b), frame(frame), c(c), epilogue(epilogue), features(features),
         lanes(features.vectorWidth) {
+    if (c.isBytes())
+      bytes = getByteArithmetic(features, isUnsignedElement(c.inputElement),
+                                isUnsignedElement(c.filterElement));
     plan();
   }
 
@@ -61,6 +70,15 @@ private:
   void emitTile(int64_t units, Value base, Value pixel, Value column,
                 Value panelIndex, Value aheadIndex);
   SmallVector<Value> emitProduct(Product product);
+  SmallVector<Value> emitWindow(Product product, ArrayRef<Value> sums,
+                                Product::Inner inner);
+  const Arithmetic &getArithmetic() const {
+    return bytes ? *bytes : floatArithmetic;
+  }
+  /// Elements of a panel of the filter.
+  int64_t getPanelSize() const {
+    return c.kernelHeight * c.kernelWidth * c.channels * panelColumns;
+  }
 
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;
@@ -68,6 +86,7 @@ private:
   const Epilogue &epilogue;
   const CpuFeatures &features;
   int64_t lanes;
+  std::unique_ptr<Arithmetic> bytes;
   PixelTiles pixels;
   int64_t columnTiles = 0;
   ItemGrid grid;
@@ -79,7 +98,7 @@ private:
 static constexpr int64_t tileVectors = 2;
 
 void ConvolutionEmitter::plan() {
-  int64_t largest = getLargestRows(features, tileVectors);
+  int64_t largest = getLargestRows(features, tileVectors, getArithmetic());
   if (c.outWidth * 2 > largest || c.outHeight == 1) {
     pixels.tiling = Tiling::balanced(c.outWidth, largest);
     pixels.perImage = c.outHeight * pixels.tiling.count;
@@ -97,21 +116,25 @@ void ConvolutionEmitter::plan() {
   // As in contractions: chunks of pixels that stay in the second-level cache
   // with what they give, unless that cache is better spent on the filter.
   int64_t bytesPerTile =
-      pixels.tiling.big * pixels.pixelsPerUnit * 4 *
-      (c.channels * c.strideHeight * c.strideWidth + c.outChannels);
-  int64_t filterBytes =
-      c.kernelHeight * c.kernelWidth * c.channels * c.outChannels * 4;
+      pixels.tiling.big * pixels.pixelsPerUnit *
+      (c.channels * c.strideHeight * c.strideWidth * c.elementBytes +
+       c.outChannels * 4);
+  int64_t filterBytes = c.kernelHeight * c.kernelWidth * c.channels *
+                        c.outChannels * c.elementBytes;
   if (grid.rows * bytesPerTile > (1 << 20) && filterBytes <= (3 << 18))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
 }
 
 /// Sums over the window: loops over its rows and columns around the channels,
 /// or around columns and channels at once where they lie in one run.
-SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
+SmallVector<Value> ConvolutionEmitter::emitWindow(Product product,
+                                                  ArrayRef<Value> start,
+                                                  Product::Inner inner) {
   bool oneRun = c.kernelWidth == 1 || c.columnDistance * c.dilationWidth ==
                                           c.channels * c.channelDistance;
   int64_t places = oneRun ? 1 : c.kernelWidth;
-  product.depth = oneRun ? c.channels * c.kernelWidth : c.channels;
+  product.depth = (oneRun ? c.channels * c.kernelWidth : c.channels) /
+                  product.arithmetic->getStep();
   Value zero = indexConstant(b, 0), a = product.aIndex, panel = product.bIndex,
         ahead = product.aheadIndex;
   auto emitPlace = [&](Value row, Value column, ArrayRef<Value> sums) {
@@ -120,11 +143,11 @@ SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
         mulIndex(b, column, c.columnDistance * c.dilationWidth));
     Value depth = mulIndex(b, addIndex(b, mulIndex(b, row, places), column),
                            product.depth);
-    product.bIndex = addIndex(b, panel, mulIndex(b, depth, panelColumns));
+    product.bIndex = addIndex(b, panel, mulIndex(b, depth, product.bStep));
     if (ahead)
       product.aheadIndex =
           addIndex(b, ahead, mulIndex(b, depth, product.getAheadStep()));
-    return product.emit(b, sums);
+    return inner(product, sums);
   };
   auto emitRow = [&](Value row, ArrayRef<Value> sums) {
     if (places == 1)
@@ -134,13 +157,23 @@ SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
                      return emitPlace(row, column, SmallVector<Value>(carried));
                    });
   };
-  SmallVector<Value> sums = product.emitZeros(b);
   if (c.kernelHeight == 1)
-    return emitRow(zero, sums);
-  return emitFor(b, zero, indexConstant(b, c.kernelHeight), 1, sums,
+    return emitRow(zero, start);
+  return emitFor(b, zero, indexConstant(b, c.kernelHeight), 1, start,
                  [&](Value row, ValueRange carried) {
                    return emitRow(row, SmallVector<Value>(carried));
                  });
+}
+
+SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
+  SmallVector<Value> starts =
+      product.emitStarts(b, [&](ArrayRef<Value> sums, Product::Inner inner) {
+        return emitWindow(product, sums, inner);
+      });
+  return emitWindow(product, starts,
+                    [&](const Product &part, ArrayRef<Value> sums) {
+                      return part.emit(b, sums);
+                    });
 }
 
 void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
@@ -149,7 +182,11 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
   int64_t rows = units * pixels.pixelsPerUnit;
   Product product;
   product.width = lanes;
+  product.arithmetic = &getArithmetic();
   product.setUniform(rows, 0, tileVectors);
+  for (int64_t &offset : product.vectorOffsets)
+    offset *= c.interleave;
+  product.bStep = panelColumns * c.interleave;
   for (int64_t r = 0; r < rows; ++r)
     product.rowOffsets[r] =
         pixels.segments ? r * c.strideWidth * c.columnDistance
@@ -157,7 +194,7 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
                               r % c.outWidth * c.strideWidth * c.columnDistance;
   product.a = frame.inputs[c.input];
   product.aIndex = base;
-  product.aStep = c.channelDistance;
+  product.aStep = c.channelDistance * product.arithmetic->getStep();
   product.b = frame.inputs[c.packed];
   product.bIndex = panelIndex;
   product.aheadIndex = aheadIndex;
@@ -179,11 +216,13 @@ int64_t ConvolutionEmitter::emit() {
   if (items == 0)
     return 0;
   if (!epilogue.isCheap())
-    tileScratch = frame.allocate(b, pixels.tiling.big * pixels.pixelsPerUnit *
-                                        tileVectors * lanes);
-  int64_t depth = c.kernelHeight * c.kernelWidth * c.channels;
+    tileScratch = frame.allocate(
+        b, pixels.tiling.big * pixels.pixelsPerUnit * tileVectors * lanes,
+        getArithmetic().getSumType(b));
+  int64_t panelSize = getPanelSize();
   bool ahead =
-      grid.rowsPerChunk == grid.rows && depth * c.outChannels * 4 > (1 << 19);
+      grid.rowsPerChunk == grid.rows &&
+      panelSize / panelColumns * c.outChannels * c.elementBytes > (1 << 19);
   emitFor(b, frame.begin, frame.end, 1, [&](Value item) {
     ItemGrid::Place at = grid.emitPlace(b, item);
     // Where the tile's first pixel stands in the output and in the input.
@@ -204,16 +243,15 @@ int64_t ConvolutionEmitter::emit() {
     base =
         addIndex(b, base, mulIndex(b, first, c.strideWidth * c.columnDistance));
     Value column = mulIndex(b, at.column, tileVectors * lanes);
-    Value panelIndex = addIndex(
-        b, mulIndex(b, divIndex(b, column, panelColumns), depth * panelColumns),
-        remIndex(b, column, panelColumns));
+    Value panelIndex =
+        addIndex(b, mulIndex(b, divIndex(b, column, panelColumns), panelSize),
+                 mulIndex(b, remIndex(b, column, panelColumns), c.interleave));
     Value aheadIndex;
     if (ahead)
       aheadIndex = addIndex(
           b,
-          addIndex(b, panelIndex,
-                   mulIndex(b, at.row, depth * panelColumns / grid.rows)),
-          depth * panelColumns);
+          addIndex(b, panelIndex, mulIndex(b, at.row, panelSize / grid.rows)),
+          panelSize);
     pixels.tiling.emitSwitch(b, tile, [&](int64_t units) {
       emitTile(units, base, pixel, column, panelIndex, aheadIndex);
     });
@@ -229,9 +267,17 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
                             std::string &whyNot) {
   auto op = cast<PackedConvOp>(views.anchor);
   const AnchorOperand &input = views.operands[0], &packed = views.operands[1];
-  if (!input.elementType.isF32() || !packed.elementType.isF32()) {
-    whyNot = "only f32 convolutions have a tiled schedule";
+  bool bytes =
+      input.elementType.isInteger(8) && packed.elementType.isInteger(8);
+  if (!bytes && (!input.elementType.isF32() || !packed.elementType.isF32())) {
+    whyNot = "only convolutions of f32 and of bytes have a tiled schedule";
     return false;
+  }
+  c.inputElement = input.elementType;
+  c.filterElement = packed.elementType;
+  if (bytes) {
+    c.interleave = byteStep;
+    c.elementBytes = 1;
   }
   ArrayRef<int64_t> in = input.view.sizes,
                     out = cast<RankedTensorType>(op.getType()).getShape();
@@ -257,8 +303,10 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
   pair(op.getDilations(), c.dilationHeight, c.dilationWidth);
 
   auto panels = packed.view.split({packed.view.getNumElements()});
-  if (packed.view.sizes.size() != 3 ||
-      packed.view.sizes.back() != panelColumns || packed.view.offset != 0 ||
+  size_t rank = bytes ? 4 : 3;
+  if (packed.view.sizes.size() != rank ||
+      packed.view.sizes[2] != panelColumns ||
+      (bytes && packed.view.sizes[3] != byteStep) || packed.view.offset != 0 ||
       (*panels)[0].size() != 1 || (*panels)[0][0].stride != 1) {
     whyNot = "the packed filter is not whole panels of 32 columns";
     return false;
@@ -293,6 +341,10 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
       c.columnDistance = stride((*flat)[0]);
     }
   }
+  if (bytes && (c.channels % byteStep || c.channelDistance != 1)) {
+    whyNot = "the bytes of a pixel do not come in fours side by side";
+    return false;
+  }
   return true;
 }
 
@@ -310,6 +362,10 @@ cpu::scheduleConvolution(KernelOp kernel, ModuleOp module, StringRef symbol,
   Convolution c;
   if (!readConvolution(*views, c, whyNot))
     return failure();
+  if (c.isBytes() && features.byteProducts == ByteProducts::None) {
+    whyNot = "this processor has no known product of bytes";
+    return failure();
+  }
   return emitAnchored<ConvolutionEmitter>(
       kernel, *views, module, symbol, features, c,
       {c.batch * c.outHeight * c.outWidth, c.outChannels}, whyNot);

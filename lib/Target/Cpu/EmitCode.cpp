@@ -8,6 +8,7 @@
 #include "lathe/Target/Cpu/CompileObject.h"
 
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -32,7 +33,12 @@ static void initializeTargets() {
   });
 }
 
-llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa) {
+std::vector<std::string> CpuTarget::getIsaNames() {
+  return {"sse",         "avx2", "avx2-vnni",   "avx512",
+          "avx512-vnni", "amx",  "amx-emulated"};
+}
+
+llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
   CpuTarget target;
   target.triple = llvm::sys::getProcessTriple();
   target.cpu = llvm::sys::getHostCPUName().str();
@@ -41,33 +47,70 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa) {
   bool avx512 =
       has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
   bool avx2 = has("avx2") && has("fma");
-  if (isa == "avx512" && !avx512)
-    return llvm::createStringError("this processor has no AVX-512");
-  if (isa == "avx2" && !avx2)
-    return llvm::createStringError("this processor has no AVX2 with FMA");
-  if (!isa.empty() && isa != "avx512" && isa != "avx2" && isa != "sse")
-    return llvm::createStringError("unknown instruction set '" + isa +
-                                   "', expected avx512, avx2 or sse");
-  if (isa == "avx2" || isa == "sse")
-    avx512 = false;
-  if (isa == "sse")
-    avx2 = false;
-  if (!isa.empty() && isa != "avx512")
-    target.cpu = isa == "avx2" ? "x86-64-v3" : "x86-64-v2";
-  target.schedule.vectorWidth = avx512 ? 16 : avx2 ? 8 : 4;
-  target.schedule.vectorRegisters = avx512 ? 32 : 16;
+  bool vnni512 = avx512 && has("avx512vnni"), vnni = avx2 && has("avxvnni");
+  bool amx = vnni512 && has("amx-tile") && has("amx-int8");
+  using Tiles = TileRegisters;
+  struct Isa {
+    StringRef name, cpu, title;
+    bool present, isAvx512, isAvx2, isVnni;
+    Tiles tiles = Tiles::None;
+  };
+  const Isa isas[] = {
+      {"sse", "x86-64-v2", "SSE", true, false, false, false},
+      {"avx2", "x86-64-v3", "AVX2 with FMA", avx2, false, true, false},
+      {"avx2-vnni", "x86-64-v3", "AVX-VNNI", vnni, false, true, true},
+      {"avx512", "x86-64-v4", "AVX-512", avx512, true, true, false},
+      {"avx512-vnni", "x86-64-v4", "AVX512-VNNI", vnni512, true, true, true},
+      {"amx", "sapphirerapids", "AMX", amx, true, true, true, Tiles::Amx},
+      {"amx-emulated", target.cpu, "", true, avx512, avx2, vnni512 || vnni,
+       Tiles::Emulated},
+  };
+  Isa chosen{"",
+             target.cpu,
+             "",
+             true,
+             avx512,
+             avx2,
+             vnni512 || vnni,
+             amx ? Tiles::Amx : Tiles::None};
+  if (!isa.empty()) {
+    const Isa *found =
+        llvm::find_if(isas, [&](const Isa &i) { return i.name == isa; });
+    if (found == std::end(isas))
+      return llvm::createStringError("unknown instruction set '" + isa +
+                                     "', expected one of " +
+                                     llvm::join(getIsaNames(), ", "));
+    if (!found->present && !toLookAt)
+      return llvm::createStringError("this processor has no " + found->title);
+    chosen = *found;
+    target.cpu = chosen.cpu.str();
+  }
+  target.schedule.vectorWidth = chosen.isAvx512 ? 16 : chosen.isAvx2 ? 8 : 4;
+  target.schedule.vectorRegisters = chosen.isAvx512 ? 32 : 16;
+  if (has("sse2"))
+    target.schedule.byteProducts =
+        chosen.isVnni && (chosen.isAvx512 ? vnni512 : vnni)
+            ? ByteProducts::Vnni
+            : ByteProducts::Words;
+  target.schedule.tiles = chosen.tiles;
+  if (chosen.tiles == Tiles::Amx)
+    target.features = {"amx-int8", "amx-tile"};
   for (const auto &feature : features) {
     StringRef name = feature.getKey();
     if (!feature.getValue())
       continue;
-    // Tile state must be asked for from the kernel first; nothing here uses it.
+    // Listed above where it is used: whoever runs such code must ask the system
+    // for the registers first.
     if (name.starts_with("amx"))
       continue;
-    if (!avx512 && (name.starts_with("avx512") || name.starts_with("avx10") ||
-                    name == "evex512"))
+    if (!chosen.isAvx512 && (name.starts_with("avx512") ||
+                             name.starts_with("avx10") || name == "evex512"))
       continue;
-    if (!avx2 && (name.starts_with("avx") || name == "fma" || name == "f16c" ||
-                  name == "vaes" || name == "vpclmulqdq"))
+    if (!chosen.isAvx2 &&
+        (name.starts_with("avx") || name == "fma" || name == "f16c" ||
+         name == "vaes" || name == "vpclmulqdq"))
+      continue;
+    if (!chosen.isVnni && (name == "avx512vnni" || name.starts_with("avxvnni")))
       continue;
     target.features.push_back(name.str());
   }

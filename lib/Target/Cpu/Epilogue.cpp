@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Epilogue.h"
+#include "lathe/Conversion/ElementBuilder.h"
 #include "lathe/Conversion/ScalarBody.h"
 
 using namespace lathe;
@@ -18,8 +19,8 @@ static int64_t getCost(const Expr &expr) {
   int64_t cost = 20;
   if (expr.kind == Expr::Kind::Sum)
     cost = 1;
-  else if (isa<AddOp, SubOp, MulOp, MaxOp, MinOp, ReluOp, NegOp, AbsOp>(
-               expr.op))
+  else if (isa<AddOp, SubOp, MulOp, MaxOp, MinOp, ReluOp, NegOp, AbsOp,
+               RoundOp>(expr.op))
     cost = 1;
   else if (isa<CompareOp, SelectOp, ReciprocalOp, DivOp, CastOp>(expr.op))
     cost = 2;
@@ -100,9 +101,12 @@ Value Epilogue::emitLeaf(ImplicitLocOpBuilder &b, const KernelFrame &function,
                          const Expr &leaf, ArrayRef<Value> coordinates,
                          Value mask, Cache &cache) const {
   if (leaf.kind == Expr::Kind::Splat) {
-    auto type = VectorType::get(width, leaf.elementType);
+    Type element = getComputeType(leaf.elementType);
+    Attribute number = leaf.splat;
+    if (auto integer = dyn_cast<IntegerAttr>(number))
+      number = IntegerAttr::get(element, integer.getValue());
     return b.create<arith::ConstantOp>(DenseElementsAttr::get(
-        type, ArrayRef<Attribute>(cast<Attribute>(leaf.splat))));
+        VectorType::get(width, element), ArrayRef<Attribute>(number)));
   }
   const Access &access = leafAccess.find(&leaf)->second;
   bool sameForRows = llvm::all_of(
@@ -181,39 +185,48 @@ void Epilogue::emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
                         ArrayRef<Value> accumulators, int64_t rows,
                         int64_t vectors, ArrayRef<Value> coordinates,
                         ArrayRef<Value> masks, Value tile) const {
+  if (!isCheap()) {
+    for (int64_t i = 0; i < rows * vectors; ++i)
+      b.create<vector::StoreOp>(accumulators[i], tile,
+                                indexConstant(b, i * width));
+    return emitStoredTile(b, function, tile, rows, vectors, coordinates, masks);
+  }
   SmallVector<Value> columns;
   for (int64_t v = 0; v < vectors; ++v)
     columns.push_back(addIndex(b, coordinates.back(), v * width));
   SmallVector<Value> at(coordinates);
   Value &row = at[at.size() - 2];
   Value firstRow = row;
-  auto maskOf = [&](int64_t v) { return masks.empty() ? Value() : masks[v]; };
-
-  if (isCheap()) {
-    Cache cache;
-    for (int64_t r = 0; r < rows; ++r) {
-      row = addIndex(b, firstRow, r);
-      for (int64_t v = 0; v < vectors; ++v) {
-        at.back() = columns[v];
-        emitOutputs(b, function, accumulators[r * vectors + v], at, maskOf(v),
-                    cache);
-      }
+  Cache cache;
+  for (int64_t r = 0; r < rows; ++r) {
+    row = addIndex(b, firstRow, r);
+    for (int64_t v = 0; v < vectors; ++v) {
+      at.back() = columns[v];
+      emitOutputs(b, function, accumulators[r * vectors + v], at,
+                  masks.empty() ? Value() : masks[v], cache);
     }
-    return;
   }
+}
 
-  for (int64_t i = 0; i < rows * vectors; ++i)
-    b.create<vector::StoreOp>(accumulators[i], tile,
-                              indexConstant(b, i * width));
-  auto type = VectorType::get(width, b.getF32Type());
+void Epilogue::emitStoredTile(ImplicitLocOpBuilder &b,
+                              const KernelFrame &function, Value tile,
+                              int64_t rows, int64_t vectors,
+                              ArrayRef<Value> coordinates,
+                              ArrayRef<Value> masks) const {
+  auto type =
+      VectorType::get(width, cast<MemRefType>(tile.getType()).getElementType());
+  SmallVector<Value> at(coordinates);
+  Value &row = at[at.size() - 2];
+  Value firstRow = row;
   emitFor(b, indexConstant(b, 0), indexConstant(b, rows), 1, [&](Value r) {
     row = addIndex(b, firstRow, r);
     Cache cache;
     for (int64_t v = 0; v < vectors; ++v) {
-      at.back() = columns[v];
+      at.back() = addIndex(b, coordinates.back(), v * width);
       Value index = addIndex(b, mulIndex(b, r, vectors * width), v * width);
       Value anchor = b.create<vector::LoadOp>(type, tile, index);
-      emitOutputs(b, function, anchor, at, maskOf(v), cache);
+      emitOutputs(b, function, anchor, at, masks.empty() ? Value() : masks[v],
+                  cache);
     }
   });
 }

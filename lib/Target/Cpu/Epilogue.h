@@ -45,6 +45,11 @@ public:
                 ArrayRef<Value> coordinates, ArrayRef<Value> masks,
                 Value tile) const;
 
+  /// The same for sums that are in `tile` already.
+  void emitStoredTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                      Value tile, int64_t rows, int64_t vectors,
+                      ArrayRef<Value> coordinates, ArrayRef<Value> masks) const;
+
 private:
   using Access = SmallVector<SmallVector<Factor>>;
   /// Vectors already read that hold for all rows, by leaf and last coordinate.

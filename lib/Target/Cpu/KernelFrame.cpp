@@ -211,8 +211,10 @@ KernelFrame KernelFrame::create(ImplicitLocOpBuilder &b, KernelOp kernel,
   return result;
 }
 
-Value KernelFrame::allocate(ImplicitLocOpBuilder &b, int64_t elements) {
-  auto type = MemRefType::get({elements}, b.getF32Type());
+Value KernelFrame::allocate(ImplicitLocOpBuilder &b, int64_t elements,
+                            Type element) {
+  auto type =
+      MemRefType::get({elements}, element ? element : Type(b.getF32Type()));
   Value place = b.create<memref::ViewOp>(
       type, scratch, indexConstant(b, scratchBytes), ValueRange());
   // What no machine has must not wrap round to what one has.

@@ -94,8 +94,9 @@ struct KernelFrame {
   static KernelFrame create(ImplicitLocOpBuilder &b, KernelOp kernel,
                             ModuleOp module, StringRef symbol,
                             ArrayRef<DenseElementsAttr> constants = {});
-  /// Takes `elements` f32 of this thread's scratch, aligned to 64 bytes.
-  Value allocate(ImplicitLocOpBuilder &b, int64_t elements);
+  /// Takes `elements` of this thread's scratch, of f32 or of another type of 32
+  /// bits, aligned to 64 bytes.
+  Value allocate(ImplicitLocOpBuilder &b, int64_t elements, Type element = {});
   LoweredKernel finish(ImplicitLocOpBuilder &b, int64_t workItems);
 };
 

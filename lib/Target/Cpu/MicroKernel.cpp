@@ -11,10 +11,39 @@
 using namespace lathe;
 using namespace lathe::cpu;
 
-int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors) {
-  // One register holds the broadcast element of A.
-  int64_t rows = (features.vectorRegisters - vectors - 1) / vectors;
+int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors,
+                            const Arithmetic &arithmetic) {
+  int64_t rows =
+      (features.vectorRegisters - arithmetic.getRegisters(vectors)) / vectors;
   return std::max<int64_t>(1, std::min<int64_t>(rows, 14));
+}
+
+//===----------------------------------------------------------------------===//
+// Arithmetic of f32
+//===----------------------------------------------------------------------===//
+
+const Arithmetic cpu::floatArithmetic;
+
+SmallVector<Value> Arithmetic::loadB(ImplicitLocOpBuilder &b, int64_t width,
+                                     Value buffer, Value index,
+                                     Value mask) const {
+  auto type = VectorType::get(width, b.getF32Type());
+  if (!mask)
+    return {b.create<vector::LoadOp>(type, buffer, index)};
+  Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(type));
+  return {b.create<vector::MaskedLoadOp>(type, buffer, index, mask, zero)};
+}
+
+SmallVector<Value> Arithmetic::loadA(ImplicitLocOpBuilder &b, int64_t width,
+                                     Value buffer, Value index, int64_t) const {
+  Value element = b.create<memref::LoadOp>(buffer, index);
+  return {b.create<vector::BroadcastOp>(VectorType::get(width, b.getF32Type()),
+                                        element)};
+}
+
+Value Arithmetic::multiplyAdd(ImplicitLocOpBuilder &b, ArrayRef<Value> lhs,
+                              ArrayRef<Value> rhs, Value sum) const {
+  return emitMultiplyAdd(b, lhs[0], rhs[0], sum);
 }
 
 //===----------------------------------------------------------------------===//
@@ -23,15 +52,18 @@ int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors) {
 
 /// Steps of k in one iteration of the loop.
 static constexpr int64_t unroll = 4;
-/// f32 in a cache line.
-static constexpr int64_t lineElements = 16;
+/// Elements of the right-hand side in a cache line.
+static int64_t getLineElements(const Product &product) {
+  auto type = cast<MemRefType>(product.b.getType());
+  return 512 / type.getElementTypeBitWidth();
+}
 
 static int64_t getLinesPerIteration(const Product &product) {
   return std::ceil(product.aheadLines * unroll);
 }
 
 int64_t Product::getAheadStep() const {
-  return getLinesPerIteration(*this) * lineElements / unroll;
+  return getLinesPerIteration(*this) * getLineElements(*this) / unroll;
 }
 
 void Product::setUniform(int64_t rows, int64_t rowStride, int64_t vectors) {
@@ -44,44 +76,55 @@ void Product::setUniform(int64_t rows, int64_t rowStride, int64_t vectors) {
 }
 
 SmallVector<Value> Product::emitZeros(ImplicitLocOpBuilder &builder) const {
-  auto type = VectorType::get(width, builder.getF32Type());
-  Value zero = builder.create<arith::ConstantOp>(
-      type, DenseElementsAttr::get(type, 0.0f));
+  auto type = VectorType::get(width, arithmetic->getSumType(builder));
+  Value zero = builder.create<arith::ConstantOp>(builder.getZeroAttr(type));
   return SmallVector<Value>(rowOffsets.size() * vectorOffsets.size(), zero);
 }
 
 SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
                                  ArrayRef<Value> accumulators) const {
-  auto type = VectorType::get(width, builder.getF32Type());
-  Value zero;
-  if (!masks.empty())
-    zero = builder.create<arith::ConstantOp>(
-        type, DenseElementsAttr::get(type, 0.0f));
-
   // One step of k: `aBase` and `bBase` are the indices at some k, `u` is how
   // far beyond it this step stands.
   auto emitStep = [&](Value aBase, Value bBase, int64_t u,
-                      SmallVector<Value> &acc) {
-    SmallVector<Value> bVectors;
-    for (auto [v, offset] : llvm::enumerate(vectorOffsets)) {
-      Value at = addIndex(builder, bBase, offset + u * bStep);
-      bVectors.push_back(
-          masks.empty()
-              ? builder.create<vector::LoadOp>(type, b, at).getResult()
-              : builder
-                    .create<vector::MaskedLoadOp>(type, b, at, masks[v], zero)
-                    .getResult());
-    }
-    for (auto [r, offset] : llvm::enumerate(rowOffsets)) {
-      Value at = addIndex(builder, aBase, offset + u * aStep);
-      Value element = builder.create<memref::LoadOp>(a, at);
-      Value row = builder.create<vector::BroadcastOp>(type, element);
-      for (auto [v, bVector] : llvm::enumerate(bVectors)) {
-        Value &sum = acc[r * bVectors.size() + v];
-        sum = emitMultiplyAdd(builder, row, bVector, sum);
+                      SmallVector<Value> &acc, int64_t valid) {
+    size_t rows = rowOffsets.size(), vectors = vectorOffsets.size();
+    auto loadRow = [&](size_t r) {
+      Value at = addIndex(builder, aBase, rowOffsets[r] + u * aStep);
+      return arithmetic->loadA(builder, width, a, at, valid);
+    };
+    auto loadVector = [&](size_t v) {
+      return arithmetic->loadB(
+          builder, width, b,
+          addIndex(builder, bBase, vectorOffsets[v] + u * bStep),
+          masks.empty() ? Value() : masks[v]);
+    };
+    auto add = [&](size_t r, size_t v, ArrayRef<Value> row,
+                   ArrayRef<Value> vector) {
+      Value &sum = acc[r * vectors + v];
+      sum = arithmetic->multiplyAdd(builder, row, vector, sum);
+    };
+    // What there is less of waits in registers.
+    if (rows < vectors) {
+      SmallVector<SmallVector<Value>> all;
+      for (size_t r = 0; r < rows; ++r)
+        all.push_back(loadRow(r));
+      for (size_t v = 0; v < vectors; ++v) {
+        SmallVector<Value> vector = loadVector(v);
+        for (size_t r = 0; r < rows; ++r)
+          add(r, v, all[r], vector);
       }
+      return;
+    }
+    SmallVector<SmallVector<Value>> all;
+    for (size_t v = 0; v < vectors; ++v)
+      all.push_back(loadVector(v));
+    for (size_t r = 0; r < rows; ++r) {
+      SmallVector<Value> row = loadRow(r);
+      for (size_t v = 0; v < vectors; ++v)
+        add(r, v, row, all[v]);
     }
   };
+  int64_t whole = arithmetic->getStep();
 
   SmallVector<Value> acc(accumulators);
   auto emitLoop = [&](Value begin, Value end, int64_t step, int64_t lines) {
@@ -94,22 +137,24 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
             Value at = addIndex(builder, aheadIndex,
                                 mulIndex(builder, k, getAheadStep()));
             builder.create<memref::PrefetchOp>(
-                b, ValueRange(addIndex(builder, at, line * lineElements)),
+                b,
+                ValueRange(
+                    addIndex(builder, at, line * getLineElements(*this))),
                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
           }
           for (int64_t u = 0; u < step; ++u)
-            emitStep(aBase, bBase, u, next);
+            emitStep(aBase, bBase, u, next, whole);
           return next;
         });
   };
   int64_t lines = aheadIndex ? getLinesPerIteration(*this) : 0;
   if (depthValue) {
-    Value whole = depthValue;
+    Value looped = depthValue;
     if (depth % unroll)
-      whole = mulIndex(builder, divIndex(builder, whole, unroll), unroll);
-    emitLoop(indexConstant(builder, 0), whole, unroll, lines);
+      looped = mulIndex(builder, divIndex(builder, looped, unroll), unroll);
+    emitLoop(indexConstant(builder, 0), looped, unroll, lines);
     if (depth % unroll)
-      emitLoop(whole, depthValue, 1, 0);
+      emitLoop(looped, depthValue, 1, 0);
     return acc;
   }
   int64_t looped = depth <= 2 * unroll ? 0 : depth / unroll * unroll;
@@ -117,8 +162,71 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
     emitLoop(indexConstant(builder, 0), indexConstant(builder, looped), unroll,
              lines);
   for (int64_t k = looped; k < depth; ++k)
-    emitStep(aIndex, bIndex, k, acc);
+    emitStep(aIndex, bIndex, k, acc, whole);
+  if (tail)
+    emitStep(aIndex, bIndex, depth, acc, tail);
   return acc;
+}
+
+SmallVector<Value> Product::emitRowSums(ImplicitLocOpBuilder &builder,
+                                        ArrayRef<Value> sums) const {
+  auto addRows = [&](Value base, ArrayRef<Value> carried, auto add) {
+    SmallVector<Value> next;
+    for (auto [offset, sum] : llvm::zip_equal(rowOffsets, carried))
+      next.push_back(add(addIndex(builder, base, offset), sum));
+    return next;
+  };
+  auto addLoop = [&](int64_t begin, int64_t end, int64_t step, auto add) {
+    SmallVector<Value> carried(sums);
+    if (begin == end)
+      return carried;
+    return emitFor(
+        builder, indexConstant(builder, begin), indexConstant(builder, end),
+        step, carried, [&](Value k, ValueRange values) {
+          Value base = addIndex(builder, aIndex, mulIndex(builder, k, aStep));
+          return addRows(base, SmallVector<Value>(values), add);
+        });
+  };
+  int64_t vectors = depth / width * width;
+  SmallVector<Value> result =
+      addLoop(0, vectors, width, [&](Value at, Value s) {
+        return arithmetic->addElements(builder, a, at, s);
+      });
+  sums = result;
+  auto addStep = [&](Value at, Value sum) {
+    return arithmetic->addStep(builder, a, at, arithmetic->getStep(), sum);
+  };
+  SmallVector<Value> steps = addLoop(vectors, depth, 1, addStep);
+  if (!tail)
+    return steps;
+  return addRows(addIndex(builder, aIndex, depth * aStep), steps,
+                 [&](Value at, Value sum) {
+                   return arithmetic->addStep(builder, a, at, tail, sum);
+                 });
+}
+
+SmallVector<Value> Product::emitStarts(ImplicitLocOpBuilder &builder,
+                                       Loop loop) const {
+  SmallVector<Value> starts = emitZeros(builder);
+  int64_t factor = arithmetic->getRowSumFactor();
+  if (factor == 0)
+    return starts;
+  SmallVector<Value> sums =
+      loop(ArrayRef(starts).take_front(rowOffsets.size()),
+           [&](const Product &product, ArrayRef<Value> carried) {
+             return product.emitRowSums(builder, carried);
+           });
+  for (auto [r, sum] : llvm::enumerate(sums)) {
+    Value total =
+        builder.create<vector::ReductionOp>(vector::CombiningKind::ADD, sum);
+    Value scale = builder.create<arith::ConstantOp>(
+        builder.getIntegerAttr(total.getType(), factor));
+    total = builder.create<arith::MulIOp>(total, scale);
+    Value start = builder.create<vector::BroadcastOp>(sum.getType(), total);
+    for (size_t v = 0; v < vectorOffsets.size(); ++v)
+      starts[r * vectorOffsets.size() + v] = start;
+  }
+  return starts;
 }
 
 //===----------------------------------------------------------------------===//

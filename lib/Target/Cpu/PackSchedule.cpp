@@ -8,7 +8,8 @@
 // Packing reads every weight once and runs at every start of a program, so it
 // has to go at the speed of memory. The transposed form ([n, k] to panels of
 // [k, panel]) moves squares of vectorWidth elements through registers: rows are
-// read and written as whole vectors, and the square is turned in between.
+// read and written as whole vectors, and the square is turned in between. Bytes
+// that are packed four by four move as numbers of 32 bits.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,21 +24,46 @@ namespace lathe::cpu {
 
 namespace {
 
-/// One panel of the result: `rows` columns of the matrix that are there, the
-/// rest of `panel` is zeros.
+/// A matrix of units, which are f32 or 4 bytes along k.
 struct PackShape {
   int64_t batch = 1, k = 0, n = 0, panel = 0;
   bool transposed = false;
+  /// Elements of the buffers in a unit.
+  int64_t unit = 1;
   int64_t numPanels() const { return (n + panel - 1) / panel; }
+
+  Type getUnitType(Builder &b) const {
+    return unit == 1 ? Type(b.getF32Type()) : b.getI32Type();
+  }
+  /// `count` units from unit `index` on.
+  Value load(ImplicitLocOpBuilder &b, int64_t count, Value buffer,
+             Value index) const {
+    auto type = VectorType::get(count, getUnitType(b));
+    if (unit == 1)
+      return b.create<vector::LoadOp>(type, buffer, index);
+    Value bytes =
+        b.create<vector::LoadOp>(VectorType::get(count * unit, b.getI8Type()),
+                                 buffer, mulIndex(b, index, unit));
+    return b.create<vector::BitCastOp>(type, bytes);
+  }
+  void store(ImplicitLocOpBuilder &b, Value units, Value buffer,
+             Value index) const {
+    int64_t count = cast<VectorType>(units.getType()).getNumElements();
+    if (unit > 1)
+      units = b.create<vector::BitCastOp>(
+          VectorType::get(count * unit, b.getI8Type()), units);
+    b.create<vector::StoreOp>(units, buffer, mulIndex(b, index, unit));
+  }
 };
 
 } // namespace
 
-/// Element by element, for edges: result[kk][c] for kk in [kBegin, k).
+/// Unit by unit, for edges: result[kk][c] for kk in [kBegin, k).
 static void emitScalars(ImplicitLocOpBuilder &b, const PackShape &shape,
                         Value input, Value output, Value source, Value target,
                         Value valid, int64_t kBegin) {
-  Value zero = b.create<arith::ConstantOp>(b.getF32FloatAttr(0));
+  auto one = VectorType::get(1, shape.getUnitType(b));
+  Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(one));
   Value first = indexConstant(b, 0);
   emitFor(
       b, indexConstant(b, kBegin), indexConstant(b, shape.k), 1, [&](Value kk) {
@@ -50,11 +76,11 @@ static void emitScalars(ImplicitLocOpBuilder &b, const PackShape &shape,
                 Value from = shape.transposed
                                  ? addIndex(b, mulIndex(b, c, shape.k), kk)
                                  : addIndex(b, mulIndex(b, kk, shape.n), c);
-                Value element =
-                    b.create<memref::LoadOp>(input, addIndex(b, source, from));
-                b.create<memref::StoreOp>(element, output, to);
+                Value units =
+                    shape.load(b, 1, input, addIndex(b, source, from));
+                shape.store(b, units, output, to);
               },
-              [&] { b.create<memref::StoreOp>(zero, output, to); });
+              [&] { shape.store(b, zero, output, to); });
         });
       });
 }
@@ -63,7 +89,6 @@ static void emitScalars(ImplicitLocOpBuilder &b, const PackShape &shape,
 static void emitFullPanel(ImplicitLocOpBuilder &b, const PackShape &shape,
                           Value input, Value output, Value source, Value target,
                           int64_t width) {
-  auto row = VectorType::get({width}, b.getF32Type());
   Value first = indexConstant(b, 0);
   Value valid = indexConstant(b, shape.panel);
   if (!shape.transposed) {
@@ -73,21 +98,19 @@ static void emitFullPanel(ImplicitLocOpBuilder &b, const PackShape &shape,
             addIndex(b, addIndex(b, source, mulIndex(b, kk, shape.n)), c);
         Value to =
             addIndex(b, addIndex(b, target, mulIndex(b, kk, shape.panel)), c);
-        Value line = b.create<vector::LoadOp>(row, input, from);
-        b.create<vector::StoreOp>(line, output, to);
+        shape.store(b, shape.load(b, width, input, from), output, to);
       }
     });
     return;
   }
   int64_t whole = shape.k / width * width;
-  auto square = VectorType::get({width, width}, b.getF32Type());
+  auto square = VectorType::get({width, width}, shape.getUnitType(b));
   emitFor(b, first, indexConstant(b, whole), width, [&](Value kk) {
     for (int64_t c = 0; c < shape.panel; c += width) {
-      Value block = b.create<arith::ConstantOp>(
-          DenseElementsAttr::get(square, b.getF32FloatAttr(0).getValue()));
+      Value block = b.create<arith::ConstantOp>(b.getZeroAttr(square));
       for (int64_t i = 0; i < width; ++i) {
         Value from = addIndex(b, addIndex(b, source, kk), (c + i) * shape.k);
-        Value line = b.create<vector::LoadOp>(row, input, from);
+        Value line = shape.load(b, width, input, from);
         block = b.create<vector::InsertOp>(line, block, i);
       }
       Value turned =
@@ -97,7 +120,7 @@ static void emitFullPanel(ImplicitLocOpBuilder &b, const PackShape &shape,
         Value to =
             addIndex(b, addIndex(b, target, mulIndex(b, kk, shape.panel)),
                      i * shape.panel + c);
-        b.create<vector::StoreOp>(line, output, to);
+        shape.store(b, line, output, to);
       }
     }
   });
@@ -125,9 +148,17 @@ FailureOr<LoweredKernel> schedulePack(KernelOp kernel, ModuleOp module,
   shape.k = type.getDimSize(shape.transposed ? rank - 1 : rank - 2);
   shape.n = type.getDimSize(shape.transposed ? rank - 2 : rank - 1);
   int64_t width = features.vectorWidth;
-  if (!type.getElementType().isF32() || shape.panel % width != 0 ||
-      shape.batch * shape.k * shape.n == 0) {
-    whyNot = "expected f32 and panels of whole vectors";
+  bool bytes = type.getElementType().isInteger(8) && shape.transposed &&
+               pack.getInterleave() == 4 && shape.k % 4 == 0;
+  if (bytes) {
+    shape.unit = 4;
+    shape.k /= 4;
+  }
+  if ((!bytes &&
+       (!type.getElementType().isF32() || pack.getInterleave() != 1)) ||
+      shape.panel % width != 0 || shape.batch * shape.k * shape.n == 0) {
+    whyNot = "expected f32, or transposed bytes in whole fours, and panels of "
+             "whole vectors";
     return failure();
   }
 

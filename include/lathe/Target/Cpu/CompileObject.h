@@ -25,9 +25,14 @@ struct CpuTarget {
   std::vector<std::string> features;
   CpuFeatures schedule;
 
-  /// The machine this runs on. `isa` may ask for less: "avx512", "avx2", "sse"
-  /// or "" for the best there is; an unknown or missing one is an error.
-  static llvm::Expected<CpuTarget> host(StringRef isa = "");
+  /// The machine this runs on. `isa` may ask for less: "amx", "avx512-vnni",
+  /// "avx512" (without VNNI), "avx2-vnni", "avx2", "sse", or "" for the best
+  /// there is; "amx-emulated" does what AMX does, in memory. An unknown one is
+  /// an error, and so is a missing one, unless the code is `toLookAt` alone.
+  static llvm::Expected<CpuTarget> host(StringRef isa = "",
+                                        bool toLookAt = false);
+  /// The names `host` takes, from the least on.
+  static std::vector<std::string> getIsaNames();
 };
 
 /// Registers what the CPU target's passes need beyond the lathe dialect.

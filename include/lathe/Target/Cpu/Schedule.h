@@ -14,12 +14,20 @@
 
 namespace lathe::cpu {
 
+/// What multiplies bytes: nothing that is known here, pairs of 16-bit numbers
+/// (pmaddwd), or four bytes at a time (vpdpbusd).
+enum class ByteProducts { None, Words, Vnni };
+/// AMX's tile registers, or a model of them in memory.
+enum class TileRegisters { None, Amx, Emulated };
+
 /// What code may be made for.
 struct CpuFeatures {
   /// f32 lanes of the widest vector: 16 with AVX-512, 8 with AVX2, 4 else.
   int64_t vectorWidth = 8;
   /// Vector registers: 32 with AVX-512, 16 else.
   int64_t vectorRegisters = 16;
+  ByteProducts byteProducts = ByteProducts::None;
+  TileRegisters tiles = TileRegisters::None;
 };
 
 /// A kernel as a function over memory,
@@ -28,7 +36,8 @@ struct CpuFeatures {
 ///                     index begin, index end)
 /// All memrefs are static, row-major and in storage types (see ScalarBody.h).
 /// It does the work items [begin, end) of [0, workItems); every partition gives
-/// the same bits. The body is scf, arith, math, memref, vector (no tensors).
+/// the same bits. The body is scf, arith, math, memref, vector and calls of
+/// LLVM's intrinsics (no tensors).
 struct LoweredKernel {
   func::FuncOp function;
   int64_t workItems = 1;

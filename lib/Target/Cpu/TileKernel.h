@@ -1,0 +1,70 @@
+//===- TileKernel.h - Products of bytes in AMX's tiles ----------*- C++ -*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Eight tile registers of up to 16 rows of 64 bytes. Two by two hold sums of up
+// to 32 rows by 32 columns; the others take 64 bytes of the depth of two blocks
+// of A, which lie in memory as tiles want them, and of a panel of B, whose rows
+// of four bytes per column are what `lathe.pack` with `interleave = 4` makes.
+//
+// MLIR 19's amx dialect cannot carry tiles through loops, so the instructions
+// are intrinsics with tile numbers. Without AMX the same steps can run on a
+// model of the registers in scratch memory (`--isa amx-emulated`).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_LIB_TARGET_CPU_TILEKERNEL_H
+#define LATHE_LIB_TARGET_CPU_TILEKERNEL_H
+
+#include "MicroKernel.h"
+
+namespace lathe::cpu {
+
+/// Rows of a tile of the result, and bytes of the depth in one step.
+constexpr int64_t tileRows = 32, tileBytes = 64;
+
+/// The tile registers in a kernel's function.
+class TileUnit {
+public:
+  /// `emulated`: in memory, which is taken from the frame's scratch.
+  TileUnit(ImplicitLocOpBuilder &b, KernelFrame &frame, ModuleOp module,
+           StringRef symbol, bool emulated);
+
+  /// Shapes the registers for `rows` (up to 32) rows of the result. What they
+  /// held is lost.
+  void emitConfigure(int64_t rows);
+  /// Frees them for other threads at the end of a kernel.
+  void emitRelease();
+
+  /// sum over the depth, `steps` times 64 bytes, of `rows` rows of A, `aStride`
+  /// bytes apart, by a panel of B; i32 [rows][32] in `result`, a buffer of its
+  /// own. Bytes are unsigned where `unsignedA`, `unsignedB` say so.
+  void emitProduct(int64_t rows, int64_t steps, Value a, Value aIndex,
+                   int64_t aStride, bool unsignedA, Value bBuffer, Value bIndex,
+                   bool unsignedB, Value result);
+
+private:
+  void zero(int64_t tile);
+  void load(int64_t tile, Value buffer, Value index, int64_t stride);
+  void dot(int64_t sum, int64_t a, int64_t bTile, bool unsignedA,
+           bool unsignedB);
+  void store(int64_t tile, Value buffer, int64_t index, int64_t stride);
+  Value emitPointer(Value buffer, Value byteIndex);
+  Value number(int64_t value, unsigned bits);
+  void call(StringRef name, ValueRange operands);
+
+  ImplicitLocOpBuilder &b;
+  ModuleOp module;
+  std::string symbol;
+  /// Of the model: the registers, one behind the other, 1024 bytes each.
+  Value registers;
+  /// Rows of each register, as configured.
+  int64_t rowsOf[8] = {};
+};
+
+} // namespace lathe::cpu
+
+#endif // LATHE_LIB_TARGET_CPU_TILEKERNEL_H

@@ -7,7 +7,7 @@ def function(arguments, result, body):
 
 
 def gemm(m, n, k, dtype):
-    a, b, c = f"tensor<{m}x{k}x{dtype}>", f"tensor<{k}x{n}x{dtype}>", f"tensor<{m}x{n}x{dtype}>"
+    a, b, c = f"tensor<{m}x{k}x{dtype}>", f"tensor<{k}x{n}x{dtype}>", f"tensor<{m}x{n}x{'i32' if dtype == 'i8' else dtype}>"
     return function([("a", a), ("b", b)], c, f"  %0 = lathe.matmul %a, %b : ({a}, {b}) -> {c}\n  return %0 : {c}\n")
 
 

@@ -204,7 +204,7 @@ def add_product(program, rng, element):
 
 
 @random_products(add_product, 24, {
-    "f32": [0, 1, 2], "f64": [10], "f16": [20], "bf16": [30], "i32": [40], "i64": [50], "i8": [60]})
+    "f32": [0, 1, 2], "f64": [10], "f16": [20], "bf16": [30], "i32": [40], "i64": [50]})
 class Contractions(unittest.TestCase):
     SECONDS = 40
 
@@ -253,10 +253,10 @@ class Contractions(unittest.TestCase):
                 ("f16", "sm_90a", "256x128x64x3x2", "TmaTile<256, 3>"),
                 ("f16", "sm_90a", "128x128x64x2", "TmaTile<128, 2>")):
             with self.subTest(element=element, tile=tile):
-                program = Program(np.random.default_rng([SEED, 90]))
+                program, result = Program(np.random.default_rng([SEED, 90])), "i32" if element == "i8" else element
                 (x, left), (y, right) = program.input([150, 400], element), program.input([400, 136], element)
-                value = program.op("matmul", [(x, tensor([150, 400], element)), (y, tensor([400, 136], element))], tensor([150, 136], element))
-                program.output(value, [150, 136], element, wrapped(wide(left) @ wide(right), element))
+                value = program.op("matmul", [(x, tensor([150, 400], element)), (y, tensor([400, 136], element))], tensor([150, 136], result))
+                program.output(value, [150, 136], result, wrapped(wide(left) @ wide(right), result))
                 texts = program.check(arch=arch, options=["--tile", f"matmul={tile}"])
                 self.assertIn(f"using Tile = {text};", texts)
                 parts = tile.split("x")[4:]

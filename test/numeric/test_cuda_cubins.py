@@ -19,11 +19,12 @@ def make_program():
     # Only the types matter: no numbers are made.
     program.input = lambda shape, element: declare(program, shape, element)
 
-    def matmul(m, k, n, element, swap_a=False, swap_b=False):
+    def matmul(m, k, n, element, swap_a=False, swap_b=False, right=None):
         a, b = ([k, m] if swap_a else [m, k]), ([n, k] if swap_b else [k, n])
         flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
-        operands = [(program.input(a, element), tensor(a, element)), (program.input(b, element), tensor(b, element))]
-        result = tensor([m, n], element)
+        right = right or element
+        operands = [(program.input(a, element), tensor(a, element)), (program.input(b, right), tensor(b, right))]
+        result = tensor([m, n], "i32" if "i8" in element else element)
         program.results.append((program.op("matmul", operands, result, f"{{{', '.join(flags)}}}" if flags else ""), result))
 
     def attention(element, depth, causal):
@@ -34,7 +35,7 @@ def make_program():
 
     def conv(channels, filters, size, kernel, stride, element):
         image, weight = [2, channels, size, size], [filters, channels, kernel, kernel]
-        out = tensor([2, filters, (size - 1) // stride + 1, (size - 1) // stride + 1], element)
+        out = tensor([2, filters, (size - 1) // stride + 1, (size - 1) // stride + 1], "i32" if "i8" in element else element)
         pads = ", ".join(f"{name} = array<i64: {value}, {value}>" for name, value in (
             ("strides", stride), ("pad_low", kernel // 2), ("pad_high", kernel // 2)))
         operands = [(program.input(image, element), tensor(image, element)), (program.input(weight, element), tensor(weight, element))]
@@ -46,6 +47,9 @@ def make_program():
             matmul(m, k, n, element, True, False)
         matmul(1, 999, 333, element)
         matmul(129, 77, 515, element, True, True)
+    for left, right in (("ui8", "i8"), ("i8", "ui8"), ("ui8", "ui8")):
+        matmul(4096, 1024, 4096, left, False, True, right)
+        matmul(129, 77, 515, left, True, False, right)
     for element in ("f16", "i32", "i64"):
         matmul(512, 512, 512, element, False, True)
     matmul(4096, 1024, 4096, "f16", True, True)
@@ -56,7 +60,7 @@ def make_program():
     for element in ("f32", "f16", "bf16"):
         for depth in (20, 64, 128):
             attention(element, depth, depth != 64)
-    for element in ("f32", "bf16"):
+    for element in ("f32", "bf16", "ui8"):
         conv(64, 128, 56, 3, 1, element)
         conv(3, 64, 223, 7, 2, element)
         conv(256, 64, 14, 1, 1, element)

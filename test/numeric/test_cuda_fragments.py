@@ -39,9 +39,9 @@ template <typename T> struct Table {
 };
 LATHE_FN f16 narrow(float x, f16) { return toF16(x); }
 LATHE_FN float narrow(float x, float) { return x; }
-LATHE_FN i8 narrow(i32 x, i8) { return (i8)x; }
-template <typename Sum, typename T, typename Out> LATHE_FN void multiply(const T *a, const T *b, Out *c) {
-  using Map = Table<T>;
+LATHE_FN i32 narrow(i32 x, i32) { return x; }
+template <typename Sum, typename A, typename B, typename Out> LATHE_FN void multiply(const A *a, const B *b, Out *c) {
+  using Map = Table<A>;
   const int lane = threadIdx.x, groupID = lane / 4, inGroup = lane % 4;
   if (lane >= 32)
     return;
@@ -49,7 +49,8 @@ template <typename Sum, typename T, typename Out> LATHE_FN void multiply(const T
   a += batch * 16 * Map::k;
   b += batch * Map::k * 8;
   c += batch * 16 * 8;
-  T x[Map::ofA], y[Map::ofB];
+  A x[Map::ofA];
+  B y[Map::ofB];
   for (int i = 0; i < Map::ofA; ++i)
     x[i] = a[Map::rowOfA(groupID, i) * Map::k + Map::columnOfA(inGroup, i)];
   for (int i = 0; i < Map::ofB; ++i)
@@ -58,7 +59,7 @@ template <typename Sum, typename T, typename Out> LATHE_FN void multiply(const T
   copyBytes(words, x, sizeof(words));
   copyBytes(pair, y, sizeof(pair));
   Sum sums[4] = {1, 2, 3, 4};
-  multiplyAdd(sums, words, pair[0], pair[1], T{});
+  multiplyAdd(sums, words, pair[0], pair[1], A{}, B{});
   for (int i = 0; i < 4; ++i)
     c[(i < 2 ? groupID : groupID + 8) * 8 + inGroup * 2 + (i & 1)] = narrow(sums[i] - (Sum)(i + 1), Out{});
 }
@@ -159,6 +160,12 @@ template <bool aLinesAreK, bool bLinesAreK> LATHE_FN void multiplyGroup(const f1
 """
 
 
+def bytes_product(a, b, c, left, right):
+    x, y, z = (f"tensor<{'x'.join(map(str, shape))}x{element}>" for shape, element in ((a, left), (b, right), (c, "i32")))
+    return (f'func.func @main(%x: {x} {{lathe.name = "x"}}, %w: {y} {{lathe.name = "w"}}) -> ({z} {{lathe.name = "y"}}) {{\n'
+            f"  %y = lathe.matmul %x, %w : ({x}, {y}) -> {z}\n  return %y : {z}\n}}\n")
+
+
 def product(a, b, c, element):
     """y = a b, with casts where files cannot hold the type."""
     stored = "f32" if element == "bf16" else element
@@ -178,15 +185,15 @@ def product(a, b, c, element):
 class Fragments(unittest.TestCase):
     def multiply(self, element, changes=()):
         """What every (row, k, column) of one instruction gives, and should give."""
-        depth = {"i8": 32, "f32": 8}.get(element, 16)
-        dtype = {"f32": np.float32, "f16": np.float16, "bf16": np.float32, "i8": np.int8}[element]
+        depth = {"f32": 8}.get(element, 16)
+        dtype = {"f32": np.float32, "f16": np.float16, "bf16": np.float32}[element]
         values = (np.arange(16 * depth) * 7 % 251 - 125).reshape(16, depth)
         a = np.broadcast_to(values, (depth, 16, depth)).astype(dtype)
         b = np.zeros((depth, depth, 8), dtype)
         for batch, column in np.ndindex(depth, 8):
             b[batch, (batch + column) % depth, column] = 1
         texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element), options=["--tf32"] if element == "f32" else [])
-        texts.replace_body("gemm_mma.cuh", TABLE, f"multiply<{'i32' if element == 'i8' else 'float'}>(in0, in1, out0);")
+        texts.replace_body("gemm_mma.cuh", TABLE, "multiply<float>(in0, in1, out0);")
         if changes:
             texts.inline("multiply<", changes)
         outputs, error = texts.run({"x": a, "w": b})
@@ -194,9 +201,41 @@ class Fragments(unittest.TestCase):
         return outputs["y"].astype(np.int64), np.matmul(a.astype(np.int64), b.astype(np.int64))
 
     def test_products(self):
-        for element in ("f32", "f16", "bf16", "i8"):
+        for element in ("f32", "f16", "bf16"):
             found, expected = self.multiply(element)
             np.testing.assert_array_equal(found, expected, element)
+
+    def multiply_bytes(self, left, right, changes=()):
+        """The same of bytes, of which one side may be signed; B has a number that is negative where it is."""
+        dtypes, sign = {"i8": np.int8, "ui8": np.uint8}, {"i8": -125, "ui8": 0}
+        values = np.arange(16 * 32) * 7 % 251 + sign[left]
+        a = np.broadcast_to(values.reshape(16, 32), (32, 16, 32)).astype(dtypes[left])
+        b = np.zeros((32, 32, 8), dtypes[right])
+        for batch, column in np.ndindex(32, 8):
+            b[batch, (batch + column) % 32, column] = 200 if right == "ui8" else -100
+        texts = Texts(bytes_product(a.shape, b.shape, (32, 16, 8), left, right))
+        cast = ", ".join(f"(const {'u8' if side == 'ui8' else 'i8'} *)in{i}" for i, side in enumerate((left, right)))
+        texts.replace_body("gemm_mma.cuh", TABLE, f"multiply<i32>({cast}, out0);")
+        if changes:
+            texts.inline("multiply<", changes)
+        outputs, error = texts.run({"x": a, "w": b})
+        self.assertIsNone(error)
+        return outputs["y"], np.matmul(a.astype(np.int32), b.astype(np.int32))
+
+    def test_products_of_bytes(self):
+        for left in ("i8", "ui8"):
+            for right in ("i8", "ui8"):
+                found, expected = self.multiply_bytes(left, right)
+                np.testing.assert_array_equal(found, expected, f"{left} x {right}")
+
+    def test_a_wrong_byte_is_caught(self):
+        for old, new in (
+                ("return (u8)(word >> 8 * e);", "return (i8)(word >> 8 * e);"),
+                ("return (i8)(word >> 8 * e);", "return (u8)(word >> 8 * e);"),
+                ("return (i8)(word >> 8 * e);", "return (i8)(word >> 8 * (3 - e));"),
+                ("all[column * 4 + word % 4].b[word / 4]", "all[column * 4 + word % 4].b[1 - word / 4]")):
+            found, expected = self.multiply_bytes("ui8", "i8", [(old, new)])
+            self.assertTrue((found != expected).any(), new)
 
     def test_a_wrong_layout_is_caught(self):
         for changes in (

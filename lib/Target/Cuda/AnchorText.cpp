@@ -155,8 +155,15 @@ OperandText OperandText::fromAccess(KernelOp kernel, StringRef name,
   return text;
 }
 
+/// Products tell signed from unsigned bytes; buffers are of signless ones.
+static std::string getProductType(Type elementType) {
+  return elementType.isUnsignedInteger(8)
+             ? "u8"
+             : typeName(getStorageType(elementType));
+}
+
 void OperandText::print(CodeWriter &writer) const {
-  std::string type = typeName(getStorageType(elementType));
+  std::string type = getProductType(elementType);
   writer.line();
   writer.open("struct " + name);
   writer.line("using Element = " + type + ";");
@@ -186,7 +193,10 @@ void OperandText::printTensor(CodeWriter &writer) const {
 }
 
 std::string OperandText::construct() const {
-  return name + "{" + KernelFile::input(argument) + "}";
+  std::string input = KernelFile::input(argument);
+  if (elementType.isUnsignedInteger(8))
+    input = "(const u8 *)" + input;
+  return name + "{" + input + "}";
 }
 
 //===----------------------------------------------------------------------===//

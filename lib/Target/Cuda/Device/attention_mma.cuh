@@ -76,8 +76,8 @@ LATHE_FN void attentionMma(const Q &q, const K &k, const V &v, float scale,
       for (int j = 0; j < keyBlocks; j += 2) {
         u32 y[4];
         StripK::template load<false>(y, keys, j * 8, step);
-        multiplyAdd(scores[j], x[step], y[0], y[1], T{});
-        multiplyAdd(scores[j + 1], x[step], y[2], y[3], T{});
+        multiplyAdd(scores[j], x[step], y[0], y[1], T{}, T{});
+        multiplyAdd(scores[j + 1], x[step], y[2], y[3], T{}, T{});
       }
 
 #pragma unroll

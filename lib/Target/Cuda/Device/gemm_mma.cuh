@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// For f16, bf16, i8, and f32 as tf32, on sm_80 and newer. A block computes a
+// For f16, bf16, i8 and u8, and f32 as tf32, on sm_80 and newer. A block computes a
 // tile of C from strips of A and B that are 128 bytes of k deep; a warp
 // computes some rows by columns of it with mma.sync. `stages` strips are in
 // shared memory: one is computed with, the others are on their way (cp.async).
@@ -123,13 +123,15 @@ template <typename T> LATHE_FN void roundWords(u32 (&words)[4]) {
 template <typename Shape, typename Tile, typename A, typename B,
           typename Epilogue>
 LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
-  using T = typename A::Element;
+  using ElementA = typename A::Element;
+  using ElementB = typename B::Element;
   using Sum = typename Epilogue::Sum;
   using StripA = Strip<A, Tile::m>;
   using StripB = Strip<B, Tile::n>;
   constexpr int stages = Tile::stages, depth = StripA::depth;
   constexpr int stageBytes = StripA::bytes + StripB::bytes;
   constexpr int blocksM = Tile::warpM / 16, blocksN = Tile::warpN / 8;
+  static_assert(sizeof(ElementA) == sizeof(ElementB), "strips are equally deep");
   static_assert(Tile::warpM % 16 == 0 && Tile::warpN % 16 == 0,
                 "warps load 16 rows and columns at once");
   u8 *const shared = dynamicShared();
@@ -173,20 +175,20 @@ LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
 #pragma unroll
       for (int i = 0; i < blocksM; ++i) {
         StripA::template load<true>(x[i], strip, warpRow + i * 16, inner);
-        roundWords<T>(x[i]);
+        roundWords<ElementA>(x[i]);
       }
 #pragma unroll
       for (int j = 0; j < blocksN / 2; ++j) {
         StripB::template load<false>(y[j], strip + StripA::bytes,
                                      warpColumn + j * 16, inner);
-        roundWords<T>(y[j]);
+        roundWords<ElementB>(y[j]);
       }
 #pragma unroll
       for (int i = 0; i < blocksM; ++i)
 #pragma unroll
         for (int j = 0; j < blocksN; ++j)
           multiplyAdd(sums[i][j], x[i], y[j / 2][j % 2 * 2],
-                      y[j / 2][j % 2 * 2 + 1], T{});
+                      y[j / 2][j % 2 * 2 + 1], ElementA{}, ElementB{});
     }
   }
 

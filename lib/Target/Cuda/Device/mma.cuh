@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // mma.sync and ldmatrix of sm_80 and newer. A warp multiplies 16 rows of A with
-// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits, or 8
-// floats, of which it takes sign, exponent and the first 10 bits behind the
-// leading one (tf32).
+// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits (signed
+// or not, as each side likes), or 8 floats, of which it takes sign, exponent and
+// the first 10 bits behind the leading one (tf32).
 // With lane = 4 g + t, and words of 4 bytes along k:
 //
 //   A, 4 words a lane:  word t of row g, of row g + 8; word t + 4 of both
@@ -36,6 +36,7 @@ LATHE_FN double simElement(u32 word, int e, bf16) {
   return toFloat(bf16{(u16)(word >> 16 * e)});
 }
 LATHE_FN i32 simElement(u32 word, int e, i8) { return (i8)(word >> 8 * e); }
+LATHE_FN i32 simElement(u32 word, int e, u8) { return (u8)(word >> 8 * e); }
 /// The lower 13 bits are not looked at.
 LATHE_FN double simElement(u32 word, int, float) {
   return floatFromBits(word & 0xffffe000u);
@@ -47,22 +48,22 @@ LATHE_FN i32 simAdd(i32 sum, i32 a, i32 b) {
   return wrapAdd(sum, wrapMul(a, b));
 }
 
-template <typename T, typename Sum>
+template <typename A, typename B, typename Sum>
 LATHE_SIM_MODEL void simMma(Sum (&sums)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   struct Lane {
     u32 a[4], b[2];
   } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}}, all[32];
   lathe_sim_warp_exchange(&mine, sizeof(mine), all);
-  constexpr int perWord = 4 / sizeof(T);
+  constexpr int perWord = 4 / sizeof(A);
   for (int i = 0; i < 4; ++i) {
     const int row = simLane() / 4 + i / 2 * 8;
     const int column = simLane() % 4 * 2 + i % 2;
-    auto sum = simElement(0, 0, T{}) + sums[i];
+    auto sum = simElement(0, 0, A{}) + sums[i];
     for (int word = 0; word < 8; ++word) {
       const u32 x = all[row % 8 * 4 + word % 4].a[word / 4 * 2 + row / 8];
       const u32 y = all[column * 4 + word % 4].b[word / 4];
       for (int e = 0; e < perWord; ++e)
-        sum = simAdd(sum, simElement(x, e, T{}), simElement(y, e, T{}));
+        sum = simAdd(sum, simElement(x, e, A{}), simElement(y, e, B{}));
     }
     sums[i] = (Sum)sum;
   }
@@ -149,15 +150,15 @@ LATHE_FN u32 roundWord(u32 word, float) {
 template <typename T> LATHE_FN u32 roundWord(u32 word, T) { return word; }
 
 #if LATHE_HOST
-#define LATHE_MMA(Element, Sum, constraint, instruction)                       \
+#define LATHE_MMA(A, B, Sum, constraint, instruction)                          \
   LATHE_FN void multiplyAdd(Sum(&sums)[4], const u32(&a)[4], u32 b0, u32 b1,   \
-                            Element) {                                         \
-    simMma<Element>(sums, a, b0, b1);                                          \
+                            A, B) {                                            \
+    simMma<A, B>(sums, a, b0, b1);                                             \
   }
 #else
-#define LATHE_MMA(Element, Sum, constraint, instruction)                       \
+#define LATHE_MMA(A, B, Sum, constraint, instruction)                          \
   LATHE_FN void multiplyAdd(Sum(&sums)[4], const u32(&a)[4], u32 b0, u32 b1,   \
-                            Element) {                                         \
+                            A, B) {                                            \
     asm("mma.sync.aligned." instruction " {%0, %1, %2, %3}, "                  \
         "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                        \
         : "+" constraint(sums[0]), "+" constraint(sums[1]),                    \
@@ -165,11 +166,14 @@ template <typename T> LATHE_FN u32 roundWord(u32 word, T) { return word; }
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));       \
   }
 #endif
-/// sums += a * b, for the element type that the last argument names.
-LATHE_MMA(f16, float, "f", "m16n8k16.row.col.f32.f16.f16.f32")
-LATHE_MMA(bf16, float, "f", "m16n8k16.row.col.f32.bf16.bf16.f32")
-LATHE_MMA(float, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
-LATHE_MMA(i8, i32, "r", "m16n8k32.row.col.s32.s8.s8.s32")
+/// sums += a * b, for the element types that the last arguments name.
+LATHE_MMA(f16, f16, float, "f", "m16n8k16.row.col.f32.f16.f16.f32")
+LATHE_MMA(bf16, bf16, float, "f", "m16n8k16.row.col.f32.bf16.bf16.f32")
+LATHE_MMA(float, float, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
+LATHE_MMA(i8, i8, i32, "r", "m16n8k32.row.col.s32.s8.s8.s32")
+LATHE_MMA(i8, u8, i32, "r", "m16n8k32.row.col.s32.s8.u8.s32")
+LATHE_MMA(u8, i8, i32, "r", "m16n8k32.row.col.s32.u8.s8.s32")
+LATHE_MMA(u8, u8, i32, "r", "m16n8k32.row.col.s32.u8.u8.s32")
 #undef LATHE_MMA
 
 /// sums[j] += the fragment `a` times columns j of Y, for the 16 k of one step.
@@ -180,7 +184,7 @@ LATHE_FN void multiplyColumns(float (&sums)[blocks][4], const u32 (&a)[4],
   for (int j = 0; j < blocks; j += 2) {
     u32 b[4];
     StripY::template load<false>(b, y, j * 8, step);
-    multiplyAdd(sums[j], a, b[0], b[1], T{});
-    multiplyAdd(sums[j + 1], a, b[2], b[3], T{});
+    multiplyAdd(sums[j], a, b[0], b[1], T{}, T{});
+    multiplyAdd(sums[j + 1], a, b[2], b[3], T{}, T{});
   }
 }

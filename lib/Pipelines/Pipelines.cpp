@@ -35,11 +35,13 @@ static void addRecognition(GraphPasses &passes) {
 }
 
 /// Composites with a schedule of their own on every target.
-static ArrayRef<std::string> getScheduled() {
-  static const std::string names[] = {"lathe.attention",
-                                      "lathe.attention_training",
-                                      "lathe.attention_backward"};
-  return names;
+static ArrayRef<std::string> getScheduled(bool isCpu) {
+  // Products of CUDA dequantize their weights; those of the CPU have packed
+  // operands with scales.
+  static const std::string names[] = {
+      "lathe.attention", "lathe.attention_training", "lathe.attention_backward",
+      "lathe.dequantize"};
+  return ArrayRef(names).drop_back(isCpu ? 1 : 0);
 }
 
 /// From primitives and the composites in `kept` to kernels.
@@ -92,7 +94,7 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
   // too, which gives an independent way to the same numbers.
   // On CUDA the schedules cut reductions themselves.
   addKernelFormation(passes, options,
-                     options.optimize ? getScheduled()
+                     options.optimize ? getScheduled(isCpu)
                                       : ArrayRef<std::string>(),
                      /*split=*/isCpu);
   return passes;

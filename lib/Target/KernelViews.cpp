@@ -325,9 +325,62 @@ static ArrayRef<int64_t> getTurn(Operation *op, bool isResult, unsigned index) {
       .Default([](Operation *) { return ArrayRef<int64_t>(); });
 }
 
+/// The scale or zero point of `op` as it goes with the elements of the input.
+static std::optional<StridedView> spreadParameter(const StridedView &view,
+                                                  DequantizeOp op) {
+  ArrayRef<int64_t> shape =
+      cast<RankedTensorType>(op.getInput().getType()).getShape();
+  size_t rank = shape.size(), own = view.sizes.size();
+  auto groupAttr = op->getAttrOfType<IntegerAttr>("group");
+  int64_t group = groupAttr ? groupAttr.getInt() : 0;
+  int64_t axis = op.getAxis() < 0 ? op.getAxis() + rank : op.getAxis();
+  StridedView spread = view;
+  if (group > 0) {
+    // Each of a group reads the same; the last group must be whole.
+    if (shape[axis] % group)
+      return std::nullopt;
+    spread.sizes.insert(spread.sizes.begin() + axis + 1, 1);
+    SmallVector<int64_t> sizes(shape);
+    sizes[axis] /= group;
+    sizes.insert(sizes.begin() + axis + 1, group);
+    auto wide = spread.broadcastTo(sizes);
+    if (wide)
+      wide->sizes.assign(shape.begin(), shape.end());
+    return wide;
+  }
+  if (own == 1 && rank > 0) {
+    spread.sizes.assign(rank, 1);
+    spread.sizes[axis] = view.sizes[0];
+  }
+  return spread.broadcastTo(shape);
+}
+
+/// Bytes, scale and zero point over the elements of the result; null where one
+/// of them has no strides.
+static ExprPtr readDequantize(DequantizeOp op,
+                              function_ref<ExprPtr(Value)> lookup) {
+  auto node = std::make_shared<Expr>();
+  node->kind = Expr::Kind::Op;
+  node->op = op;
+  node->elementType = getElementTypeOrSelf(op.getType());
+  for (Value operand : op->getOperands()) {
+    ExprPtr expr = lookup(operand);
+    if (!expr || !expr->operands.empty() || expr->kind == Expr::Kind::Anchor)
+      return nullptr;
+    if (operand != op.getInput())
+      expr = mapLeaves(expr, [&](const StridedView &view) {
+        return spreadParameter(view, op);
+      });
+    if (!expr)
+      return nullptr;
+    node->operands.push_back(expr);
+  }
+  return node->operands[0]->kind == Expr::Kind::Argument ? node : nullptr;
+}
+
 FailureOr<KernelViews>
 KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
-                 std::string &whyNot) {
+                 std::string &whyNot, bool takesDequantize) {
   KernelViews result;
   Block &body = kernel.getBody().front();
   llvm::DenseMap<Value, ExprPtr> exprs;
@@ -371,6 +424,13 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
           result.constants.push_back(DenseElementsAttr::get(
               RankedTensorType::get({1}, expr->elementType),
               ArrayRef<Attribute>(cast<Attribute>(expr->splat))));
+        }
+        if (takesDequantize && index == 1 && expr->kind == Expr::Kind::Op &&
+            isa<DequantizeOp>(expr->op)) {
+          const Expr &bytes = *expr->operands[0];
+          result.operands.push_back(
+              {bytes.index, bytes.view, expr->elementType, expr});
+          continue;
         }
         if (expr->kind != Expr::Kind::Argument) {
           whyNot =
@@ -429,7 +489,10 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
       continue;
     }
     ExprPtr viewed;
-    if (op.getNumOperands() == 1)
+    if (auto dequantize = dyn_cast<DequantizeOp>(&op))
+      viewed = readDequantize(dequantize,
+                              [&](Value value) { return exprs.lookup(value); });
+    else if (op.getNumOperands() == 1)
       viewed =
           mapLeaves(exprs.lookup(op.getOperand(0)),
                     [&](const StridedView &view) { return view.through(&op); });

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Lathe/Lathe.h"
+#include "lathe/Analysis/StoredWeights.h"
 #include "lathe/Interfaces/Interfaces.h"
 #include "lathe/Transforms/Passes.h"
 
@@ -51,7 +52,10 @@ struct Decompose : impl::DecomposeBase<Decompose> {
       SmallVector<DecomposableOpInterface> worklist;
       getOperation()->walk([&](DecomposableOpInterface op) {
         StringRef name = op->getName().getStringRef();
-        if (!kept.contains(name) && (wanted.empty() || wanted.contains(name)) &&
+        // Bytes that no product reads are fused as elementwise ops.
+        bool isKept = kept.contains(name) &&
+                      (!isa<DequantizeOp>(*op) || isStoredWeight(op));
+        if (!isKept && (wanted.empty() || wanted.contains(name)) &&
             !refused.contains(op))
           worklist.push_back(op);
       });

@@ -7,6 +7,7 @@
 
 #include "lathe/Analysis/Cost.h"
 #include "lathe/Analysis/LoadTime.h"
+#include "lathe/Analysis/StoredWeights.h"
 #include "lathe/Transforms/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -44,7 +45,7 @@ static constexpr int64_t kMaxSpread = 16 << 20;
 /// Whether `value`, known at load, is worth a buffer of its own.
 static bool isWorthKeeping(Value value, const LoadTime &loadTime,
                            ArrayRef<Operation *> users) {
-  if (loadTime.isFree(value))
+  if (loadTime.isFree(value) || isStoredWeight(value.getDefiningOp()))
     return false;
   int64_t bytes = getNumBytes(value.getType());
   int64_t source = loadTime.getSourceBytes(value);

@@ -8,7 +8,7 @@
 // Greedy, in block order, so nearly linear:
 //  1. attention takes the transposes around it,
 //  2. a contraction takes the longest chain of elementwise consumers from which
-//     one value leaves,
+//     one value leaves, and the `dequantize` of its weight,
 //  3. every other elementwise op, reduction and view joins the kernels of its
 //     producers where they share its rows (RowDomain.h), the latest first.
 // A join must not make the graph of kernels cyclic. The search for a cycle is
@@ -18,6 +18,7 @@
 
 #include "KernelGroups.h"
 
+#include "lathe/Analysis/StoredWeights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -240,6 +241,12 @@ void KernelGroups::formAttention(Operation *op) {
 void KernelGroups::formContraction(Operation *op) {
   StringRef schedule = getContractionSchedule(op);
   SmallVector<Operation *> best = {op};
+  // Bytes are dequantized where the product reads them.
+  if (options.fuse)
+    for (Value operand : op->getOperands())
+      if (Operation *weight = operand.getDefiningOp();
+          weight && isStoredWeight(weight) && !getGroup(weight))
+        best.insert(best.begin(), weight);
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
   if (!options.fuse || op->getNumResults() != 1) {
     newGroup(best, schedule);
@@ -249,7 +256,7 @@ void KernelGroups::formContraction(Operation *op) {
   // Candidates in block order; the longest prefix from which one value leaves
   // is the epilogue.
   SmallVector<Operation *> chain = best;
-  llvm::SmallPtrSet<Operation *, 16> members = {op};
+  llvm::SmallPtrSet<Operation *, 16> members(best.begin(), best.end());
   auto byPlace = [&](Operation *a, Operation *b) {
     return place.lookup(a) > place.lookup(b);
   };

@@ -90,6 +90,10 @@ struct AnchorOperand {
   unsigned argument;
   StridedView view;
   Type elementType;
+  /// Where it is the `dequantize` of that argument, whose element type is then
+  /// the result's: a node with the views of bytes, scale and zero point over
+  /// the operand's elements.
+  ExprPtr dequantize = nullptr;
 };
 
 /// What a schedule needs to know about a kernel's body.
@@ -104,9 +108,11 @@ struct KernelViews {
   /// views and elementwise ops; else fails with the reason in `whyNot`. The
   /// operands and results of an attention with heads third are seen as views
   /// [batch, head, row, place], so that layouts are strides to schedules.
+  /// With `takesDequantize` operand 1 may be the result of a `dequantize`.
   static FailureOr<KernelViews> get(KernelOp kernel,
                                     function_ref<bool(Operation *)> isAnchor,
-                                    std::string &whyNot);
+                                    std::string &whyNot,
+                                    bool takesDequantize = false);
   /// Adds operand `operand` of the anchor, broadcast, to its result, and drops
   /// it from the operands: the bias of `linear` and `conv`.
   void foldBias(unsigned operand);

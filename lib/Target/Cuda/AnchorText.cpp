@@ -170,9 +170,20 @@ void OperandText::print(CodeWriter &writer) const {
   writer.line("static constexpr bool alongK = " +
               Twine(alongK ? "true" : "false") + ";");
   writer.line("static constexpr int vector = " + Twine(vector) + ";");
-  writer.line("const " + type + " *base;");
-  writer.line("__device__ __forceinline__ const " + type);
-  writer.open("*at(int batch, int " + rowName + ", int k) const");
+  std::string stored = storedType ? getProductType(storedType) : type;
+  writer.line("const " + stored + " *base;");
+  for (const Parameter &parameter : parameters)
+    writer.line("const " + getProductType(parameter.elementType) + " *" +
+                parameter.name + ";");
+  std::string coordinates = "(int batch, int " + rowName + ", int k) const";
+  if (isComputed) {
+    writer.line("template <int N>");
+    writer.line("__device__ __forceinline__ Pack<" + type + ", N>");
+    writer.open("get" + coordinates);
+  } else {
+    writer.line("__device__ __forceinline__ const " + type);
+    writer.open("*at" + coordinates);
+  }
   for (const std::string &line : body)
     writer.line(line);
   writer.close();
@@ -193,10 +204,14 @@ void OperandText::printTensor(CodeWriter &writer) const {
 }
 
 std::string OperandText::construct() const {
-  std::string input = KernelFile::input(argument);
-  if (elementType.isUnsignedInteger(8))
-    input = "(const u8 *)" + input;
-  return name + "{" + input + "}";
+  auto input = [](unsigned argument, Type type) {
+    std::string text = KernelFile::input(argument);
+    return type.isUnsignedInteger(8) ? "(const u8 *)" + text : text;
+  };
+  std::string text = input(argument, storedType ? storedType : elementType);
+  for (const Parameter &parameter : parameters)
+    text += ", " + input(parameter.argument, parameter.elementType);
+  return name + "{" + text + "}";
 }
 
 //===----------------------------------------------------------------------===//

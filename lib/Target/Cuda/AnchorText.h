@@ -47,8 +47,19 @@ struct OperandText {
   bool alongK = false;
   int64_t vector = 1;
   int64_t offset = 0;
-  /// The body of at(batch, ROW, k).
+  /// The body of at(batch, ROW, k), or of get<N>(batch, ROW, k) where elements
+  /// are computed from narrower ones when they are read.
   std::vector<std::string> body;
+  bool isComputed = false;
+  /// What is in memory.
+  Type storedType;
+  /// What else a computed one reads: names and arguments.
+  struct Parameter {
+    std::string name;
+    unsigned argument;
+    Type elementType;
+  };
+  SmallVector<Parameter> parameters;
   /// Where TMA can read the operand: dims {k, ROW, batch}, or {ROW, k, batch}
   /// where neighbours are not along k, without the batch where it is the same
   /// for all.
@@ -58,6 +69,12 @@ struct OperandText {
   static OperandText fromAccess(KernelOp kernel, StringRef name,
                                 StringRef rowName, const AnchorOperand &operand,
                                 const Access &access);
+  /// From the digits of bytes, their scale and their zero point.
+  static FailureOr<OperandText>
+  fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
+                 const AnchorOperand &operand, const Access &access,
+                 const Access &scale, const Access &zeroPoint,
+                 std::string &whyNot);
   void print(CodeWriter &writer) const;
   /// The struct of gemm_tma.cuh.
   void printTensor(CodeWriter &writer) const;

@@ -19,6 +19,8 @@ namespace {
 struct Contraction {
   ProductSizes sizes;
   Access a, b;
+  /// Of a weight in bytes, the scale's and the zero point's.
+  Access scale, zeroPoint;
 };
 } // namespace
 
@@ -29,6 +31,24 @@ static int64_t count(ArrayRef<int64_t> sizes) {
   return result;
 }
 
+/// Scale and zero point of a right-hand side in bytes, read as that is by
+/// `side`.
+static bool
+readParameters(const KernelViews &views,
+               function_ref<std::optional<Access>(const StridedView &)> side,
+               Contraction &c) {
+  const ExprPtr &dequantize = views.operands[1].dequantize;
+  if (!dequantize)
+    return true;
+  auto scale = side(dequantize->operands[1]->view),
+       zeroPoint = side(dequantize->operands[2]->view);
+  if (!scale || !zeroPoint)
+    return false;
+  c.scale = *scale;
+  c.zeroPoint = *zeroPoint;
+  return true;
+}
+
 static bool readLinear(const KernelViews &views, Contraction &c,
                        std::string &whyNot) {
   const StridedView &input = views.operands[0].view,
@@ -36,9 +56,12 @@ static bool readLinear(const KernelViews &views, Contraction &c,
   c.sizes.m = count(ArrayRef(input.sizes).drop_back());
   c.sizes.k = input.sizes.back();
   c.sizes.n = weight.sizes[0];
+  auto side = [&](const StridedView &view) {
+    return view.split({1, c.sizes.n, c.sizes.k});
+  };
   auto a = input.split({1, c.sizes.m, c.sizes.k});
-  auto b = weight.split({1, c.sizes.n, c.sizes.k});
-  if (!a || !b) {
+  auto b = side(weight);
+  if (!a || !b || !readParameters(views, side, c)) {
     whyNot = "an operand of the product has no strides";
     return false;
   }
@@ -74,8 +97,11 @@ static bool readMatmul(const KernelViews &views, Contraction &c,
   }
   // B's rows are its columns: the second side is read transposed.
   auto a = readSide(lhs, result, op.getTransposeLhs());
-  auto b = readSide(rhs, result, !op.getTransposeRhs());
-  if (!a || !b) {
+  auto side = [&](const StridedView &view) {
+    return readSide(view, result, !op.getTransposeRhs());
+  };
+  auto b = side(rhs);
+  if (!a || !b || !readParameters(views, side, c)) {
     whyNot = "an operand of the product has no strides";
     return false;
   }
@@ -85,9 +111,16 @@ static bool readMatmul(const KernelViews &views, Contraction &c,
   c.sizes.m = result[result.size() - 2];
   c.sizes.n = result.back();
   c.sizes.k = lhs.sizes[lhs.sizes.size() - (op.getTransposeLhs() ? 2 : 1)];
-  if (llvm::all_of(c.b[0], [](Factor f) { return f.stride == 0; })) {
+  auto isShared = [](const Access &access) {
+    return access.empty() ||
+           llvm::all_of(access[0], [](Factor f) { return f.stride == 0; });
+  };
+  if (isShared(c.b) && isShared(c.scale) && isShared(c.zeroPoint)) {
     // One right-hand side for all: the batch is only more rows.
     SmallVector<Factor> rows = c.a[0];
+    for (Access *parameter : {&c.scale, &c.zeroPoint})
+      if (!parameter->empty())
+        (*parameter)[0].clear();
     for (Factor digit : c.a[1]) {
       if (!rows.empty() && rows.back().stride == digit.stride * digit.size)
         rows.back() = {rows.back().size * digit.size, digit.stride};
@@ -107,8 +140,8 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
                                           const GpuFeatures &features,
                                           std::string &whyNot) {
   FailureOr<KernelViews> views = KernelViews::get(
-      kernel, [](Operation *op) { return isa<LinearOp, MatmulOp>(op); },
-      whyNot);
+      kernel, [](Operation *op) { return isa<LinearOp, MatmulOp>(op); }, whyNot,
+      /*takesDequantize=*/true);
   if (failed(views))
     return failure();
   if (auto linear = dyn_cast<LinearOp>(views->anchor))
@@ -124,10 +157,16 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
                         {"batch", "m", "n"}, getSumType(elementType), whyNot);
   if (failed(epilogue))
     return failure();
+  const AnchorOperand &rhs = views->operands[1];
+  FailureOr<OperandText> b =
+      rhs.dequantize ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b,
+                                                   c.scale, c.zeroPoint, whyNot)
+                     : OperandText::fromAccess(kernel, "B", "n", rhs, c.b);
+  if (failed(b))
+    return failure();
   return writeProduct(
       kernel, symbol, features, c.sizes,
-      OperandText::fromAccess(kernel, "A", "m", views->operands[0], c.a),
-      OperandText::fromAccess(kernel, "B", "n", views->operands[1], c.b),
+      OperandText::fromAccess(kernel, "A", "m", views->operands[0], c.a), *b,
       *epilogue, whyNot);
 }
 

@@ -241,7 +241,7 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
   Type elementType = a.elementType, sumType = getSumType(elementType);
   // Elements that come one by one are no work for few large blocks.
   bool hasVectors = a.vector > 1 && b.vector > 1;
-  ProductMeans means = {features.hasWarpGroupMma && hasVectors,
+  ProductMeans means = {features.hasWarpGroupMma && hasVectors && !b.isComputed,
                         a.tensor && b.tensor,
                         elementType.isF32() && isTf32Chosen(kernel)};
   FailureOr<std::optional<TileChoice>> wanted = getTileChoice(kernel);

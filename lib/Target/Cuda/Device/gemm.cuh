@@ -21,6 +21,10 @@
 //               // Where an element is; null stands for a zero.
 //               const float *at(int batch, int row, int k) const;
 //             }
+//             Instead of `at`, an operand may have
+//               // N neighbours, which are computed when they are read.
+//               template <int N>
+//               Pack<float, N> get(int batch, int row, int k) const;
 //   Epilogue  struct {
 //               using Sum = float;
 //               static constexpr int lanes = 4;
@@ -42,6 +46,12 @@ LATHE_FN constexpr int ceilDivide(int a, int b) { return (a + b - 1) / b; }
 
 template <typename A, typename B> constexpr bool isSame = false;
 template <typename A> constexpr bool isSame<A, A> = true;
+
+/// Whether the elements of an operand are computed when they are read.
+template <typename Operand, typename = void> constexpr bool isComputed = false;
+template <typename Operand>
+constexpr bool isComputed<Operand, decltype((void)&Operand::template get<1>)> =
+    true;
 
 /// `Parts` equal parts of k, each of `PartDepth` but the last.
 template <int Batch, int M, int N, int K, int Parts = 1, int PartDepth = K>

@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// For f16, bf16, i8 and u8, and f32 as tf32, on sm_80 and newer. A block computes a
-// tile of C from strips of A and B that are 128 bytes of k deep; a warp
-// computes some rows by columns of it with mma.sync. `stages` strips are in
-// shared memory: one is computed with, the others are on their way (cp.async).
-// See gemm.cuh for the types.
+// For f16, bf16, i8 and u8, and f32 as tf32, on sm_80 and newer. A block
+// computes a tile of C from strips of A and B that are 128 bytes of k deep; a
+// warp computes some rows by columns of it with mma.sync. `stages` strips are
+// in shared memory: one is computed with, the others are on their way
+// (cp.async). See gemm.cuh for the types.
 //
 // A strip is lines of 16-byte chunks. Its lines are rows of the operand where
 // neighbours in memory are neighbours along k; else they are the k (of 16-bit
@@ -60,6 +60,40 @@ struct Strip {
   template <int limit, int threads>
   static LATHE_MEMBER void stage(u8 *strip, const Operand &from, int batch,
                                  int firstRow, int firstK, int kEnd) {
+    if constexpr (isComputed<Operand>)
+      compute<limit, threads>(strip, from, batch, firstRow, firstK, kEnd);
+    else
+      copy<limit, threads>(strip, from, batch, firstRow, firstK, kEnd);
+  }
+
+  /// Through registers: what is read is narrower than what is multiplied.
+  template <int limit, int threads>
+  static LATHE_MEMBER void compute(u8 *strip, const Operand &from, int batch,
+                                   int firstRow, int firstK, int kEnd) {
+    constexpr int items = ceilDivide(lines * chunks, threads);
+#pragma unroll(vector >= 4 ? items : 1)
+    for (int i = 0; i < items; ++i) {
+      const int item = threadIdx.x + i * threads;
+      if (lines * chunks % threads != 0 && item >= lines * chunks)
+        break;
+      const int line = item / chunks, chunk = item % chunks;
+      T *const to = (T *)(strip + place(line, chunk));
+#pragma unroll
+      for (int e = 0; e < perChunk; e += vector) {
+        const int inLine = chunk * perChunk + e;
+        const int row = firstRow + (linesAreRows ? line : inLine);
+        const int k = firstK + (linesAreRows ? inLine : line);
+        Pack<T, vector> elements = {};
+        if (row < limit && k < kEnd)
+          elements = from.template get<vector>(batch, row, k);
+        storePack(to + e, elements);
+      }
+    }
+  }
+
+  template <int limit, int threads>
+  static LATHE_MEMBER void copy(u8 *strip, const Operand &from, int batch,
+                                int firstRow, int firstK, int kEnd) {
     constexpr int items = ceilDivide(lines * chunks, threads);
     constexpr bool isCopied = vector * sizeof(T) >= 4;
     // Elements that are collected one by one would fill the registers.
@@ -131,7 +165,8 @@ LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
   constexpr int stages = Tile::stages, depth = StripA::depth;
   constexpr int stageBytes = StripA::bytes + StripB::bytes;
   constexpr int blocksM = Tile::warpM / 16, blocksN = Tile::warpN / 8;
-  static_assert(sizeof(ElementA) == sizeof(ElementB), "strips are equally deep");
+  static_assert(sizeof(ElementA) == sizeof(ElementB),
+                "strips are equally deep");
   static_assert(Tile::warpM % 16 == 0 && Tile::warpN % 16 == 0,
                 "warps load 16 rows and columns at once");
   u8 *const shared = dynamicShared();

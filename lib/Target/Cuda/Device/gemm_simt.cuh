@@ -54,9 +54,11 @@ LATHE_FN void stageStrip(Sum *strip, const Operand &from, int batch,
   using T = typename Operand::Element;
   constexpr bool keepsType = isSame<T, Sum>;
   constexpr int widest = 16 / sizeof(Sum);
-  constexpr int vector = Operand::alongK || !keepsType ? 1
-                         : Operand::vector < widest    ? Operand::vector
-                                                       : widest;
+  constexpr bool isSingle =
+      Operand::alongK || !keepsType || isComputed<Operand>;
+  constexpr int vector = isSingle                   ? 1
+                         : Operand::vector < widest ? Operand::vector
+                                                    : widest;
   constexpr int packs = rows * depth / vector;
   constexpr int items = ceilDivide(packs, threads);
   // Unrolled, each copy keeps an address in registers over all steps; next to
@@ -76,13 +78,21 @@ LATHE_FN void stageStrip(Sum *strip, const Operand &from, int batch,
       row = pack % (rows / vector) * vector;
       k = pack / (rows / vector);
     }
-    const T *at =
-        findElement<limit>(from, batch, firstRow + row, firstK + k, kEnd);
     Sum *to = strip + k * pitch + row;
-    if constexpr (keepsType)
-      copyAsync<vector * sizeof(T)>(to, at ? at : from.base, at != nullptr);
-    else
-      *to = at ? widen<Sum>(*at) : (Sum)0;
+    if constexpr (isComputed<Operand>) {
+      const bool isInside = firstRow + row < limit && firstK + k < kEnd;
+      *to = isInside ? widen<Sum>(from.template get<1>(batch, firstRow + row,
+                                                       firstK + k)
+                                      .at[0])
+                     : (Sum)0;
+    } else {
+      const T *at =
+          findElement<limit>(from, batch, firstRow + row, firstK + k, kEnd);
+      if constexpr (keepsType)
+        copyAsync<vector * sizeof(T)>(to, at ? at : from.base, at != nullptr);
+      else
+        *to = at ? widen<Sum>(*at) : (Sum)0;
+    }
   }
 }
 

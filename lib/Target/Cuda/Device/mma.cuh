@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 //
 // mma.sync and ldmatrix of sm_80 and newer. A warp multiplies 16 rows of A with
-// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits (signed
-// or not, as each side likes), or 8 floats, of which it takes sign, exponent and
-// the first 10 bits behind the leading one (tf32).
-// With lane = 4 g + t, and words of 4 bytes along k:
+// 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits
+// (signed or not, as each side likes), or 8 floats, of which it takes sign,
+// exponent and the first 10 bits behind the leading one (tf32). With lane = 4 g
+// + t, and words of 4 bytes along k:
 //
 //   A, 4 words a lane:  word t of row g, of row g + 8; word t + 4 of both
 //   B, 2 words a lane:  word t of column g; word t + 4

@@ -27,6 +27,13 @@ def make_program():
         result = tensor([m, n], "i32" if "i8" in element else element)
         program.results.append((program.op("matmul", operands, result, f"{{{', '.join(flags)}}}" if flags else ""), result))
 
+    def weight_only(m, k, n, element, axis, swap_b=False):
+        b = [n, k] if swap_b else [k, n]
+        operands = [(program.input(shape, type), tensor(shape, type)) for shape, type in ((b, "i8"), (b[axis:axis + 1], element), (b[axis:axis + 1], "i8"))]
+        weight = program.op("dequantize", operands, tensor(b, element), f"{{axis = {axis} : i64}}"), tensor(b, element)
+        operands, result = [(program.input([m, k], element), tensor([m, k], element)), weight], tensor([m, n], element)
+        program.results.append((program.op("matmul", operands, result, "{transpose_rhs}" if swap_b else ""), result))
+
     def attention(element, depth, causal):
         shape, mask = [2, 4, 300, depth], [2, 1, 300, 300]
         q = (program.input(shape, element), tensor(shape, element))
@@ -50,6 +57,11 @@ def make_program():
     for left, right in (("ui8", "i8"), ("i8", "ui8"), ("ui8", "ui8")):
         matmul(4096, 1024, 4096, left, False, True, right)
         matmul(129, 77, 515, left, True, False, right)
+    for element in ("f32", "f16", "bf16"):
+        weight_only(4096, 1024, 4096, element, 0, True)
+        weight_only(1, 4096, 4096, element, 0, True)
+        weight_only(512, 512, 512, element, 1)
+        weight_only(129, 77, 515, element, 1, True)
     for element in ("f16", "i32", "i64"):
         matmul(512, 512, 512, element, False, True)
     matmul(4096, 1024, 4096, "f16", True, True)

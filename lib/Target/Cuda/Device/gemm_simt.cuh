@@ -54,11 +54,9 @@ LATHE_FN void stageStrip(Sum *strip, const Operand &from, int batch,
   using T = typename Operand::Element;
   constexpr bool keepsType = isSame<T, Sum>;
   constexpr int widest = 16 / sizeof(Sum);
-  constexpr bool isSingle =
-      Operand::alongK || !keepsType || isComputed<Operand>;
-  constexpr int vector = isSingle                   ? 1
-                         : Operand::vector < widest ? Operand::vector
-                                                    : widest;
+  constexpr int vector = Operand::alongK || !keepsType ? 1
+                         : Operand::vector < widest    ? Operand::vector
+                                                       : widest;
   constexpr int packs = rows * depth / vector;
   constexpr int items = ceilDivide(packs, threads);
   // Unrolled, each copy keeps an address in registers over all steps; next to
@@ -78,21 +76,41 @@ LATHE_FN void stageStrip(Sum *strip, const Operand &from, int batch,
       row = pack % (rows / vector) * vector;
       k = pack / (rows / vector);
     }
+    const T *at =
+        findElement<limit>(from, batch, firstRow + row, firstK + k, kEnd);
     Sum *to = strip + k * pitch + row;
-    if constexpr (isComputed<Operand>) {
-      const bool isInside = firstRow + row < limit && firstK + k < kEnd;
-      *to = isInside ? widen<Sum>(from.template get<1>(batch, firstRow + row,
-                                                       firstK + k)
-                                      .at[0])
-                     : (Sum)0;
-    } else {
-      const T *at =
-          findElement<limit>(from, batch, firstRow + row, firstK + k, kEnd);
-      if constexpr (keepsType)
-        copyAsync<vector * sizeof(T)>(to, at ? at : from.base, at != nullptr);
-      else
-        *to = at ? widen<Sum>(*at) : (Sum)0;
-    }
+    if constexpr (keepsType)
+      copyAsync<vector * sizeof(T)>(to, at ? at : from.base, at != nullptr);
+    else
+      *to = at ? widen<Sum>(*at) : (Sum)0;
+  }
+}
+
+/// The same for an operand that is computed when it is read, which then passes
+/// registers: neighbours are read at once, and written one by one where they
+/// are neighbours along k.
+template <int limit, int rows, int depth, int pitch, int threads, typename Sum,
+          typename Operand>
+LATHE_FN void computeStrip(Sum *strip, const Operand &from, int batch,
+                           int firstRow, int firstK, int kEnd) {
+  constexpr int vector = Operand::vector, packs = rows * depth / vector;
+  constexpr int items = ceilDivide(packs, threads);
+#pragma unroll(rows < 128 && vector > 1 ? items : 1)
+  for (int i = 0; i < items; ++i) {
+    const int pack = threadIdx.x + i * threads;
+    if (packs % threads != 0 && pack >= packs)
+      break;
+    constexpr int inLine = (Operand::alongK ? depth : rows) / vector;
+    const int line = pack / inLine, first = pack % inLine * vector;
+    const int row = Operand::alongK ? line : first;
+    const int k = Operand::alongK ? first : line;
+    Pack<Sum, vector> elements = {};
+    if (firstRow + row < limit && firstK + k < kEnd)
+      elements = from.template get<vector>(batch, firstRow + row, firstK + k);
+#pragma unroll
+    for (int j = 0; j < vector; ++j)
+      strip[(Operand::alongK ? (k + j) * pitch : k * pitch + j) + row] =
+          elements.at[j];
   }
 }
 
@@ -121,8 +139,12 @@ LATHE_FN void gemmSimt(const A &a, const B &b, const Epilogue &epilogue) {
     const int k = firstK + step * Tile::depth;
     stageStrip<Shape::m, Tile::m, Tile::depth, pitchA, Tile::threads>(
         strip, a, place.batch, place.m, k, kEnd);
-    stageStrip<Shape::n, Tile::n, Tile::depth, pitchB, Tile::threads>(
-        strip + Tile::depth * pitchA, b, place.batch, place.n, k, kEnd);
+    if constexpr (isComputed<B>)
+      computeStrip<Shape::n, Tile::n, Tile::depth, pitchB, Tile::threads>(
+          strip + Tile::depth * pitchA, b, place.batch, place.n, k, kEnd);
+    else
+      stageStrip<Shape::n, Tile::n, Tile::depth, pitchB, Tile::threads>(
+          strip + Tile::depth * pitchA, b, place.batch, place.n, k, kEnd);
   };
 
   Sum sums[Tile::threadM][Tile::threadN] = {};

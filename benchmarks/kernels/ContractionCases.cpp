@@ -357,6 +357,8 @@ void bench::benchContraction(Harness &harness) {
   benchPacked(harness, 128, 384, 384, 1, false);
   benchPacked(harness, 128, 1536, 384, 1, true);
   benchPacked(harness, 1, 1000, 2048, 1, false);
+  benchPacked(harness, 1, 768, 3072, 8, false);
+  benchPacked(harness, 4, 768, 3072, 8, false);
   benchPacked(harness, 4, 768, 768, 1, false);
   benchPacked(harness, 3136, 256, 64, 1, false);
   benchPacked(harness, 49, 2048, 512, 1, false);

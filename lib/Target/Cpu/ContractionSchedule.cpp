@@ -82,7 +82,9 @@ private:
   void emitTile(int64_t rows, int64_t vectors, const ItemGrid::Place &at,
                 Value item, Value row, Value column, Value panelIndex,
                 Value aheadIndex, const Part &part);
-  SmallVector<Value> emitSums(const Product &product, Value column);
+  SmallVector<Value> emitSums(const Product &product, Value row, Value column);
+  Product getRows(int64_t rows, int64_t vectors);
+  void emitMakeUps();
   Value emitPanelIndex(Value column);
   void emitCopyOfRows(const ItemGrid::Place &at, const Part &part);
   void emitCopyOfColumns(Value batch, Value column, const Part &part);
@@ -117,7 +119,7 @@ private:
   Tiling rowTiles;
   ColumnTiles columns;
   ItemGrid grid;
-  Value tileScratch, panelScratch, rowScratch, sumScratch;
+  Value tileScratch, panelScratch, rowScratch, sumScratch, makeUps;
   /// Rows of a tile's copy of A, with padding; 0 where A is read where it lies.
   int64_t copiedRows = 0;
   /// Elements from one tile's copy of A to the next one's.
@@ -153,11 +155,12 @@ void ContractionEmitter::plan() {
     columns.unitVectors = panelVectors;
   int64_t units = llvm::divideCeil(c.columns, columns.unitVectors * width);
   columns.units = Tiling::balanced(units, group);
-  rowTiles = Tiling::balanced(
-      c.rows, getLargestRows(features,
-                             columns.unitVectors *
-                                 std::max<int64_t>(columns.units.big, 1),
-                             arithmetic));
+  int64_t largestRows = tileRows;
+  if (!usesTiles())
+    largestRows = getLargestRows(
+        features, columns.unitVectors * std::max<int64_t>(columns.units.big, 1),
+        arithmetic);
+  rowTiles = Tiling::balanced(c.rows, largestRows);
 
   grid.outer = c.batch;
   grid.columns = columns.units.count;
@@ -262,19 +265,25 @@ Value ContractionEmitter::emitPanelIndex(Value column) {
                   mulIndex(b, remIndex(b, column, panelColumns), c.interleave));
 }
 
-void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
-                                  const ItemGrid::Place &at, Value item,
-                                  Value row, Value column, Value panelIndex,
-                                  Value aheadIndex, const Part &part) {
+/// A product of rows of A as they lie, whose places are still open.
+Product ContractionEmitter::getRows(int64_t rows, int64_t vectors) {
   Product product;
   product.width = width;
   product.arithmetic = &getArithmetic();
   product.depth = c.depth / product.arithmetic->getStep();
   product.tail = c.depth % product.arithmetic->getStep();
-  if (isCut())
-    product.depthValue = part.size;
   product.setUniform(rows, c.aRowStride, vectors);
   product.aStep = c.aDepthStride * product.arithmetic->getStep();
+  return product;
+}
+
+void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
+                                  const ItemGrid::Place &at, Value item,
+                                  Value row, Value column, Value panelIndex,
+                                  Value aheadIndex, const Part &part) {
+  Product product = getRows(rows, vectors);
+  if (isCut())
+    product.depthValue = part.size;
   if (copiedRows) {
     product.setUniform(rows, 1, vectors);
     product.a = rowScratch;
@@ -330,7 +339,7 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
                       masks, tileScratch);
   };
   if (!isCut())
-    return finish(emitSums(product, column));
+    return finish(emitSums(product, row, column));
 
   auto type = VectorType::get(width, b.getF32Type());
   Value waiting = mulIndex(
@@ -350,14 +359,34 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
 }
 
 SmallVector<Value> ContractionEmitter::emitSums(const Product &product,
-                                                Value column) {
+                                                Value row, Value column) {
   if (streamsWeights())
     return emitWeightProduct(b, c, function, product, column);
+  if (makeUps) {
+    SmallVector<Value> values;
+    for (size_t r = 0; r < product.rowOffsets.size(); ++r)
+      values.push_back(b.create<memref::LoadOp>(makeUps, addIndex(b, row, r)));
+    return product.emit(b, product.emitStarts(b, values));
+  }
   SmallVector<Value> starts =
       product.emitStarts(b, [&](ArrayRef<Value> sums, Product::Inner inner) {
         return inner(product, sums);
       });
   return product.emit(b, starts);
+}
+
+/// What makes up for a B that is read as if moved, for every row: all tiles of
+/// a row share it.
+void ContractionEmitter::emitMakeUps() {
+  makeUps = function.allocate(b, c.rows, b.getI32Type());
+  emitFor(b, indexConstant(b, 0), indexConstant(b, c.rows), 1, [&](Value row) {
+    Product product = getRows(1, 1);
+    product.a = function.inputs[c.a.argument];
+    product.aIndex =
+        addIndex(b, mulIndex(b, row, c.aRowStride), c.a.view.offset);
+    SmallVector<Value> lanes = product.emitRowSums(b, product.emitZeros(b));
+    b.create<memref::StoreOp>(product.emitMakeUp(b, lanes[0]), makeUps, row);
+  });
 }
 
 void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
@@ -497,6 +526,9 @@ int64_t ContractionEmitter::emit() {
     sumScratch = function.allocate(b, itemsPerRun * tileElements);
     emitRuns();
   } else {
+    if (!tileUnit && c.batch == 1 && grid.columns > 1 &&
+        getArithmetic().getRowSumFactor() != 0)
+      emitMakeUps();
     Part all;
     all.begin = indexConstant(b, 0);
     emitItems(function.begin, function.end, all);

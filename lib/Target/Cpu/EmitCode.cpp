@@ -49,30 +49,54 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
   bool avx2 = has("avx2") && has("fma");
   bool vnni512 = avx512 && has("avx512vnni"), vnni = avx2 && has("avxvnni");
   bool amx = vnni512 && has("amx-tile") && has("amx-int8");
+  bool bestVnni = avx512 ? vnni512 : vnni;
   using Tiles = TileRegisters;
   struct Isa {
     StringRef name, cpu, title;
     bool present, isAvx512, isAvx2, isVnni;
     Tiles tiles = Tiles::None;
+    /// Beyond what `cpu` has.
+    std::vector<std::string> features = {};
   };
   const Isa isas[] = {
       {"sse", "x86-64-v2", "SSE", true, false, false, false},
       {"avx2", "x86-64-v3", "AVX2 with FMA", avx2, false, true, false},
-      {"avx2-vnni", "x86-64-v3", "AVX-VNNI", vnni, false, true, true},
+      {"avx2-vnni",
+       "x86-64-v3",
+       "AVX-VNNI",
+       vnni,
+       false,
+       true,
+       true,
+       Tiles::None,
+       {"avxvnni"}},
       {"avx512", "x86-64-v4", "AVX-512", avx512, true, true, false},
-      {"avx512-vnni", "x86-64-v4", "AVX512-VNNI", vnni512, true, true, true},
-      {"amx", "sapphirerapids", "AMX", amx, true, true, true, Tiles::Amx},
-      {"amx-emulated", target.cpu, "", true, avx512, avx2, vnni512 || vnni,
+      {"avx512-vnni",
+       "x86-64-v4",
+       "AVX512-VNNI",
+       vnni512,
+       true,
+       true,
+       true,
+       Tiles::None,
+       {"avx512vnni"}},
+      {"amx",
+       "sapphirerapids",
+       "AMX",
+       amx,
+       true,
+       true,
+       true,
+       Tiles::Amx,
+       {"amx-int8", "amx-tile"}},
+      {"amx-emulated", target.cpu, "", true, avx512, avx2, bestVnni,
        Tiles::Emulated},
   };
-  Isa chosen{"",
-             target.cpu,
-             "",
-             true,
-             avx512,
-             avx2,
-             vnni512 || vnni,
-             amx ? Tiles::Amx : Tiles::None};
+  Isa chosen{"", target.cpu, "", true, avx512, avx2, bestVnni};
+  if (amx) {
+    chosen.tiles = Tiles::Amx;
+    chosen.features = {"amx-int8", "amx-tile"};
+  }
   if (!isa.empty()) {
     const Isa *found =
         llvm::find_if(isas, [&](const Isa &i) { return i.name == isa; });
@@ -89,18 +113,15 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
   target.schedule.vectorRegisters = chosen.isAvx512 ? 32 : 16;
   if (has("sse2"))
     target.schedule.byteProducts =
-        chosen.isVnni && (chosen.isAvx512 ? vnni512 : vnni)
-            ? ByteProducts::Vnni
-            : ByteProducts::Words;
+        chosen.isVnni ? ByteProducts::Vnni : ByteProducts::Words;
   target.schedule.tiles = chosen.tiles;
-  if (chosen.tiles == Tiles::Amx)
-    target.features = {"amx-int8", "amx-tile"};
+  target.features = chosen.features;
   for (const auto &feature : features) {
     StringRef name = feature.getKey();
     if (!feature.getValue())
       continue;
-    // Listed above where it is used: whoever runs such code must ask the system
-    // for the registers first.
+    // In the list above where it is used: whoever runs such code must ask the
+    // system for the registers first.
     if (name.starts_with("amx"))
       continue;
     if (!chosen.isAvx512 && (name.starts_with("avx512") ||
@@ -112,7 +133,8 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
       continue;
     if (!chosen.isVnni && (name == "avx512vnni" || name.starts_with("avxvnni")))
       continue;
-    target.features.push_back(name.str());
+    if (!llvm::is_contained(chosen.features, name))
+      target.features.push_back(name.str());
   }
   llvm::sort(target.features);
   return target;

@@ -207,25 +207,34 @@ SmallVector<Value> Product::emitRowSums(ImplicitLocOpBuilder &builder,
 
 SmallVector<Value> Product::emitStarts(ImplicitLocOpBuilder &builder,
                                        Loop loop) const {
-  SmallVector<Value> starts = emitZeros(builder);
-  int64_t factor = arithmetic->getRowSumFactor();
-  if (factor == 0)
-    return starts;
-  SmallVector<Value> sums =
-      loop(ArrayRef(starts).take_front(rowOffsets.size()),
+  SmallVector<Value> zeros = emitZeros(builder);
+  if (arithmetic->getRowSumFactor() == 0)
+    return zeros;
+  SmallVector<Value> makeUps =
+      loop(ArrayRef(zeros).take_front(rowOffsets.size()),
            [&](const Product &product, ArrayRef<Value> carried) {
              return product.emitRowSums(builder, carried);
            });
-  for (auto [r, sum] : llvm::enumerate(sums)) {
-    Value total =
-        builder.create<vector::ReductionOp>(vector::CombiningKind::ADD, sum);
-    Value scale = builder.create<arith::ConstantOp>(
-        builder.getIntegerAttr(total.getType(), factor));
-    total = builder.create<arith::MulIOp>(total, scale);
-    Value start = builder.create<vector::BroadcastOp>(sum.getType(), total);
-    for (size_t v = 0; v < vectorOffsets.size(); ++v)
-      starts[r * vectorOffsets.size() + v] = start;
-  }
+  for (Value &value : makeUps)
+    value = emitMakeUp(builder, value);
+  return emitStarts(builder, makeUps);
+}
+
+Value Product::emitMakeUp(ImplicitLocOpBuilder &builder, Value lanes) const {
+  Value total =
+      builder.create<vector::ReductionOp>(vector::CombiningKind::ADD, lanes);
+  Value factor = builder.create<arith::ConstantOp>(
+      builder.getIntegerAttr(total.getType(), arithmetic->getRowSumFactor()));
+  return builder.create<arith::MulIOp>(total, factor);
+}
+
+SmallVector<Value> Product::emitStarts(ImplicitLocOpBuilder &builder,
+                                       ArrayRef<Value> makeUps) const {
+  auto type = VectorType::get(width, arithmetic->getSumType(builder));
+  SmallVector<Value> starts;
+  for (Value value : makeUps)
+    starts.append(vectorOffsets.size(),
+                  builder.create<vector::BroadcastOp>(type, value));
   return starts;
 }
 

@@ -110,6 +110,11 @@ struct Product {
                                                 ArrayRef<Value> sums)>;
   using Loop = function_ref<SmallVector<Value>(ArrayRef<Value> sums, Inner)>;
   SmallVector<Value> emitStarts(ImplicitLocOpBuilder &builder, Loop loop) const;
+  /// What makes up for a moved B in a row whose elements `lanes` add up to.
+  Value emitMakeUp(ImplicitLocOpBuilder &builder, Value lanes) const;
+  /// The accumulators to start with, from what makes up for every row.
+  SmallVector<Value> emitStarts(ImplicitLocOpBuilder &builder,
+                                ArrayRef<Value> makeUps) const;
 };
 
 /// Copies `depth` x `columns` elements to `panel[k * panelStride + column]`:

@@ -20,13 +20,13 @@
 // AVX2: vpmaddwd
 // AVX2-NOT: vpmaddubsw
 
-// One step of the tiles: one block of rows by two of columns, no other work on memory.
+// One step of the tiles: two blocks of rows by two of columns, no other work on memory.
 // AMX-LABEL: kernel packed_matmul_cast_mul
 // AMX: ldtilecfg
 // AMX: tilezero
 // AMX: tileloadd
-// AMX-COUNT-2: tdpbusd
-// AMX-COUNT-2: tilestored
+// AMX-COUNT-4: tdpbusd
+// AMX-COUNT-4: tilestored
 // AMX: tilerelease
 module {
   func.func @main(%x: tensor<24x64xui8>, %w: tensor<2x16x32x4xi8>, %s: tensor<64xf32>) -> tensor<24x64xf32> {

@@ -140,8 +140,15 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
   return target;
 }
 
+/// Whether kernels ask for VNNI by name.
+static bool usesVnni(const llvm::Module &module) {
+  return llvm::any_of(module.functions(), [](const llvm::Function &function) {
+    return function.getName().contains("vpdpbus");
+  });
+}
+
 static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
-createTargetMachine(const CpuTarget &target) {
+createTargetMachine(const CpuTarget &target, bool hasVnni) {
   initializeTargets();
   std::string error;
   const llvm::Target *backend =
@@ -151,6 +158,11 @@ createTargetMachine(const CpuTarget &target) {
   std::string features;
   for (const std::string &feature : target.features)
     features += (features.empty() ? "+" : ",+") + feature;
+  // LLVM 19 makes vpdpbusd of a sum of 16 products by itself, and then takes
+  // one of its four parts for the sum.
+  if (!hasVnni && llvm::StringRef(target.triple).starts_with("x86_64"))
+    features +=
+        (features.empty() ? "" : ",") + std::string("-avx512vnni,-avxvnni");
   llvm::TargetOptions options;
   return std::unique_ptr<llvm::TargetMachine>(backend->createTargetMachine(
       target.triple, target.cpu, features, options, llvm::Reloc::PIC_,
@@ -164,7 +176,7 @@ llvm::Expected<std::string> emitCode(ModuleOp module, const CpuTarget &target,
       translateModuleToLLVMIR(module, context);
   if (!llvmModule)
     return llvm::createStringError("translation to LLVM IR failed");
-  auto machineOrError = createTargetMachine(target);
+  auto machineOrError = createTargetMachine(target, usesVnni(*llvmModule));
   if (!machineOrError)
     return machineOrError.takeError();
   std::unique_ptr<llvm::TargetMachine> machine = std::move(*machineOrError);

@@ -80,6 +80,14 @@ class Plain(unittest.TestCase):
             with np.errstate(over="ignore"):
                 np.testing.assert_array_equal(y, np.concatenate([expected, expected + bias]))
 
+    def test_short_rows(self):
+        """One vector along k: LLVM makes one instruction of the whole sum."""
+        generator = np.random.default_rng(7)
+        for (left, right), k in itertools.product(SIGNS, (4, 8, 16, 17, 32, 64)):
+            a, b = random(generator, left, 31, k), random(generator, right, 3, k)
+            body = f"  %y = lathe.linear %a, %b : ({tensor(a)}, {tensor(b)}) -> tensor<31x3xi32>"
+            np.testing.assert_array_equal(run({"a": a, "b": b}, body, "tensor<31x3xi32>"), product(a, b.T))
+
     def test_conv(self):
         generator = np.random.default_rng(1)
         for left, right in SIGNS:

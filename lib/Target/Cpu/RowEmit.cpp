@@ -407,6 +407,17 @@ Value Emitter::combine(const Combiner &combiner, Value x, Value y) {
 
 /// Halves the vector until one lane is left.
 Value Emitter::reduceLanes(const Combiner &combiner, Value x) {
+  if (isa<IntegerType>(getElementTypeOrSelf(x))) {
+    // At full width: LLVM 19 finds vpdpbusd in sums of products of bytes, and
+    // forgets the steps to the last lane where vectors get narrower on the way.
+    for (int64_t width = lanes / 2; width >= 1; width /= 2) {
+      SmallVector<int64_t> turned(lanes);
+      for (int64_t i = 0; i < lanes; ++i)
+        turned[i] = (i + width) % lanes;
+      x = combine(combiner, x, b.create<vector::ShuffleOp>(x, x, turned));
+    }
+    return b.create<vector::ExtractOp>(x, 0);
+  }
   for (int64_t width = lanes / 2; width >= 1; width /= 2) {
     SmallVector<int64_t> low(width), high(width);
     std::iota(low.begin(), low.end(), 0);

@@ -9,7 +9,17 @@
 
 using namespace lathe;
 
+static bool isRounding(CastOp cast) {
+  Type to = getElementTypeOrSelf(cast.getType());
+  return getElementTypeOrSelf(cast.getOperand().getType()).isF32() &&
+         (to.isF16() || to.isBF16());
+}
+
 bool lathe::isStoredWeight(Operation *op) {
+  if (auto cast = dyn_cast<CastOp>(op)) {
+    auto dequantize = cast.getOperand().getDefiningOp<DequantizeOp>();
+    return dequantize && isStoredWeight(dequantize);
+  }
   auto dequantize = dyn_cast<DequantizeOp>(op);
   if (!dequantize || !dequantize->hasOneUse() ||
       !getElementTypeOrSelf(dequantize.getInput().getType()).isInteger(8))
@@ -17,10 +27,17 @@ bool lathe::isStoredWeight(Operation *op) {
   Type element = getElementTypeOrSelf(dequantize.getType());
   if (!element.isF32() && !element.isF16() && !element.isBF16())
     return false;
-  OpOperand &use = *dequantize->getUses().begin();
+  OpOperand *use = &*dequantize->getUses().begin();
+  if (auto cast = dyn_cast<CastOp>(use->getOwner())) {
+    if (!isRounding(cast) || !cast->hasOneUse() ||
+        cast->getBlock() != op->getBlock())
+      return false;
+    use = &*cast->getUses().begin();
+  }
+  Operation *reader = use->getOwner();
   auto type = cast<RankedTensorType>(dequantize.getType());
-  if (!isa<LinearOp, MatmulOp>(use.getOwner()) || use.getOperandNumber() != 1 ||
-      use.getOwner()->getBlock() != op->getBlock() || type.getRank() < 2)
+  if (!isa<LinearOp, MatmulOp>(reader) || use->getOperandNumber() != 1 ||
+      reader->getBlock() != op->getBlock() || type.getRank() < 2)
     return false;
   auto group = dequantize->getAttrOfType<IntegerAttr>("group");
   if (!group || group.getInt() == 0)

@@ -378,6 +378,19 @@ static ExprPtr readDequantize(DequantizeOp op,
   return node->operands[0]->kind == Expr::Kind::Argument ? node : nullptr;
 }
 
+/// A dequantized f32 that is rounded to 16 bits: the same node with another
+/// type; null for all else.
+static ExprPtr roundDequantize(CastOp op, const ExprPtr &input) {
+  Type to = getElementTypeOrSelf(op.getType());
+  if (!input || input->kind != Expr::Kind::Op ||
+      !isa<DequantizeOp>(input->op) || !input->elementType.isF32() ||
+      !(to.isF16() || to.isBF16()))
+    return nullptr;
+  auto node = std::make_shared<Expr>(*input);
+  node->elementType = to;
+  return node;
+}
+
 FailureOr<KernelViews>
 KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
                  std::string &whyNot, bool takesDequantize) {
@@ -465,6 +478,12 @@ KernelViews::get(KernelOp kernel, function_ref<bool(Operation *)> isAnchor,
       exprs[op.getResult(0)] = leaf;
       continue;
     }
+    if (auto cast = dyn_cast<CastOp>(&op))
+      if (ExprPtr rounded =
+              roundDequantize(cast, exprs.lookup(cast.getOperand()))) {
+        exprs[op.getResult(0)] = rounded;
+        continue;
+      }
     auto fusible = dyn_cast<FusibleOpInterface>(&op);
     auto type = op.getNumResults() == 1
                     ? dyn_cast<RankedTensorType>(op.getResult(0).getType())

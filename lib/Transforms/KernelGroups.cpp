@@ -245,8 +245,11 @@ void KernelGroups::formContraction(Operation *op) {
   if (options.fuse)
     for (Value operand : op->getOperands())
       if (Operation *weight = operand.getDefiningOp();
-          weight && isStoredWeight(weight) && !getGroup(weight))
+          weight && isStoredWeight(weight) && !getGroup(weight)) {
         best.insert(best.begin(), weight);
+        if (isa<CastOp>(weight))
+          best.insert(best.begin(), weight->getOperand(0).getDefiningOp());
+      }
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
   if (!options.fuse || op->getNumResults() != 1) {
     newGroup(best, schedule);

@@ -1,5 +1,6 @@
 """Products of bytes on cuda-sim, bit by bit, against NumPy: sums in 64 bits that
-wrap around to 32, and an epilogue step by step. `python test_cuda_bytes.py
+wrap around to 32, and an epilogue step by step. `PYTHONPATH=scripts/oracle
+python test/numeric/test_cuda_bytes.py
 FIRST COUNT` runs other cases than the tests do."""
 
 import itertools

@@ -51,6 +51,8 @@ class Model:
             scales = [size // group if i == axis else size for i, size in enumerate(shape)]
         else:
             scales = self.random.choice([[], [shape[axis]]])
+        # 16 bits are those of the scale, or f32 is rounded behind.
+        result, element = element, element if element == "f32" or self.random.random() < 0.5 else "f32"
         scale = self.argument(scales, "f16" if element == "f16" else "f32", "scale")
         if element == "bf16":
             scale = self.op("cast", [scale], scales, "bf16", "to bf16")
@@ -61,7 +63,8 @@ class Model:
             self.lines.append(f"  %v{len(self.lines)} = lathe.constant dense<{number}> : {tensor(scales, stored)}")
             zero = f"%v{len(self.lines) - 1}", scales, stored
         attributes = f"axis = {axis} : i64" + (f", group = {group} : i64" if group else "")
-        return self.op("dequantize", [self.argument(shape, stored, "w"), scale, zero], shape, element, f"{{{attributes}}}")
+        value = self.op("dequantize", [self.argument(shape, stored, "w"), scale, zero], shape, element, f"{{{attributes}}}")
+        return value if result == element else self.op("cast", [value], shape, result, f"to {result}")
 
     def product(self, element, stored, group=0):
         m, n, k = (self.random.choice([1, 3, 8, 17, 32, 33, 64, 65, 100]) for _ in range(3))

@@ -13,8 +13,9 @@
 namespace lathe {
 
 /// Whether `op` is the `dequantize` of bytes that one `matmul` or `linear` of
-/// its block alone reads, as its right-hand side: a kernel that dequantizes
-/// where it reads moves a quarter of the bytes, so the floats are never kept.
+/// its block alone reads, as its right-hand side, or reads as the `cast` of
+/// that to 16 bits; or whether it is that cast. A kernel that dequantizes where
+/// it reads moves a quarter of the bytes, so the floats are never kept.
 bool isStoredWeight(Operation *op);
 
 } // namespace lathe

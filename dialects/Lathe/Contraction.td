@@ -10,7 +10,7 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def MatmulOp : Lathe_PureOp<"matmul", [Fusible, Differentiable]> {
+def MatmulOp : Lathe_PureOp<"matmul", [Fusible, Differentiable, Quantizable]> {
   let summary = "batched matrix product";
   let description = [{
     `[..., m, k] x [..., k, n] -> [..., m, n]`; leading dims broadcast as in
@@ -23,7 +23,7 @@ def MatmulOp : Lathe_PureOp<"matmul", [Fusible, Differentiable]> {
   let results = (outs Lathe_NumericTensor:$result);
 }
 
-def LinearOp : Lathe_PureOp<"linear", [Fusible, Differentiable]> {
+def LinearOp : Lathe_PureOp<"linear", [Fusible, Differentiable, Quantizable]> {
   let summary = "x W^T + b, as in a dense layer";
   let description = [{
     `[..., k]`, weight `[n, k]` (the layout of public checkpoints), optional bias

@@ -12,7 +12,7 @@ include "dialects/Lathe/LatheBase.td"
 
 defvar Strides = DefaultValuedAttr<DenseI64ArrayAttr, "{}">;
 
-def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable, PrefersLayout]> {
+def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable, Quantizable, PrefersLayout]> {
   let summary = "convolution with groups, strides, dilation and padding";
   let description = [{
     1 to 3 spatial dims. Input `[n, c, spatial...]` (or `[n, spatial..., c]` with

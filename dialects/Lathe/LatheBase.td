@@ -39,7 +39,8 @@ def Lathe_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;
-  let dependentDialects = ["::mlir::func::FuncDialect"];
+  // Types of stored numbers are the quant dialect's.
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::quant::QuantizationDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -160,6 +161,10 @@ def Differentiable : DeclareOpInterfaceMethods<DifferentiableOpInterface>;
 // The same for ops with operands of floats that no gradient flows to.
 def PartlyDifferentiable :
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand"]>;
+// The same, checked against what the rule is the derivative of.
+def StraightThrough :
+    DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand", "buildSurrogate"]>;
+def Quantizable : DeclareOpInterfaceMethods<QuantizableOpInterface>;
 def TrainingForm : DeclareOpInterfaceMethods<TrainingOpInterface>;
 def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
 // The same with another form for gradients.

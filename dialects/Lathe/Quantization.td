@@ -10,21 +10,55 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def QuantizeOp : Lathe_PureOp<"quantize", [FusibleKindOnly, Decomposable]> {
-  let summary = "saturate(round_half_even(x / scale) + zero_point)";
-  let description = "`scale` and `zero_point` are rank 0, or rank 1 along `axis`. The zero point's type is the result's and says where it saturates.";
-  let arguments = (ins Lathe_FloatTensor:$input, Lathe_FloatTensor:$scale, Lathe_IntTensor:$zero_point,
-                       DefaultValuedAttr<I64Attr, "1">:$axis);
-  let results = (outs Lathe_IntTensor:$result);
+// What these ops share: the numbers q stand for (q - zero_point) * scale.
+class Lathe_QuantizationOp<string mnemonic, list<Trait> traits = []> :
+    Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly, Decomposable, AdaptsToLayout], traits)> {
+  dag parameters = (ins Lathe_FloatTensor:$scale, Lathe_IntTensor:$zero_point,
+                        DefaultValuedAttr<I64Attr, "1">:$axis,
+                        DefaultValuedAttr<I64Attr, "0">:$group,
+                        OptionalAttr<TypeAttr>:$storage);
   let hasVerifier = 1;
 }
-def DequantizeOp : Lathe_PureOp<"dequantize", [FusibleKindOnly, Decomposable]> {
+
+def QuantizeOp : Lathe_QuantizationOp<"quantize"> {
+  let summary = "saturate(round_half_even(x / scale) + zero_point)";
+  let description = [{
+    `scale` and `zero_point` have one shape:
+    - rank 0: one for all elements;
+    - rank 1: one for each place along `axis`;
+    - the input's rank, every dim 1 or as the input's: broadcast as in NumPy, such
+      as one scale per row;
+    - the input's rank with `group` above 0: as before, but along `axis` one for
+      every `group` elements, the last group may be shorter.
+
+    The zero point's type is the result's. `storage` says which of its numbers are
+    used, where that is not all, and so where the result saturates:
+    `!quant.any<i8<-127:127>:f32>`, `!quant.any<i4<-7:7>:f32>`. Numbers of 4 bits
+    stand in bytes; packed weights hold two in one.
+
+    ```mlir
+    %q = lathe.quantize %w, %s, %z {axis = 1 : i64, group = 32 : i64, storage = !quant.any<i4<-7:7>:f32>}
+        : (tensor<384x1536xf32>, tensor<384x48xf32>, tensor<384x48xi8>) -> tensor<384x1536xi8>
+    ```
+  }];
+  let arguments = !con((ins Lathe_FloatTensor:$input), parameters);
+  let results = (outs Lathe_IntTensor:$result);
+}
+def DequantizeOp : Lathe_QuantizationOp<"dequantize"> {
   let summary = "(q - zero_point) * scale";
   let description = "As for `quantize`; the scale's type is the result's. The difference does not wrap.";
-  let arguments = (ins Lathe_IntTensor:$input, Lathe_FloatTensor:$scale, Lathe_IntTensor:$zero_point,
-                       DefaultValuedAttr<I64Attr, "1">:$axis);
+  let arguments = !con((ins Lathe_IntTensor:$input), parameters);
   let results = (outs Lathe_FloatTensor:$result);
-  let hasVerifier = 1;
+}
+def FakeQuantizeOp : Lathe_QuantizationOp<"fake_quantize", [StraightThrough]> {
+  let summary = "dequantize(quantize(x)), for quantization-aware training";
+  let description = [{
+    Operands and attributes as for `quantize`. The gradient goes straight through
+    the rounding: it is that of clamp(x), so 0 for x and not for the scale where x
+    is outside of what the stored numbers reach.
+  }];
+  let arguments = !con((ins Lathe_FloatTensor:$input), parameters);
+  let results = (outs Lathe_FloatTensor:$result);
 }
 
 #endif // LATHE_QUANTIZATION_TD

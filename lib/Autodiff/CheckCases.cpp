@@ -53,6 +53,27 @@ static void finishForward(func::FuncOp forward, OpBuilder &builder,
       forward.getContext(), forward.getArgumentTypes(), results.getTypes()));
 }
 
+/// The function with such ops as they are, where `@forward` has others.
+static constexpr StringLiteral kExact = "exact";
+
+/// Puts what rules are the derivatives of in the place of ops with
+/// straight-through gradients; whether there are any.
+static bool useSurrogates(func::FuncOp function) {
+  SmallVector<DifferentiableOpInterface> ops;
+  function.walk([&](DifferentiableOpInterface op) { ops.push_back(op); });
+  bool hasAny = false;
+  for (DifferentiableOpInterface op : ops) {
+    OpBuilder builder(op);
+    SmallVector<Value> values = op.buildSurrogate(builder);
+    if (values.empty())
+      continue;
+    op->replaceAllUsesWith(values);
+    op->erase();
+    hasAny = true;
+  }
+  return hasAny;
+}
+
 static CheckCase extractOp(Operation *op) {
   CheckCase check{op->getName().getStringRef().str(), op->getLoc(), {}};
   llvm::SetVector<Value> reads(op->operand_begin(), op->operand_end());
@@ -76,6 +97,13 @@ static CheckCase extractOp(Operation *op) {
     read.erase();
   });
   finishForward(forward, builder, copy->getResults());
+  // The rule is the op's own, the differences are those of its surrogate.
+  builder.setInsertionPointAfter(forward);
+  auto exact = cast<func::FuncOp>(builder.clone(*forward));
+  exact.setSymName(kExact);
+  exact.setPrivate();
+  if (!useSurrogates(forward))
+    exact.erase();
   return check;
 }
 
@@ -139,6 +167,7 @@ CheckCase extractFunctionCase(func::FuncOp function) {
   if (first && first.getRank() == 0 && holdsFloats(first))
     results.resize(1);
   finishForward(forward, builder, results);
+  useSurrogates(forward);
   return check;
 }
 
@@ -146,8 +175,10 @@ LogicalResult addVjp(CheckCase &check, const GradientOptions &options) {
   auto forward = check.module->lookupSymbol<func::FuncOp>("forward");
   OpBuilder builder(forward->getContext());
   builder.setInsertionPointAfter(forward);
-  auto vjp = cast<func::FuncOp>(builder.clone(*forward));
+  auto exact = check.module->lookupSymbol<func::FuncOp>(kExact);
+  auto vjp = cast<func::FuncOp>(builder.clone(exact ? *exact : *forward));
   vjp.setSymName("vjp");
+  vjp.setPublic();
   Operation *end = vjp.getBody().front().getTerminator();
   builder.setInsertionPoint(end);
   Value sum;

@@ -245,6 +245,10 @@ static GraphPasses listGraphPasses(const CompileOptions &options) {
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
   graph.layout = options.layout;
+  graph.quantize = options.quantization.scheme;
+  graph.quantizeGroup = options.quantization.group;
+  graph.ranges = options.quantization.ranges;
+  graph.keepFloat = options.quantization.keep;
   graph.explain = options.explain;
   graph.recompute = kRecompute[options.recompute.value_or(0)];
   GraphPasses passes = options.target == Target::Cpu

@@ -76,6 +76,26 @@ static void addKernelFormation(GraphPasses &passes,
   passes.onFunctions(createUpdateInPlace());
 }
 
+/// Without optimization what was rounded is computed with in floats, which
+/// gives another way to the same numbers.
+static void addQuantization(GraphPasses &passes,
+                            const GraphPipelineOptions &options) {
+  if (!options.quantize.empty()) {
+    QuantizeOptions quantize;
+    quantize.scheme = options.quantize;
+    quantize.group = options.quantizeGroup;
+    quantize.ranges = options.ranges;
+    quantize.keep = options.keepFloat;
+    quantize.explain = options.explain;
+    passes.onFunctions(createQuantize(quantize));
+  }
+  if (options.optimize) {
+    IntegerProductsOptions products;
+    products.explain = options.explain;
+    passes.onFunctions(createIntegerProducts(products));
+  }
+}
+
 static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
   GraphPasses passes;
   if (options.optimize) {
@@ -87,9 +107,10 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
       layout.explain = options.explain;
       passes.onFunctions(createLayout(layout));
     }
-    if (isCpu)
-      passes.onFunctions(createPackWeights());
   }
+  addQuantization(passes, options);
+  if (options.optimize && isCpu)
+    passes.onFunctions(createPackWeights());
   // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
   // On CUDA the schedules cut reductions themselves.

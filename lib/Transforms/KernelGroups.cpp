@@ -18,6 +18,7 @@
 
 #include "KernelGroups.h"
 
+#include "lathe/Analysis/Cost.h"
 #include "lathe/Analysis/StoredWeights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Matchers.h"
@@ -75,6 +76,19 @@ static TransposeOp getTransposeFor(Value value, Operation *reader) {
 /// the target, which tries its schedules in turn.
 static StringRef getContractionSchedule(Operation *op) {
   return isa<ConvOp, PackedConvOp>(op) ? "convolution" : "contraction";
+}
+
+/// Whether `op`, which `reader` alone reads, is larger than all that it reads.
+static bool isOuterProduct(Operation *op, Operation *reader) {
+  if (getKind(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
+      op->getNumOperands() == 0 ||
+      llvm::any_of(op->getUsers(),
+                   [&](Operation *user) { return user != reader; }))
+    return false;
+  int64_t elements = getNumElements(op->getResult(0).getType());
+  return llvm::all_of(op->getOperands(), [&](Value operand) {
+    return getNumElements(operand.getType()) < elements;
+  });
 }
 
 KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
@@ -298,6 +312,15 @@ void KernelGroups::formContraction(Operation *op) {
             refuse(operand.getDefiningOp(), user, whyNot);
       continue;
     }
+    // What is stretched to the whole shape on the way in, as the product of a
+    // number per row and one per column, is not worth a tensor.
+    for (Value operand : user->getOperands())
+      if (Operation *outer = operand.getDefiningOp();
+          outer && !members.contains(outer) && isOuterProduct(outer, user) &&
+          admits(outer).empty()) {
+        chain.push_back(outer);
+        members.insert(outer);
+      }
     chain.push_back(user);
     members.insert(user);
     queueUsers(user);

@@ -65,9 +65,13 @@ SmallVector<ScanOp> findLayerScans(Value value) {
 }
 
 static SmallVector<unsigned> getQuantizable(Operation *op) {
-  if (isa<MatmulOp, LinearOp, ConvOp>(op))
-    return {0, 1};
-  return {};
+  SmallVector<unsigned> operands;
+  std::string whyNot;
+  if (auto quantizable = dyn_cast<QuantizableOpInterface>(op))
+    for (const QuantizableOperand &place :
+         quantizable.getQuantizableOperands(whyNot))
+      operands.push_back(place.index);
+  return operands;
 }
 
 SmallVector<QuantizationSite> listQuantizationSites(func::FuncOp function) {

@@ -134,7 +134,8 @@ NORMALIZATION = [
     "batch_norm_training {epsilon = 0.1 : f64} : 4x3x2, 3, 3, 3, 3 -> 4x3x2, 3, 3",
     "batch_norm_training {axis = -1 : i64, epsilon = 0.1 : f64, momentum = 0.3 : f64, biased} : 3x3, 3, 3, 3, 3 -> 3x3, 3, 3"]
 
-QUANTIZATION = ["dequantize : i8[3x3], 3, i8[3] -> 3x3", "dequantize : ui8[2x3], f32[], ui8[] -> 2x3"]
+QUANTIZATION = ["dequantize : i8[3x3], 3, i8[3] -> 3x3", "dequantize : ui8[2x3], f32[], ui8[] -> 2x3",
+                "dequantize {group = 2 : i64} : i8[2x5], 2x3, i8[2x3] -> 2x5"]
 
 LOSS = [f"cross_entropy %0, %1 {reduce} {attributes} : {types} -> {out}" for reduce, attributes, types, out in [
     ("", "", "4x3, i64[4]", "f32[]"), ("reduce sum", "{label_smoothing = 0.2 : f64}", "3x3, i32[3]", "f32[]"),

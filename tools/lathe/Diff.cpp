@@ -127,6 +127,8 @@ llvm::Error Diff::parseAgainst() {
       there.recompute.reset();
     } else if (way == "no-layout") {
       other.noLayout = true;
+    } else if (way == "no-quantize") {
+      other.quantization = {};
     } else if (name == "isa" &&
                llvm::is_contained(cpu::CpuTarget::getIsaNames(), value)) {
       other.isa = value.str();
@@ -138,7 +140,7 @@ llvm::Error Diff::parseAgainst() {
       there.recompute = level;
     } else if (way != "generated") {
       return makeError("--against expects cpu, cuda, cuda-sim, no-fuse, "
-                       "no-optimize, no-layout, isa=ISA, "
+                       "no-optimize, no-layout, no-quantize, isa=ISA, "
                        "threads=N, generated (without --cuda-source-dir), "
                        "recompute=0 to 4 (beside --gradients) or a file, got "
                        "{0}",
@@ -533,7 +535,7 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
   options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
-                   "no-layout, isa=ISA, threads=N, generated "
+                   "no-layout, no-quantize, isa=ISA, threads=N, generated "
                    "(kernels without --cuda-source-dir), recompute=N, several "
                    "with commas between; or another model file")
       ->default_str("no-optimize; cpu for the CUDA targets");

@@ -46,6 +46,13 @@ static std::string cacheKey(const ModelOptions &options, StringRef details) {
   key += real.str().str() + "\n" + options.file + "\n";
   for (const std::string &dim : options.dims)
     key += "dim " + dim + "\n";
+  const QuantizationOptions &quantization = options.quantization;
+  key += "quantize " + quantization.scheme + " " +
+         std::to_string(quantization.group) + "\n";
+  if (!quantization.ranges.empty())
+    key += "ranges " + identifyFile(quantization.ranges) + "\n";
+  for (const std::string &name : quantization.keep)
+    key += "keep " + name + "\n";
   for (const std::string &tile : options.tiles)
     key += "tile " + tile + "\n";
   return key + details.str();

@@ -33,6 +33,7 @@ namespace lathe {
 
 void ModelOptions::add(CLI::App &verb, bool takesCompiled) {
   addForTraining(verb, takesCompiled);
+  addQuantizationOptions(verb, quantization);
   verb.add_option("--entry", entry, "The model's function to run, such as loss")
       ->default_str("main, or the only one");
   verb.add_option("--input", inputs,
@@ -127,6 +128,7 @@ CompileOptions ModelOptions::compileOptions() const {
   for (const std::string &text : tiles)
     result.tiles.push_back(llvm::cantFail(parseTile(text)));
   result.tf32 = tf32;
+  result.quantization = quantization;
   if (trainStep)
     result.recompute = defaultRecompute(result.optimize);
   result.reproducer = reproducer;
@@ -484,7 +486,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
                         "--no-optimize", "--no-layout", "--no-cache",
                         "--cuda-source-dir", "--no-sim-checks", "--reproducer",
-                        "--tile", "--tf32"},
+                        "--tile", "--tf32", "--quantize", "--ranges", "--keep"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {

@@ -24,6 +24,8 @@ void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
 /// --tile and --tf32.
 void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
                         bool &tf32);
+/// --quantize, --ranges and --keep.
+void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options);
 /// `given`, or where it is empty the architecture of the CUDA device, or
 /// sm_90a. Starts the driver: after that, no fork.
 std::string chooseArch(const std::string &given);
@@ -42,6 +44,7 @@ struct ModelOptions {
   uint64_t seed = 0;
   std::vector<std::string> tiles; ///< "KERNEL=128x128x32x3"
   bool tf32 = false;
+  QuantizationOptions quantization;
   bool noFuse = false, noOptimize = false, noLayout = false, noCache = false,
        noSimChecks = false;
 

@@ -8,6 +8,7 @@
 #include "ModelOptions.h"
 
 #include "lathe/Runtime/CudaDriver.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace lathe {
 
@@ -57,6 +58,50 @@ void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
   verb.add_flag("--tf32", tf32,
                 "On the CUDA targets: f32 products on tensor cores, which "
                 "take 11 bits of each operand");
+}
+
+/// "int4-weights:64" as scheme and group; what is wrong with it, or "".
+static std::string parseScheme(StringRef text, QuantizationOptions *options) {
+  auto [scheme, group] = text.split(':');
+  static constexpr StringLiteral known[] = {
+      "int8", "int8-dynamic", "int8-static", "int8-weights", "int4-weights"};
+  int64_t size = 0;
+  if (!llvm::is_contained(known, scheme))
+    return "expected int8, int8-dynamic, int8-static, int8-weights or "
+           "int4-weights, got '" +
+           scheme.str() + "'";
+  bool hasGroup = text.contains(':');
+  if (hasGroup && !scheme.ends_with("-weights"))
+    return "expected no group beside '" + scheme.str() +
+           "': sums in integers have one scale";
+  if (hasGroup && (!llvm::to_integer(group, size) ||
+                   (size != 32 && size != 64 && size != 128)))
+    return "expected a group of 32, 64 or 128 behind the colon, got '" +
+           group.str() + "'";
+  if (options) {
+    options->scheme = scheme.str();
+    options->group = size;
+  }
+  return "";
+}
+
+void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options) {
+  verb.add_option_function<std::string>(
+          "--quantize",
+          [&options](const std::string &text) { parseScheme(text, &options); },
+          "Round operands of products to few bits: int8-dynamic, int8-static "
+          "(with --ranges), int8 (either), int8-weights[:GROUP], "
+          "int4-weights[:GROUP]")
+      ->check(CLI::Validator(
+          [](std::string &text) { return parseScheme(text, nullptr); },
+          "SCHEME[:GROUP]"));
+  verb.add_option("--ranges", options.ranges,
+                  "Ranges of activations, from lathe calibrate")
+      ->check(CLI::ExistingFile);
+  verb.add_option("--keep", options.keep,
+                  "Leave a product in floats: its name, as compile --explain "
+                  "and the ranges file have it, with * for any letters "
+                  "(repeatable)");
 }
 
 } // namespace lathe

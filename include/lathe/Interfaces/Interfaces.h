@@ -12,6 +12,8 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpDefinition.h"
 
+#include <string>
+
 namespace lathe {
 using namespace mlir;
 
@@ -34,6 +36,25 @@ struct ValueLayouts {
 struct LayoutPreference {
   AffineMap layout;
   int64_t gain;
+};
+
+/// An operand that an op can take in few bits.
+struct QuantizableOperand {
+  unsigned index;
+  /// Whether it usually is a parameter.
+  bool isWeight;
+  /// The axes that the op sums over. A scale that is the same along them can be
+  /// taken out of the sum, so scales may differ along all other axes; along a
+  /// single one they may also differ from group to group, if the op is not to
+  /// sum up in integers.
+  SmallVector<int64_t> reducedAxes;
+};
+
+/// A quantized operand: integers, and what makes them numbers again, as
+/// operands and attributes of `dequantize` have it.
+struct QuantizedOperand {
+  Value quantized, scale, zeroPoint;
+  int64_t axis = 0, group = 0;
 };
 
 } // namespace lathe

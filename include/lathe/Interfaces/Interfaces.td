@@ -40,6 +40,14 @@ def DifferentiableOpInterface : OpInterface<"DifferentiableOpInterface"> {
       }],
       "::llvm::SmallVector<::mlir::Value>", "getSavedValues", (ins), "",
       /*defaultImplementation=*/"return {};">,
+    InterfaceMethod<[{
+        What the rule is the derivative of, where that is not the op itself
+        (straight-through gradients): gradient checks take differences of it. One
+        value per result; none where it is the op.
+      }],
+      "::llvm::SmallVector<::mlir::Value>", "buildSurrogate",
+      (ins "::mlir::OpBuilder &":$builder), "",
+      /*defaultImplementation=*/"return {};">,
   ];
 }
 
@@ -99,22 +107,31 @@ def LayoutOpInterface : OpInterface<"LayoutOpInterface"> {
   ];
 }
 
+// Passes decide where numbers are quantized; what an op does with quantized
+// operands is known to the op alone. A refusal says why in `whyNot`.
 def QuantizableOpInterface : OpInterface<"QuantizableOpInterface"> {
   let cppNamespace = "::lathe";
-  let description = "Which values of an op may be stored in few bits, and how.";
+  let description = [{
+    An op, of static sizes, that can be computed on operands of few bits: sums of
+    products, which are exact in integers.
+  }];
   let methods = [
-    InterfaceMethod<"Operands that may be quantized.",
-      "::llvm::SmallVector<unsigned>", "getQuantizableOperands", (ins), "",
-      "return {};">,
-    InterfaceMethod<"Axis of per-channel scales of operand `index`, or -1.",
-      "int64_t", "getChannelAxis", (ins "unsigned":$index), "", "return -1;">,
     InterfaceMethod<[{
-        Builds the quantized form from quantized `operands`; the results are of
-        the op's own result types.
+        Operands that may be quantized; none, with a reason, where this op has none
+        (its elements are integers, say).
+      }],
+      "::llvm::SmallVector<::lathe::QuantizableOperand>", "getQuantizableOperands",
+      (ins "::std::string &":$whyNot)>,
+    InterfaceMethod<[{
+        Builds the op on `operands`, one for each of getQuantizableOperands() and
+        all of 8-bit integers: the sum in i32, minus the zero points' part, times
+        the scales, plus what else the op adds. One value per result, of exactly
+        the result types.
       }],
       "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "buildQuantized",
-      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands), "",
-      "return ::mlir::failure();">,
+      (ins "::mlir::OpBuilder &":$builder,
+           "::llvm::ArrayRef<::lathe::QuantizedOperand>":$operands,
+           "::std::string &":$whyNot)>,
   ];
 }
 

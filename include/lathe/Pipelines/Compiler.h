@@ -37,6 +37,18 @@ struct InputDeclaration {
   std::vector<std::string> dimNames;
 };
 
+/// What lathe-quantize does.
+struct QuantizationOptions {
+  /// "int8-dynamic", ...; "" for nothing.
+  std::string scheme;
+  /// Elements of a sum that share a weight's scale; 0: the scheme's own.
+  int64_t group = 0;
+  /// A file of lathe calibrate, or "".
+  std::string ranges;
+  /// Ops to leave in floats: names, with * for any letters.
+  std::vector<std::string> keep;
+};
+
 enum class Target { Cpu, CudaSim, Cuda };
 /// "cpu", "cuda-sim", "cuda".
 StringRef targetName(Target target);
@@ -64,6 +76,8 @@ struct CompileOptions {
   /// The CUDA targets: f32 products and convolutions on tensor cores, their
   /// operands rounded to tf32 (10 bits behind the leading one).
   bool tf32 = false;
+  /// Of a model that runs; training has none.
+  QuantizationOptions quantization;
   bool fuse = true;
   /// Off: only what is needed for correctness (decompose, one op per kernel).
   bool optimize = true;

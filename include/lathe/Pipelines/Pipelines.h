@@ -26,6 +26,21 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
       *this, "layout",
       llvm::cl::desc("Store values in the layouts that move the fewest bytes"),
       llvm::cl::init(true)};
+  Option<std::string> quantize{
+      *this, "quantize",
+      llvm::cl::desc("Scheme of lathe-quantize; none where empty"),
+      llvm::cl::init("")};
+  Option<int64_t> quantizeGroup{
+      *this, "quantize-group",
+      llvm::cl::desc("Elements of a sum that share a weight's scale; 0: the "
+                     "scheme's own"),
+      llvm::cl::init(0)};
+  Option<std::string> ranges{
+      *this, "ranges", llvm::cl::desc("File with the ranges of activations"),
+      llvm::cl::init("")};
+  ListOption<std::string> keepFloat{
+      *this, "keep",
+      llvm::cl::desc("Ops that are not quantized, by name or pattern")};
   Option<bool> explain{
       *this, "explain",
       llvm::cl::desc("Say why each kernel holds the ops it holds"),

@@ -395,6 +395,99 @@ def Layout : Pass<"lathe-layout", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// Quantization
+//===----------------------------------------------------------------------===//
+
+def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
+  let summary = "round operands of products to numbers of few bits";
+  let description = [{
+    Puts `dequantize(quantize(x))` on the operands of ops that can be computed in
+    few bits (`QuantizableOpInterface`), where one of them, the weight, is known at
+    load. What is made of weights, `lathe-hoist-load` computes once.
+
+    | scheme | weights | activations |
+    |---|---|---|
+    | `int8-dynamic` | i8, a scale per channel | ui8, scale and zero point of each row, of the range the row has |
+    | `int8-static` | the same | ui8, one scale, of the range in the file `ranges` |
+    | `int8` | the same | static where `ranges` has the op, else dynamic |
+    | `int8-weights` | i8, a scale per channel, or per `group` elements of a sum | as they are |
+    | `int4-weights` | 4 bits, a scale per `group` elements of a sum | as they are |
+
+    Weights have zero point 0, and scale max|w| / 127; with 4 bits that of a few
+    parts of the largest |w| which has the least square error. A row of
+    activations is quantized by (largest - smallest) / 255, both with 0 among
+    them, so that 0 stays 0. Refused are ops that `keep` names and those without a
+    weight; `explain` says which and why.
+
+    Before, with `scheme=int8-weights`:
+    ```mlir
+    %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    ```
+    After:
+    ```mlir
+    %a = lathe.abs %w : ...
+    %m = lathe.reduce_max %a {axes = array<i64: 1>, keepdims = true} : ... -> tensor<16x1xf32>
+    %s = lathe.div %m, %127 : ...
+    %q = lathe.quantize %w, %s, %zero {storage = !quant.any<i8<-127:127>:f32>} : ... -> tensor<16x8xi8>
+    %d = lathe.dequantize %q, %s, %zero : ...
+    %0 = lathe.linear %x, %d : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    ```
+  }];
+  let options = [
+    Option<"scheme", "scheme", "std::string", "\"int8-dynamic\"",
+           "int8, int8-dynamic, int8-static, int8-weights or int4-weights">,
+    Option<"group", "group", "int64_t", "0",
+           "Elements of a sum that share a weight's scale: 32, 64 or 128; 0: the "
+           "scheme's own (all, but 32 with 4 bits)">,
+    Option<"ranges", "ranges", "std::string", "\"\"",
+           "File with the ranges of activations, from 'lathe calibrate'">,
+    ListOption<"keep", "keep", "std::string",
+               "Ops to leave in floats: a name as the table of sites has it, or a "
+               "part of one with * for any letters">,
+    Option<"explain", "explain", "bool", "false",
+           "Remark what each product is quantized to, or why it is not">
+  ];
+  let statistics = [
+    Statistic<"numQuantized", "quantized", "products with quantized operands">,
+    Statistic<"numRefused", "refused", "products left as they were">
+  ];
+}
+
+def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
+  let summary = "compute products of dequantized operands in integers";
+  let description = [{
+    An op of `QuantizableOpInterface` whose operands are all results of
+    `dequantize`, of 8-bit integers, is computed on those: sums of products in
+    i32, exact, minus the part of the zero points, times the scales. That of an
+    activation's zero point is the sum of the weight's columns, known at load.
+    Models that come with their quantization (ONNX's QuantizeLinear) and those of
+    `lathe-quantize` take the same way. Refused are scales that differ along the
+    axis of the sum; `explain` says so.
+
+    Before:
+    ```mlir
+    %a = lathe.dequantize %qx, %sx, %zx : (tensor<4x8xui8>, tensor<4x1xf32>, tensor<4x1xui8>) -> tensor<4x8xf32>
+    %b = lathe.dequantize %qw, %sw, %zero : (tensor<16x8xi8>, tensor<16x1xf32>, tensor<16x1xi8>) -> tensor<16x8xf32>
+    %0 = lathe.linear %a, %b : ...
+    ```
+    After:
+    ```mlir
+    %i = lathe.linear %qx, %qw : (tensor<4x8xui8>, tensor<16x8xi8>) -> tensor<4x16xi32>
+    %c = lathe.reduce_sum (%qw as i32) {axes = array<i64: 1>} : ... -> tensor<16xi32>
+    %d = lathe.sub %i, (%zx * %c) : ...
+    %0 = (%d as f32) * %sx * %sw
+    ```
+  }];
+  let options = [
+    Option<"explain", "explain", "bool", "false",
+           "Remark which products stay in floats, and why">
+  ];
+  let statistics = [
+    Statistic<"numConverted", "converted", "products computed in integers">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // Weights
 //===----------------------------------------------------------------------===//
 

@@ -1,0 +1,113 @@
+//===- QuantizedProduct.cpp - Sums of products of quantized numbers -------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Lathe/QuantizedProduct.h"
+
+#include "mlir/Dialect/Quant/QuantTypes.h"
+#include "mlir/IR/Matchers.h"
+
+namespace lathe {
+
+StorageRange getStorageRange(Type element, TypeAttr storage) {
+  if (storage) {
+    auto type = cast<quant::AnyQuantizedType>(storage.getValue());
+    return {type.getStorageTypeMin(), type.getStorageTypeMax()};
+  }
+  unsigned width = element.getIntOrFloatBitWidth();
+  if (element.isUnsignedInteger())
+    return {0, width < 64 ? int64_t(llvm::maxUIntN(width)) : INT64_MAX};
+  return {llvm::minIntN(width), llvm::maxIntN(width)};
+}
+
+bool isZeroConstant(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isa<ReshapeOp, UnsqueezeOp, SqueezeOp, BroadcastOp, TransposeOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  DenseElementsAttr elements;
+  if (!matchPattern(value, m_Constant(&elements)) ||
+      !isa<IntegerType>(elements.getElementType()))
+    return false;
+  return llvm::all_of(elements.getValues<APInt>(),
+                      [](const APInt &number) { return number.isZero(); });
+}
+
+Value alignParameter(Composer &c, Value parameter,
+                     const QuantizedOperand &operand,
+                     ArrayRef<int64_t> reducedAxes, std::string &whyNot) {
+  auto type = tensorType(parameter);
+  ArrayRef<int64_t> shape = tensorType(operand.quantized).getShape();
+  int64_t rank = shape.size();
+  auto reshape = [&](ArrayRef<int64_t> to) {
+    return to == type.getShape() ? parameter : c.make<ReshapeOp>(parameter, to);
+  };
+  if (type.getNumElements() == 1)
+    return reshape({});
+  SmallVector<int64_t> aligned(type.getShape());
+  if (type.getRank() != rank) {
+    aligned.assign(rank, 1);
+    aligned[*normalizeAxis(operand.axis, rank)] = type.getDimSize(0);
+  }
+  for (int64_t axis : reducedAxes)
+    if (aligned[axis] != 1) {
+      whyNot = "has scales that differ along axis " + std::to_string(axis) +
+               ", which the op sums over";
+      return {};
+    }
+  return reshape(aligned);
+}
+
+LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
+                         std::string &whyNot) {
+  for (const QuantizedOperand &operand : operands) {
+    Type element = tensorType(operand.quantized).getElementType();
+    if (element.isInteger(8) || element.isUnsignedInteger(8))
+      continue;
+    llvm::raw_string_ostream(whyNot)
+        << "takes products of 8-bit integers, not of '" << element << "'";
+    return failure();
+  }
+  return success();
+}
+
+Value subtractZeroPoints(Composer &c, Value sum, const ProductSide &lhs,
+                         const ProductSide &rhs, int64_t depth) {
+  Type i32 = tensorType(sum).getElementType();
+  bool hasLeft = !isZeroConstant(lhs.zeroPoint),
+       hasRight = !isZeroConstant(rhs.zeroPoint);
+  Value left = hasLeft ? c.cast(lhs.zeroPoint, i32) : Value(),
+        right = hasRight ? c.cast(rhs.zeroPoint, i32) : Value();
+  if (hasLeft) {
+    // With both, za (sum(qb) - k zb): one term less for every element.
+    Value others = rhs.sum();
+    if (hasRight)
+      others =
+          c.make<SubOp>(others, c.make<MulOp>(right, c.constant(i32, depth)));
+    sum = c.make<SubOp>(sum, c.make<MulOp>(left, others));
+  }
+  if (hasRight)
+    sum = c.make<SubOp>(sum, c.make<MulOp>(right, lhs.sum()));
+  return sum;
+}
+
+Value finishProduct(Composer &c, Value sum, const ProductSide &lhs,
+                    const ProductSide &rhs, int64_t depth, Type element) {
+  Type wide = element.getIntOrFloatBitWidth() < 32
+                  ? Type(Float32Type::get(element.getContext()))
+                  : element;
+  Value result = c.cast(subtractZeroPoints(c, sum, lhs, rhs, depth), wide);
+  Value left = c.cast(lhs.scale, wide), right = c.cast(rhs.scale, wide);
+  // The product of the scales is small, where one of them is a single number.
+  if (tensorType(left).getRank() == 0 || tensorType(right).getRank() == 0)
+    result = c.make<MulOp>(result, c.make<MulOp>(left, right));
+  else
+    result = c.make<MulOp>(c.make<MulOp>(result, left), right);
+  return c.cast(result, element);
+}
+
+} // namespace lathe

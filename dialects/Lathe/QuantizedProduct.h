@@ -1,0 +1,66 @@
+//===- QuantizedProduct.h - Sums of products of quantized numbers -*- C++
+//-*-===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Sizes are static. For numbers a = sa (qa - za), b = sb (qb - zb) a sum over k
+// of them is
+//
+//   sa sb (sum(qa qb) - za sum(qb) - zb sum(qa) + k za zb),
+//
+// where the bracket is exact in i32, which wraps.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_DIALECT_QUANTIZEDPRODUCT_H
+#define LATHE_DIALECT_QUANTIZEDPRODUCT_H
+
+#include "dialects/Lathe/Composer.h"
+
+namespace lathe {
+
+/// The smallest and largest number that is stored, of elements `element` and an
+/// attribute `storage` (null: all numbers of the type).
+struct StorageRange {
+  int64_t low, high;
+};
+StorageRange getStorageRange(Type element, TypeAttr storage);
+
+/// Whether all elements are the constant 0.
+bool isZeroConstant(Value value);
+
+/// `parameter`, a scale or zero point of `operand`, in a form that broadcasts
+/// against it: of one element and rank 0, or of the operand's rank and size 1
+/// along `reducedAxes`. Null, with the reason, where it differs along them.
+Value alignParameter(Composer &c, Value parameter,
+                     const QuantizedOperand &operand,
+                     ArrayRef<int64_t> reducedAxes, std::string &whyNot);
+
+/// One side of a sum of products: its scale and zero point broadcast against
+/// the result.
+struct ProductSide {
+  Value scale, zeroPoint;
+  /// The sum of this side's integers, as i32 and broadcasting against the
+  /// result; only called where the other side has a zero point.
+  llvm::function_ref<Value()> sum;
+};
+
+/// Reasons why a product of these operands is not one of 8-bit integers.
+LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
+                         std::string &whyNot);
+
+/// What is left to do with `sum`, the i32 sum of products of `depth` pairs:
+/// exactly, in i32.
+Value subtractZeroPoints(Composer &c, Value sum, const ProductSide &lhs,
+                         const ProductSide &rhs, int64_t depth);
+
+/// The same, times the scales, as `element`.
+Value finishProduct(Composer &c, Value sum, const ProductSide &lhs,
+                    const ProductSide &rhs, int64_t depth, Type element);
+
+} // namespace lathe
+
+#endif // LATHE_DIALECT_QUANTIZEDPRODUCT_H

@@ -1,0 +1,274 @@
+//===- Quantize.cpp - Operands of products in few bits --------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Puts dequantize(quantize(x)) on operands. Ops say which ones and along which
+// axes scales may differ (QuantizableOpInterface); a scheme says how scales
+// come about (QuantizeScales.h). lathe-integer-products computes with what is
+// left between the two.
+//
+//===----------------------------------------------------------------------===//
+
+#include "QuantizeScales.h"
+
+#include "lathe/Analysis/LoadTime.h"
+#include "lathe/Support/Ranges.h"
+#include "lathe/Transforms/Passes.h"
+#include "lathe/Transforms/QuantizationSites.h"
+
+namespace lathe {
+#define GEN_PASS_DEF_QUANTIZE
+#include "lathe/Transforms/Passes.h.inc"
+} // namespace lathe
+
+using namespace lathe;
+
+namespace {
+/// What a scheme does with an op's operands.
+struct Scheme {
+  StringRef name;
+  unsigned weightBits;
+  /// Activations are left alone where both are false.
+  bool isStatic, isDynamic;
+  /// Elements that share a weight's scale; 0: all of a sum.
+  int64_t group;
+};
+constexpr Scheme kSchemes[] = {
+    {"int8", 8, true, true, 0},
+    {"int8-dynamic", 8, false, true, 0},
+    {"int8-static", 8, true, false, 0},
+    {"int8-weights", 8, false, false, 0},
+    {"int4-weights", 4, false, false, 32},
+};
+
+/// The operand that is known at load, and the one that is not.
+struct Roles {
+  QuantizableOperand weight, activation;
+};
+
+class Quantize : public lathe::impl::QuantizeBase<Quantize> {
+  using QuantizeBase::QuantizeBase;
+
+  void runOnOperation() override {
+    if (failed(readOptions()))
+      return signalPassFailure();
+    for (QuantizationSite &site : listQuantizationSites(getOperation())) {
+      siteOf[{site.op, site.operand}] = sites.size();
+      sites.push_back(std::move(site));
+    }
+    if (failed(checkNames()))
+      return signalPassFailure();
+    LoadTime loadTime(getOperation());
+    SmallVector<QuantizableOpInterface> worklist;
+    getOperation()->walk(
+        [&](QuantizableOpInterface op) { worklist.push_back(op); });
+    for (QuantizableOpInterface op : worklist) {
+      std::string note;
+      bool isDone = succeeded(quantize(op, loadTime, note));
+      ++(isDone ? numQuantized : numRefused);
+      if (explain)
+        op.emitRemark(isDone ? "is quantized: " : "stays in floats: ") << note;
+    }
+  }
+
+  LogicalResult readOptions();
+  LogicalResult checkNames();
+  bool isKept(StringRef name) const;
+  FailureOr<Roles> findRoles(QuantizableOpInterface op,
+                             const LoadTime &loadTime, std::string &whyNot);
+  LogicalResult quantize(QuantizableOpInterface op, const LoadTime &loadTime,
+                         std::string &note);
+  /// The activation, rounded as the scheme and the ranges say; null with the
+  /// reason. `how` tells people.
+  Value quantizeActivation(QuantizationBuilder &b, const QuantizationSite &site,
+                           const QuantizableOperand &place, std::string &how,
+                           std::string &whyNot);
+
+  Scheme chosen;
+  Ranges found;
+  SmallVector<QuantizationSite> sites;
+  DenseMap<std::pair<Operation *, unsigned>, unsigned> siteOf;
+  /// Several products of a block often read one value: by value and range.
+  struct Rounded {
+    Block *block;
+    const SiteRanges *ranges;
+    Value value;
+  };
+  DenseMap<Value, SmallVector<Rounded, 1>> rounded;
+};
+} // namespace
+
+/// `name` by a pattern in which * stands for any letters.
+static bool matches(StringRef name, StringRef pattern) {
+  auto [front, rest] = pattern.split('*');
+  if (front.size() == pattern.size())
+    return name == pattern;
+  if (!name.consume_front(front))
+    return false;
+  for (size_t skipped = 0; skipped <= name.size(); ++skipped)
+    if (matches(name.drop_front(skipped), rest))
+      return true;
+  return false;
+}
+
+bool Quantize::isKept(StringRef name) const {
+  return llvm::any_of(
+      keep, [&](const std::string &pattern) { return matches(name, pattern); });
+}
+
+/// A name that stands for nothing is a mistake, in an option or in a file.
+LogicalResult Quantize::checkNames() {
+  auto names = [&](auto &&isMeant) { return llvm::any_of(sites, isMeant); };
+  for (const std::string &pattern : keep)
+    if (!names([&](const QuantizationSite &site) {
+          return matches(site.opName(), pattern);
+        })) {
+      InFlightDiagnostic error = getOperation().emitError("option 'keep': no "
+                                                          "product is called '")
+                                 << pattern << "'";
+      if (!sites.empty())
+        error << ", one is '" << sites.front().opName() << "'";
+      return error;
+    }
+  if (!ranges.empty() && !sites.empty() &&
+      !names([&](const QuantizationSite &site) {
+        return found.find(site.name) != nullptr;
+      }))
+    return getOperation().emitError("the ranges in '")
+           << ranges << "' are of another model: none is called '"
+           << sites.front().name << "' or like another operand of a product";
+  return success();
+}
+
+LogicalResult Quantize::readOptions() {
+  const Scheme *known = llvm::find_if(
+      kSchemes, [&](const Scheme &one) { return one.name == scheme; });
+  if (known == std::end(kSchemes)) {
+    InFlightDiagnostic error =
+        getOperation().emitError("expected 'scheme' of ");
+    llvm::interleaveComma(kSchemes, error,
+                          [&](const Scheme &one) { error << one.name; });
+    return error << ", got '" << scheme << "'";
+  }
+  chosen = *known;
+  bool isWeightOnly = !chosen.isStatic && !chosen.isDynamic;
+  if (group != 0 && !isWeightOnly)
+    return getOperation().emitError("expected 'group' for weights alone, which "
+                                    "sums in integers cannot have, got scheme "
+                                    "'")
+           << scheme << "'";
+  if (group != 0 && group != 32 && group != 64 && group != 128)
+    return getOperation().emitError("expected 'group' of 32, 64 or 128, got ")
+           << int64_t(group);
+  if (group != 0)
+    chosen.group = group;
+  if (ranges.empty()) {
+    if (chosen.isStatic && !chosen.isDynamic)
+      return getOperation().emitError("expected 'ranges' for scheme '")
+             << scheme << "'";
+    return success();
+  }
+  llvm::Expected<Ranges> file = readRanges(ranges);
+  if (!file)
+    return getOperation().emitError(llvm::toString(file.takeError()));
+  found = std::move(*file);
+  return success();
+}
+
+FailureOr<Roles> Quantize::findRoles(QuantizableOpInterface op,
+                                     const LoadTime &loadTime,
+                                     std::string &whyNot) {
+  SmallVector<QuantizableOperand> weights, activations;
+  for (QuantizableOperand &place : op.getQuantizableOperands(whyNot)) {
+    Value value = op->getOperand(place.index);
+    if (value.getDefiningOp<DequantizeOp>()) {
+      whyNot = "is quantized by the model";
+      return failure();
+    }
+    Type element = getElementTypeOrSelf(value.getType());
+    if (!element.isF32()) {
+      llvm::raw_string_ostream(whyNot)
+          << "takes '" << element << "', expected f32";
+      return failure();
+    }
+    (loadTime.isKnownOrSlice(value) ? weights : activations).push_back(place);
+  }
+  if (!whyNot.empty())
+    return failure();
+  if (activations.empty())
+    whyNot = "is computed when weights are loaded";
+  else if (weights.empty())
+    whyNot = "has no weight that is known at load";
+  if (!whyNot.empty())
+    return failure();
+  return Roles{weights.front(), activations.front()};
+}
+
+Value Quantize::quantizeActivation(QuantizationBuilder &b,
+                                   const QuantizationSite &site,
+                                   const QuantizableOperand &place,
+                                   std::string &how, std::string &whyNot) {
+  const SiteRanges *known = chosen.isStatic ? found.find(site.name) : nullptr;
+  how = known ? ", activations by the ranges"
+              : ", activations by each row's range";
+  if (!known && !chosen.isDynamic) {
+    whyNot = "the ranges have no '" + site.name + "'";
+    return {};
+  }
+  size_t count = known ? known->low.size() : 1;
+  if (count != 1 && int64_t(count) != site.numRanges()) {
+    whyNot = "the ranges have " + std::to_string(count) + " numbers for '" +
+             site.name + "', expected 1 or " + std::to_string(site.numRanges());
+    return {};
+  }
+  Block *block = site.op->getBlock();
+  for (const Rounded &one : rounded.lookup(site.value))
+    if (one.block == block &&
+        (one.ranges == known ||
+         (one.ranges && known && one.ranges->low == known->low &&
+          one.ranges->high == known->high)))
+      return one.value;
+  Value value = b.roundTrip(
+      site.value, known ? b.staticScale(known->low, known->high, site.scans)
+                        : b.dynamicScale(site.value, place.reducedAxes));
+  // Which elements share a range differs from op to op.
+  if (known)
+    rounded[site.value].push_back({block, known, value});
+  return value;
+}
+
+LogicalResult Quantize::quantize(QuantizableOpInterface op,
+                                 const LoadTime &loadTime, std::string &note) {
+  FailureOr<Roles> roles = findRoles(op, loadTime, note);
+  if (failed(roles))
+    return failure();
+  const QuantizationSite &site =
+      sites[siteOf.lookup({op, roles->activation.index})];
+  if (isKept(site.opName())) {
+    note = "option 'keep' names it";
+    return failure();
+  }
+  OpBuilder builder(op);
+  QuantizationBuilder b(builder, op.getLoc());
+  OpOperand &weight = op->getOpOperand(roles->weight.index);
+  std::string how;
+  if (chosen.isStatic || chosen.isDynamic) {
+    Value value = quantizeActivation(b, site, roles->activation, how, note);
+    if (!value)
+      return failure();
+    op->setOperand(roles->activation.index, value);
+  }
+  QuantizationScale scale = b.weightScale(
+      weight.get(), roles->weight.reducedAxes, chosen.weightBits, chosen.group);
+  weight.set(b.roundTrip(weight.get(), scale));
+  note = site.opName().str() + ", weights of " +
+         std::to_string(chosen.weightBits) + " bits, " +
+         (scale.group ? "a scale for every " + std::to_string(scale.group) +
+                            " along axis " + std::to_string(scale.axis)
+                      : "a scale per channel") +
+         how;
+  return success();
+}

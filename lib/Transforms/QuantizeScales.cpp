@@ -1,0 +1,191 @@
+//===- QuantizeScales.cpp - How scales come about -------------------------===//
+//
+// Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "QuantizeScales.h"
+
+#include "mlir/Dialect/Quant/QuantTypes.h"
+
+#include <cmath>
+
+using namespace lathe;
+
+/// Below it the quotient of two floats may be lost. Where all numbers are 0,
+/// any scale does.
+static constexpr double kSmallestScale = 0x1p-120;
+
+/// With few bits it pays to cut off the ends of a group: parts of the largest
+/// magnitude that are tried.
+static constexpr double kParts[] = {1, 0.9, 0.8};
+
+static RankedTensorType getType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+Value QuantizationBuilder::number(double value) {
+  auto type = RankedTensorType::get({}, builder.getF32Type());
+  return make<ConstantOp>(DenseElementsAttr::get(type, float(value)));
+}
+
+QuantizationBuilder::Groups
+QuantizationBuilder::inGroups(Value value, ArrayRef<int64_t> axes,
+                              int64_t group) {
+  if (group == 0)
+    return {value, SmallVector<int64_t>(axes)};
+  // Groups get a dim of their own; zeros fill up the last one.
+  int64_t axis = axes.front();
+  SmallVector<int64_t> shape(getType(value).getShape());
+  int64_t groups = llvm::divideCeil(shape[axis], group);
+  if (int64_t missing = groups * group - shape[axis]) {
+    SmallVector<int64_t> low(shape.size(), 0), high(shape.size(), 0);
+    high[axis] = missing;
+    value = make<PadOp>(value, Value(), low, high);
+  }
+  shape[axis] = groups;
+  shape.insert(shape.begin() + axis + 1, group);
+  Groups result{make<ReshapeOp>(value, shape), {axis + 1}};
+  for (int64_t other : axes.drop_front())
+    result.axes.push_back(other > axis ? other + 1 : other);
+  return result;
+}
+
+Value QuantizationBuilder::awayFromZero(Value scale) {
+  Value isSmall = make<CompareOp>(ComparePredicate::lt, make<AbsOp>(scale),
+                                  number(kSmallestScale));
+  return make<SelectOp>(isSmall, number(kSmallestScale), scale);
+}
+
+Value QuantizationBuilder::symmetricScale(const Groups &groups, int64_t limit) {
+  Value largest =
+      make<ReduceMaxOp>(make<AbsOp>(groups.value), groups.axes, true);
+  return awayFromZero(make<DivOp>(largest, number(double(limit))));
+}
+
+Value QuantizationBuilder::searchScale(const Groups &groups, int64_t low,
+                                       int64_t high) {
+  Value most = make<ReduceMaxOp>(groups.value, groups.axes, true),
+        least = make<ReduceMinOp>(groups.value, groups.axes, true);
+  Value isAbove =
+      make<CompareOp>(ComparePredicate::ge, most, make<NegOp>(least));
+  Value extreme = make<SelectOp>(isAbove, most, least);
+  Value best, bestError;
+  for (double part : kParts) {
+    Value scale =
+        awayFromZero(make<MulOp>(extreme, number(part / double(low))));
+    Value x = make<RoundOp>(make<DivOp>(groups.value, scale));
+    x = make<MinOp>(make<MaxOp>(x, number(double(low))), number(double(high)));
+    Value off = make<SubOp>(make<MulOp>(x, scale), groups.value);
+    Value error = make<ReduceSumOp>(make<MulOp>(off, off), groups.axes, true);
+    if (!best) {
+      best = scale;
+      bestError = error;
+      continue;
+    }
+    Value isBetter = make<CompareOp>(ComparePredicate::lt, error, bestError);
+    best = make<SelectOp>(isBetter, scale, best);
+    bestError = make<SelectOp>(isBetter, error, bestError);
+  }
+  return best;
+}
+
+QuantizationScale
+QuantizationBuilder::weightScale(Value weight, ArrayRef<int64_t> reducedAxes,
+                                 unsigned bits, int64_t group) {
+  QuantizationScale result;
+  SmallVector<int64_t> shape(getType(weight).getShape());
+  if (group > 0) {
+    // Of a filter a group takes whole windows of several channels.
+    for (int64_t axis : reducedAxes.drop_front())
+      group /= std::max<int64_t>(shape[axis], 1);
+    result.axis = reducedAxes.front();
+    result.group = std::max<int64_t>(group, 1);
+  }
+  Groups groups = inGroups(weight, reducedAxes, result.group);
+  int64_t high = llvm::maxIntN(bits), low = bits < 8 ? -high - 1 : -high;
+  result.scale =
+      bits < 8 ? searchScale(groups, low, high) : symmetricScale(groups, high);
+  if (result.group > 0) {
+    shape[result.axis] = llvm::divideCeil(shape[result.axis], result.group);
+    for (int64_t axis : reducedAxes.drop_front())
+      shape[axis] = 1;
+    result.scale = make<ReshapeOp>(result.scale, shape);
+  }
+  auto zeros = RankedTensorType::get(getType(result.scale).getShape(),
+                                     builder.getI8Type());
+  result.zeroPoint =
+      make<ConstantOp>(DenseElementsAttr::get(zeros, APInt(8, 0)));
+  result.storage = TypeAttr::get(quant::AnyQuantizedType::get(
+      quant::QuantizationFlags::Signed, builder.getIntegerType(bits),
+      builder.getF32Type(), low, high));
+  return result;
+}
+
+QuantizationScale
+QuantizationBuilder::dynamicScale(Value value, ArrayRef<int64_t> reducedAxes) {
+  Type byte = builder.getIntegerType(8, /*isSigned=*/false);
+  Value zero = number(0);
+  Value low = make<MinOp>(
+      make<ReduceMinOp>(value, reducedAxes, /*keepdims=*/true), zero);
+  Value high = make<MaxOp>(
+      make<ReduceMaxOp>(value, reducedAxes, /*keepdims=*/true), zero);
+  QuantizationScale result;
+  result.scale = make<MaxOp>(make<DivOp>(make<SubOp>(high, low), number(255)),
+                             number(kSmallestScale));
+  // At most 255 but for rounding, which the cast saturates.
+  result.zeroPoint = make<CastOp>(
+      make<RoundOp>(make<DivOp>(make<NegOp>(low), result.scale)), byte);
+  return result;
+}
+
+/// `stacked` as a further input of `scan`: its slice in the body.
+static Value sliceBy(ScanOp scan, Value stacked) {
+  scan.getInputsMutable().append(stacked);
+  auto type = getType(stacked);
+  return scan.getBody().front().addArgument(
+      type.clone(type.getShape().drop_front()), stacked.getLoc());
+}
+
+QuantizationScale QuantizationBuilder::staticScale(ArrayRef<double> low,
+                                                   ArrayRef<double> high,
+                                                   ArrayRef<ScanOp> scans) {
+  SmallVector<float> scales;
+  SmallVector<uint8_t> zeroPoints;
+  for (auto [least, most] : llvm::zip_equal(low, high)) {
+    double from = std::min(least, 0.0), to = std::max(most, 0.0);
+    double scale = std::max((to - from) / 255, kSmallestScale);
+    scales.push_back(float(scale));
+    zeroPoints.push_back(std::clamp(std::nearbyint(-from / scale), 0.0, 255.0));
+  }
+  SmallVector<int64_t> shape;
+  if (low.size() > 1)
+    for (ScanOp scan : scans)
+      shape.push_back(ScanOp(scan).computeTripCount());
+  OpBuilder::InsertionGuard guard(builder);
+  if (!shape.empty())
+    builder.setInsertionPoint(scans.front());
+  Type byte = builder.getIntegerType(8, /*isSigned=*/false);
+  QuantizationScale result;
+  result.scale = make<ConstantOp>(DenseElementsAttr::get(
+      RankedTensorType::get(shape, builder.getF32Type()), ArrayRef(scales)));
+  result.zeroPoint = make<ConstantOp>(DenseElementsAttr::get(
+      RankedTensorType::get(shape, byte), ArrayRef(zeroPoints)));
+  if (!shape.empty())
+    for (ScanOp scan : scans) {
+      result.scale = sliceBy(scan, result.scale);
+      result.zeroPoint = sliceBy(scan, result.zeroPoint);
+    }
+  return result;
+}
+
+Value QuantizationBuilder::roundTrip(Value value,
+                                     const QuantizationScale &scale) {
+  IntegerAttr axis = builder.getI64IntegerAttr(scale.axis),
+              group = builder.getI64IntegerAttr(scale.group);
+  Value quantized = make<QuantizeOp>(value, scale.scale, scale.zeroPoint, axis,
+                                     group, scale.storage);
+  return make<DequantizeOp>(quantized, scale.scale, scale.zeroPoint, axis,
+                            group, scale.storage);
+}

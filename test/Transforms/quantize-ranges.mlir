@@ -1,0 +1,61 @@
+// RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%S/Inputs/ranges.json" | FileCheck %s
+// RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%S/Inputs/ranges.json explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=WHY
+// RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json" | FileCheck %s --check-prefix=EITHER
+// RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json keep=l*s keep=one explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=KEEP
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 keep=nothing" 2>&1 | FileCheck %s --check-prefix=NAME
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8-static" 2>&1 | FileCheck %s --check-prefix=NONE
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/other-ranges.json" 2>&1 | FileCheck %s --check-prefix=OTHER
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 ranges=%s" 2>&1 | FileCheck %s --check-prefix=FILE
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int9" 2>&1 | FileCheck %s --check-prefix=SCHEME
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 group=32" 2>&1 | FileCheck %s --check-prefix=ACTIVATIONS
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int4-weights group=48" 2>&1 | FileCheck %s --check-prefix=GROUP
+
+// NAME: error: option 'keep': no product is called 'nothing', one is 'one'
+// NONE: error: expected 'ranges' for scheme 'int8-static'
+// OTHER: error: the ranges in '{{.*}}other-ranges.json' are of another model: none is called 'one#0' or like another operand of a product
+// FILE: error: {{.*}}quantize-ranges.mlir{{.*}}it is not valid JSON
+// SCHEME: error: expected 'scheme' of int8, int8-dynamic, int8-static, int8-weights, int4-weights, got 'int9'
+// ACTIVATIONS: error: expected 'group' for weights alone, which sums in integers cannot have, got scheme 'int8'
+// GROUP: error: expected 'group' of 32, 64 or 128, got 48
+
+lathe.parameter @w : tensor<8x8xf32>
+lathe.parameter @ws : tensor<2x8x8xf32>
+
+// (4.1 + 1) / 255 = 0.02, and 1 / 0.02 = 50.
+// CHECK-LABEL: func.func @main
+// CHECK: %[[S:.*]] = lathe.constant dense<2.000000e-02> : tensor<f32>
+// CHECK: %[[Z:.*]] = lathe.constant dense<50> : tensor<ui8>
+// CHECK: lathe.quantize %arg0, %[[S]], %[[Z]]{{.*}} -> tensor<4x8xui8>
+// CHECK: lathe.linear
+// One per layer; 0 is taken into the second range.
+// CHECK: %[[SS:.*]] = lathe.constant dense<[0.00999999977, 2.000000e-01]> : tensor<2xf32>
+// CHECK: %[[ZS:.*]] = lathe.constant dense<[100, 0]> : tensor<2xui8>
+// CHECK: lathe.scan init(%[[X:.*]] = %{{.*}}) inputs(%{{.*}} = %{{.*}}, %[[SI:.*]] = %[[SS]], %[[ZI:.*]] = %[[ZS]])
+// CHECK: lathe.quantize %[[X]], %[[SI]], %[[ZI]]
+// CHECK-NOT: lathe.quantize %{{.*}} -> tensor<4x8xui8>
+// CHECK: return
+
+// WHY: remark: {{.*}}is quantized: one, weights of 8 bits, a scale per channel, activations by the ranges
+// WHY: remark: {{.*}}is quantized: layers, weights of 8 bits, a scale per channel, activations by the ranges
+// WHY: remark: {{.*}}stays in floats: the ranges have 3 numbers for 'short#0', expected 1 or 2
+// WHY: remark: {{.*}}stays in floats: the ranges have no 'unknown#0'
+
+// EITHER: lathe.scan
+// EITHER: lathe.reduce_min
+
+// KEEP: remark: {{.*}}stays in floats: option 'keep' names it
+// KEEP: remark: {{.*}}stays in floats: option 'keep' names it
+// KEEP: remark: {{.*}}stays in floats: the ranges have 3
+// KEEP: remark: {{.*}}is quantized: unknown, {{.*}}, activations by each row's range
+func.func @main(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %w = lathe.get_parameter @w : tensor<8x8xf32>
+  %ws = lathe.get_parameter @ws : tensor<2x8x8xf32>
+  %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("one")
+  %1 = lathe.scan init(%h = %0) inputs(%v = %ws) : (tensor<4x8xf32>, tensor<2x8x8xf32>) -> tensor<4x8xf32> {
+    %2 = lathe.linear %h, %v : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("layers")
+    %3 = lathe.linear %2, %v : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("short")
+    lathe.yield %3 : tensor<4x8xf32>
+  }
+  %4 = lathe.linear %1, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("unknown")
+  return %1, %4 : tensor<4x8xf32>, tensor<4x8xf32>
+}

@@ -1,0 +1,120 @@
+"""What --quantize costs: all-MiniLM-L6-v2 with its real weights over 200 sentences
+that it was not calibrated on, and Fashion-MNIST classifiers that are trained here."""
+
+import gzip
+import pathlib
+import unittest
+
+import numpy as np
+
+import cli
+import lathe
+import minilm_onnx
+from folders import BUILD
+
+VERSES = BUILD / "data" / "kjv.txt"
+FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
+
+
+def sentences(first, count):
+    """Verses from all over the text, of 40 to 200 letters."""
+    lines = [line for line in VERSES.read_text().splitlines() if 40 <= len(line) <= 200]
+    step = len(lines) // count
+    return [lines[i * step + first] for i in range(count)]
+
+
+def ranks(values):
+    return np.argsort(np.argsort(values))
+
+
+def spearman(a, b):
+    """Of the similarities of all pairs."""
+    pairs = np.triu_indices(len(a), 1)
+    return np.corrcoef(ranks((a @ a.T)[pairs]), ranks((b @ b.T)[pairs]))[0, 1]
+
+
+class MiniLM(cli.CommandLine):
+    SECONDS = 30
+    MODEL = lathe.MODELS / "minilm.mlir"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not VERSES.exists():
+            import kjv
+            VERSES.parent.mkdir(parents=True, exist_ok=True)
+            VERSES.write_text(kjv.text())
+        cls.folder_of_weights = minilm_onnx.find_model()
+        cls.tokens = minilm_onnx.tokenize(cls.folder_of_weights, sentences(0, 200), length=64)
+        cls.exact = cls.embed(cls)
+
+    def embed(self, *options):
+        """[200, 384], in batches of 50."""
+        parts = []
+        for start in range(0, 200, 50):
+            inputs = {name: array[start:start + 50, :64] for name, array in self.tokens.items()}
+            outputs, _ = lathe.run(self.MODEL, inputs, weights=self.folder_of_weights / "model.safetensors", threads=2, options=options)
+            parts.append(outputs["sentence_embedding"])
+        return np.concatenate(parts)
+
+    def judge(self, least, *options, least_order=0.98):
+        found = self.embed(*options)
+        cosine = (found * self.exact).sum(1) / np.linalg.norm(found, axis=1)
+        order = spearman(self.exact, found)
+        print(f"minilm {' '.join(map(str, options))}: cosine at least {cosine.min():.5f}, mean {cosine.mean():.5f}, Spearman {order:.5f}")
+        self.assertGreaterEqual(cosine.min(), least)
+        self.assertGreaterEqual(order, least_order)
+        # Something was rounded.
+        self.assertLess(cosine.min(), 1 - 1e-6)
+
+    def test_int8_dynamic(self):
+        self.judge(0.99, "--quantize", "int8-dynamic")
+
+    def test_int8_static(self):
+        folder = self.folder / "data"
+        folder.mkdir()
+        for name, array in minilm_onnx.tokenize(self.folder_of_weights, sentences(7, 64), length=64).items():
+            np.save(folder / f"{name}.npy", array)
+        self.works("calibrate", self.MODEL, "--weights", self.folder_of_weights / "model.safetensors", "--data", folder,
+                   "-o", "ranges.json", seconds=120)
+        self.judge(0.99, "--quantize", "int8-static", "--ranges", self.folder / "ranges.json")
+
+    def test_weights_alone(self):
+        self.judge(0.999, "--quantize", "int8-weights")
+        # To the nearest of 16 numbers; less would take compensation of the errors, with data.
+        self.judge(0.95, "--quantize", "int4-weights", least_order=0.975)
+
+
+class Fashion(cli.CommandLine):
+    """Accuracy over the 10,000 images of the test set, after few steps of training."""
+    SECONDS = 40
+
+    def points(self, name, *options):
+        image = np.frombuffer(gzip.open(FASHION / "t10k-images-idx3-ubyte.gz").read(), np.uint8, offset=16).reshape(-1, 28, 28)
+        label = np.frombuffer(gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz").read(), np.uint8, offset=8)
+        right = 0
+        for start in range(0, 10000, 2000):
+            outputs, _ = lathe.run(lathe.MODELS / f"{name}.mlir", {"image": image[start:start + 2000]},
+                                   weights=self.folder / "run" / "best.safetensors", threads=2, options=options)
+            right += (outputs["logits"].argmax(1) == label[start:start + 2000]).sum()
+        return right / 100
+
+    def judge(self, name, steps):
+        self.works("train", lathe.MODELS / f"{name}.mlir", "--steps", steps, "--quiet", "--output-dir", "run", seconds=200)
+        exact = self.points(name)
+        self.works("calibrate", lathe.MODELS / f"{name}.mlir", "--weights", "run/best.safetensors", "-o", "ranges.json", seconds=100)
+        for allowed, options in ((0.3, ["int8-dynamic"]), (0.3, ["int8-static", "--ranges", self.folder / "ranges.json"]),
+                                 (0.3, ["int8-weights"]), (1, ["int4-weights"])):
+            found = self.points(name, "--quantize", *options)
+            print(f"{name} {options[0]}: {found:.2f} of {exact:.2f}")
+            self.assertGreaterEqual(found, exact - allowed, options[0])
+
+    def test_perceptron(self):
+        self.judge("fashion-mlp", 600)
+
+    def test_convolutions(self):
+        self.judge("fashion-cnn", 150)
+
+
+if __name__ == "__main__":
+    unittest.main()

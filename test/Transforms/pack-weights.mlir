@@ -233,3 +233,22 @@ func.func @weights_refused(%x: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x1
   %1 = lathe.linear %x, %e : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
   return %0, %1 : tensor<4x16xf32>, tensor<4x16xf32>
 }
+
+// -----
+
+lathe.parameter @w : tensor<16x64xi8>
+lathe.parameter @s : tensor<16x2xf32>
+
+// Numbers of 4 bits by their storage, with a scale for every 32 of a row: two in a byte.
+// CHECK-LABEL: func.func @halves
+// CHECK: %[[P:.*]] = lathe.pack %{{.*}} {bits = 4 : i64, transposed} : (tensor<16x64xi8>) -> tensor<1x32x32xui8>
+// CHECK: %[[S:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x2xf32>) -> tensor<1x2x32xf32>
+// CHECK: lathe.packed_matmul %{{.*}}, %[[P]], %[[S]] {group = 32 : i64, n = 16 : i64}
+func.func @halves(%x: tensor<4x64xf32>) -> tensor<4x16xf32> {
+  %w = lathe.get_parameter @w : tensor<16x64xi8>
+  %s = lathe.get_parameter @s : tensor<16x2xf32>
+  %z = lathe.constant dense<0> : tensor<16x2xi8>
+  %d = lathe.dequantize %w, %s, %z {axis = 1 : i64, group = 32 : i64, storage = !quant.any<i4<-7:7>:f32>} : (tensor<16x64xi8>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x64xf32>
+  %0 = lathe.linear %x, %d : (tensor<4x64xf32>, tensor<16x64xf32>) -> tensor<4x16xf32>
+  return %0 : tensor<4x16xf32>
+}

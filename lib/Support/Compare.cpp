@@ -115,4 +115,28 @@ Comparison compareTensors(const TensorView &actual, const TensorView &expected,
   return result;
 }
 
+void SignalToNoise::add(const TensorView &actual, const TensorView &expected) {
+  DType type = expected.dtype();
+  const char *a = static_cast<const char *>(actual.data());
+  const char *e = static_cast<const char *>(expected.data());
+  for (int64_t i = 0, n = expected.numElements(); i < n; ++i) {
+    double found = loadAsDouble(type, a), wanted = loadAsDouble(type, e);
+    a += dtypeSize(type);
+    e += dtypeSize(type);
+    bool same = found == wanted || (std::isnan(found) && std::isnan(wanted));
+    if (std::isfinite(wanted))
+      signal += wanted * wanted;
+    if (!same)
+      noise += std::isfinite(found - wanted)
+                   ? (found - wanted) * (found - wanted)
+                   : INFINITY;
+  }
+}
+
+double SignalToNoise::decibels() const {
+  if (noise == 0)
+    return INFINITY;
+  return 10 * std::log10(signal / noise);
+}
+
 } // namespace lathe

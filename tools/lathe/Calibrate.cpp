@@ -72,7 +72,7 @@ llvm::Error Calibration::observe(SiteObserver &observer, ModelData &data) {
         histograms[value][range].add(tensor);
       },
       [&] {
-        if (!options.quiet)
+        if (!options.quiet && runs)
           progress.update(runs,
                           passes > 1
                               ? llvm::formatv("pass {0} of {1}",
@@ -181,6 +181,9 @@ llvm::Error Calibration::writeFigures(const ModelData &data) const {
 
 int Calibration::run() {
   auto start = std::chrono::steady_clock::now();
+  options.noteUnused({"--quantize", "--ranges", "--keep"},
+                     "while ranges are looked for");
+  options.quantization = {};
   if (auto compiled = isCompiledFile(options.file); !compiled)
     return fail(compiled.takeError());
   else if (*compiled)

@@ -29,6 +29,19 @@ struct Comparison {
 Comparison compareTensors(const TensorView &actual, const TensorView &expected,
                           double rtol, double atol);
 
+/// How far numbers are from what they should be, over many tensors.
+struct SignalToNoise {
+  double signal = 0; ///< sum of squares of what is expected
+  double noise = 0;  ///< sum of squares of the differences
+
+  /// Two tensors of floats, of one type and size. A difference that is not
+  /// finite is infinite noise, unless both are the same infinity or NaN.
+  void add(const TensorView &actual, const TensorView &expected);
+  /// 10 log10(signal / noise): infinity without noise, negative where there is
+  /// more noise than signal.
+  double decibels() const;
+};
+
 } // namespace lathe
 
 #endif // LATHE_SUPPORT_COMPARE_H

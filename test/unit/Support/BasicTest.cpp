@@ -181,6 +181,26 @@ TEST(Compare, TypesAndShapesMustAgree) {
   EXPECT_TRUE(compareTensors(z, z, 0, 0).ok);
 }
 
+TEST(SignalToNoise, ByHand) {
+  SignalToNoise ratio;
+  EXPECT_EQ(ratio.decibels(), INFINITY);
+  for (DType type : {DType::F32, DType::F64})
+    ratio.add(tensor<double>(type, {2}, {3, 4}),
+              tensor<double>(type, {2}, {3, 4}));
+  EXPECT_EQ(ratio.signal, 50);
+  EXPECT_EQ(ratio.decibels(), INFINITY);
+  ratio = {};
+  ratio.add(tensor<double>(DType::F64, {2}, {3, 4.5}),
+            tensor<double>(DType::F64, {2}, {3, 4}));
+  EXPECT_DOUBLE_EQ(ratio.decibels(), 20); // 25 / 0.25
+  ratio.add(tensor<float>(DType::F32, {2}, {INFINITY, NAN}),
+            tensor<float>(DType::F32, {2}, {INFINITY, NAN}));
+  EXPECT_DOUBLE_EQ(ratio.decibels(), 20);
+  ratio.add(tensor<float>(DType::F32, {1}, {NAN}),
+            tensor<float>(DType::F32, {1}, {1}));
+  EXPECT_EQ(ratio.decibels(), -INFINITY);
+}
+
 TEST(Progress, SaysNothingForTwoSecondsThenALine) {
   testing::internal::CaptureStderr();
   {

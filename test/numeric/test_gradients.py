@@ -22,7 +22,7 @@ LIMIT = 1e-6
 PLACES = {
     "elementwise": (124, 124, 56, 48, 66), "reduction": (30, 30, 20, 9, 0), "contraction": (52, 52, 50, 12, 28),
     "attention": (49, 49, 18, 9, 26), "large": (10, 10, 8, 4, 2), "shape": (28, 28, 6, 8, 18), "indexing": (40, 40, 18, 0, 0),
-    "normalization": (43, 43, 7, 21, 80), "quantization": (2, 2, 0, 2, 0), "loss": (12, 12, 6, 1, 16),
+    "normalization": (43, 43, 7, 21, 80), "quantization": (15, 15, 0, 7, 24), "loss": (12, 12, 6, 1, 16),
     "linear_loss": (30, 30, 28, 12, 84), "convolution": (55, 55, 14, 7, 0), "pooling": (28, 28, 7, 2, 0)}
 PLACES_IN_CONTROL = {
     ("scan", "lathe.scan"): (8, 8, 2, 1, 2), ("if", "lathe.if"): (6, 6, 0, 0, 2), ("if_linear", "lathe.if"): (9, 9, 15, 3, 4),
@@ -136,6 +136,10 @@ NORMALIZATION = [
 
 QUANTIZATION = ["dequantize : i8[3x3], 3, i8[3] -> 3x3", "dequantize : ui8[2x3], f32[], ui8[] -> 2x3",
                 "dequantize {group = 2 : i64} : i8[2x5], 2x3, i8[2x3] -> 2x5"]
+# Against the clamp; numbers from -1 to 1, so that some are outside.
+QUANTIZATION += [f"fake_quantize {{{axis}storage = !quant.any<i8<-1:1>:f32>}} : {types}" for axis, types in [
+    ("", "3x4, f32[], i8[] -> 3x4"), ("axis = 0 : i64, ", "3x4, 3, i8[3] -> 3x4"), ("", "2x3x2, 2x1x1, i8[2x1x1] -> 2x3x2"),
+    ("group = 2 : i64, ", "2x5, 2x3, i8[2x3] -> 2x5")]]
 
 LOSS = [f"cross_entropy %0, %1 {reduce} {attributes} : {types} -> {out}" for reduce, attributes, types, out in [
     ("", "", "4x3, i64[4]", "f32[]"), ("reduce sum", "{label_smoothing = 0.2 : f64}", "3x3, i32[3]", "f32[]"),

@@ -18,7 +18,7 @@ LIMIT = 1e-6
 # How many places each of FAULTS has in the rules of a family, or of one op of a model of CONTROL. No place: no rule of these
 # has a gradient or a factor of a product with two equal sizes at its end (quantization; "if", "nested", "reverse" and "while",
 # which are all vectors), sums over what was stretched (indexing, the same four), or adds floats (reduction, indexing,
-# quantization, convolution, pooling, "reverse", "while": what flows to one value from several is added outside of rules).
+# convolution, pooling, "reverse", "while": what flows to one value from several is added outside of rules).
 PLACES = {
     "elementwise": (124, 124, 56, 48, 66), "reduction": (30, 30, 20, 9, 0), "contraction": (52, 52, 50, 12, 28),
     "attention": (49, 49, 18, 9, 26), "large": (10, 10, 8, 4, 2), "shape": (28, 28, 6, 8, 18), "indexing": (40, 40, 18, 0, 0),

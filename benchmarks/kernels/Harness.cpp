@@ -151,7 +151,8 @@ llvm::Expected<CompiledKernel> Harness::compile(cpu::ScheduleFn schedule,
   CompiledKernel result;
   result.workItems = lowered->workItems;
   result.scratch.resize(lowered->scratchBytes + 64);
-  if (failed(cpu::lowerToLLVM(*module, *lowered, symbol)))
+  if (failed(
+          cpu::lowerToLLVM(*module, *lowered, symbol, state->target.schedule)))
     return llvm::createStringError("lowering to LLVM failed");
   if (state->printAssembly) {
     auto copy = cast<ModuleOp>(module->getOperation()->clone());

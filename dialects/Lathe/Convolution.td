@@ -63,7 +63,7 @@ class Lathe_PoolOp<string mnemonic, list<Trait> traits = []> :
                            Strides:$pad_low, Strides:$pad_high, UnitAttr:$ceil_mode,
                            DefaultValuedAttr<Lathe_ImageLayout, "ImageLayout::channels_first">:$layout);
 }
-def MaxPoolOp : Lathe_PoolOp<"max_pool"> {
+def MaxPoolOp : Lathe_PoolOp<"max_pool", [KeepsElements]> {
   let summary = "maximum over windows";
   let arguments = !con((ins Lathe_NumericTensor:$input), poolArguments);
   let results = (outs Lathe_NumericTensor:$result);

@@ -18,8 +18,8 @@ class Lathe_ElementwiseOp<string mnemonic, list<Trait> traits = []> :
   let hasFolder = 1;
 }
 
-class Lathe_UnaryOp<string mnemonic, Type type, string what> :
-    Lathe_ElementwiseOp<mnemonic, [SameOperandsAndResultElementType]> {
+class Lathe_UnaryOp<string mnemonic, Type type, string what, list<Trait> traits = []> :
+    Lathe_ElementwiseOp<mnemonic, !listconcat([SameOperandsAndResultElementType], traits)> {
   let summary = what;
   let arguments = (ins type:$input);
   let results = (outs type:$result);
@@ -52,9 +52,9 @@ def SoftplusOp : Lathe_FloatUnaryOp<"softplus", "log(1 + exp(x)), without overfl
 def FloorOp : Lathe_FloatUnaryOp<"floor", "largest integer not above x">;
 def CeilOp : Lathe_FloatUnaryOp<"ceil", "smallest integer not below x">;
 def RoundOp : Lathe_FloatUnaryOp<"round", "nearest integer, ties to even">;
-def ReluOp : Lathe_UnaryOp<"relu", Lathe_NumericTensor, "max(x, 0)">;
-def NegOp : Lathe_UnaryOp<"neg", Lathe_NumericTensor, "-x">;
-def AbsOp : Lathe_UnaryOp<"abs", Lathe_NumericTensor, "|x|">;
+def ReluOp : Lathe_UnaryOp<"relu", Lathe_NumericTensor, "max(x, 0)", [KeepsElements]>;
+def NegOp : Lathe_UnaryOp<"neg", Lathe_NumericTensor, "-x", [KeepsElements]>;
+def AbsOp : Lathe_UnaryOp<"abs", Lathe_NumericTensor, "|x|", [KeepsElements]>;
 def SignOp : Lathe_UnaryOp<"sign", Lathe_NumericTensor, "-1, 0 or 1">;
 def NotOp : Lathe_UnaryOp<"not", Lathe_IntTensor, "bitwise, and so logical, negation">;
 
@@ -90,8 +90,8 @@ def MulOp : Lathe_BinaryOp<"mul", Lathe_NumericTensor, "a * b", [Commutative]>;
 def DivOp : Lathe_BinaryOp<"div", Lathe_NumericTensor,
                            "a / b; integers truncate toward zero, x / 0 is 0">;
 def PowOp : Lathe_BinaryOp<"pow", Lathe_NumericTensor, "a to the power b">;
-def MaxOp : Lathe_BinaryOp<"max", Lathe_NumericTensor, "the larger; NaN wins", [Commutative]>;
-def MinOp : Lathe_BinaryOp<"min", Lathe_NumericTensor, "the smaller; NaN wins", [Commutative]>;
+def MaxOp : Lathe_BinaryOp<"max", Lathe_NumericTensor, "the larger; NaN wins", [Commutative, KeepsElements]>;
+def MinOp : Lathe_BinaryOp<"min", Lathe_NumericTensor, "the smaller; NaN wins", [Commutative, KeepsElements]>;
 def RemOp : Lathe_BinaryOp<"rem", Lathe_NumericTensor,
                            "remainder with the sign of a (C's fmod); x rem 0 is 0 for integers">;
 def ModOp : Lathe_BinaryOp<"mod", Lathe_NumericTensor,
@@ -115,7 +115,7 @@ def CompareOp : Lathe_ElementwiseOp<"compare"> {
   let hasVerifier = 1;
 }
 
-def SelectOp : Lathe_ElementwiseOp<"select"> {
+def SelectOp : Lathe_ElementwiseOp<"select", [KeepsElements]> {
   let summary = "on_true where condition, else on_false";
   let arguments = (ins Lathe_BoolTensor:$condition, Lathe_Tensor:$on_true, Lathe_Tensor:$on_false);
   let results = (outs Lathe_Tensor:$result);

@@ -165,6 +165,11 @@ def PartlyDifferentiable :
 def StraightThrough :
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand", "buildSurrogate"]>;
 def Quantizable : DeclareOpInterfaceMethods<QuantizableOpInterface>;
+// Ops that choose or move elements, which lathe-precision may round on either
+// side.
+def KeepsElements : NativeOpTrait<"KeepsElements"> {
+  let cppNamespace = "::lathe";
+}
 def TrainingForm : DeclareOpInterfaceMethods<TrainingOpInterface>;
 def Decomposable : DeclareOpInterfaceMethods<DecomposableOpInterface>;
 // The same with another form for gradients.

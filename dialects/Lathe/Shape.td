@@ -68,7 +68,7 @@ def DynamicBroadcastOp : Lathe_PureOp<"dynamic_broadcast", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def SliceOp : Lathe_PureOp<"slice", [FusibleKindOnly, Differentiable, AdaptsToLayout]> {
+def SliceOp : Lathe_PureOp<"slice", [KeepsElements, FusibleKindOnly, Differentiable, AdaptsToLayout]> {
   let summary = "start:end:step along some axes";
   let description = [{
     NumPy's rules: negative positions count from the end, positions beyond the
@@ -92,13 +92,13 @@ def DynamicSliceOp : Lathe_PureOp<"dynamic_slice", [FusibleKindOnly, AttrSizedOp
   }];
   let hasCanonicalizer = 1;
 }
-def ConcatOp : Lathe_PureOp<"concat", [FusibleKindOnly, Differentiable, SameOperandsAndResultElementType, AdaptsToLayout]> {
+def ConcatOp : Lathe_PureOp<"concat", [KeepsElements, FusibleKindOnly, Differentiable, SameOperandsAndResultElementType, AdaptsToLayout]> {
   let summary = "joins tensors along an axis";
   let arguments = (ins Variadic<Lathe_Tensor>:$inputs, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;
 }
-def PadOp : Lathe_PureOp<"pad", [FusibleKindOnly, Differentiable, AdaptsToLayout]> {
+def PadOp : Lathe_PureOp<"pad", [KeepsElements, FusibleKindOnly, Differentiable, AdaptsToLayout]> {
   let summary = "grows (or, where negative, crops) every dim at both ends";
   let description = "`value`, a rank-0 tensor, fills in mode `constant`; absent means 0.";
   let arguments = (ins Lathe_Tensor:$input, Optional<Lathe_Tensor>:$value,
@@ -126,7 +126,7 @@ def DynamicTileOp : Lathe_PureOp<"dynamic_tile", [FusibleKindOnly]> {
   let results = (outs Lathe_Tensor:$result);
   let hasCanonicalizer = 1;
 }
-def ReverseOp : Lathe_PureOp<"reverse", [FusibleKindOnly, Differentiable]> {
+def ReverseOp : Lathe_PureOp<"reverse", [KeepsElements, FusibleKindOnly, Differentiable]> {
   let summary = "reverses the order along axes";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$axes);
   let results = (outs Lathe_Tensor:$result);

@@ -54,7 +54,7 @@ LogicalResult prepareLoss(func::FuncOp loss, const TrainRecipe &recipe) {
       if (op.getLabelSmoothing().isZero())
         op.setLabelSmoothing(APFloat(recipe.labelSmoothing));
     });
-  if (recipe.precision != TrainPrecision::Float16)
+  if (recipe.precision != Precision::F16)
     return success();
   Operation *end = loss.getBody().front().getTerminator();
   if (end->getNumOperands() == 0)

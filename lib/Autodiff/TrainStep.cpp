@@ -65,7 +65,7 @@ private:
   void write(StringRef name, Value value) {
     builder.create<SetParameterOp>(math.location, name, value);
   }
-  bool isScaled() const { return recipe.precision == TrainPrecision::Float16; }
+  bool isScaled() const { return recipe.precision == Precision::F16; }
 
   void runOnce();
   LogicalResult runInParts();

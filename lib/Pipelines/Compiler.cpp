@@ -249,6 +249,8 @@ static GraphPasses listGraphPasses(const CompileOptions &options) {
   graph.quantizeGroup = options.quantization.group;
   graph.ranges = options.quantization.ranges;
   graph.keepFloat = options.quantization.keep;
+  if (is16Bit(options.precision))
+    graph.precision = precisionName(options.precision).str();
   graph.explain = options.explain;
   graph.recompute = kRecompute[options.recompute.value_or(0)];
   GraphPasses passes = options.target == Target::Cpu
@@ -323,7 +325,8 @@ Model::lowerToKernels(ArrayRef<SmallVector<int64_t>> shapes,
   if (failed(pm.run(*copy)))
     return nullptr;
   if (options.target != Target::Cpu &&
-      failed(addScheduleChoices(*copy, options.tiles, options.tf32)))
+      failed(addScheduleChoices(*copy, options.tiles,
+                                options.precision == Precision::TF32)))
     return nullptr;
   return copy;
 }

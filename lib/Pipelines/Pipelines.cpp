@@ -109,6 +109,12 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
     }
   }
   addQuantization(passes, options);
+  if (options.precision != "f32") {
+    PrecisionOptions precision;
+    precision.type = options.precision;
+    precision.explain = options.explain;
+    passes.onFunctions(createPrecision(precision));
+  }
   if (options.optimize && isCpu)
     passes.onFunctions(createPackWeights());
   // Attention has schedules of its own; without optimization it is expanded,

@@ -101,10 +101,11 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
   auto loss = module->lookupSymbol<func::FuncOp>("loss");
   if (failed(augment(loss, recipe)))
     return nullptr;
-  if (recipe.precision != TrainPrecision::Float32) {
-    AutocastOptions cast;
-    cast.type = recipe.precision == TrainPrecision::BFloat16 ? "bf16" : "f16";
-    if (failed(runOn(loss, createAutocast(cast))))
+  // Here, so that the backward part's products compute on 16 bits, too.
+  if (is16Bit(recipe.precision)) {
+    PrecisionOptions precision;
+    precision.type = precisionName(recipe.precision).str();
+    if (failed(runOn(loss, createPrecision(precision))))
       return nullptr;
   }
   if (failed(prepareLoss(loss, recipe)) ||
@@ -274,9 +275,13 @@ compileTraining(const Model &model, ArrayRef<SmallVector<int64_t>> stepShapes,
       return failure();
   }
   CompileOptions forStep = options;
+  // 16-bit floats are in the step by now; evaluation is of the weights as they
+  // are.
+  forStep.precision =
+      is16Bit(recipe.precision) ? Precision::F32 : recipe.precision;
   if (!forStep.recompute)
     forStep.recompute = defaultRecompute(options.optimize);
-  CompileOptions forEvaluation = options;
+  CompileOptions forEvaluation = forStep;
   forEvaluation.recompute = 0;
   if (failed(options.maxMemory
                  ? fitStep(*step, evaluation.get(), forStep, executable, sum)

@@ -71,10 +71,10 @@ Error Session::embedWeights(exec::Program &program,
     Expected<DType> dtype = fromElementType(weight.type().element());
     if (!dtype)
       return dtype.takeError();
-    Expected<uint64_t> size = checkedBytes(
-        ArrayRef<int64_t>(weight.type().shape().data(),
-                          weight.type().shape_size()),
-        *dtype);
+    Expected<uint64_t> size =
+        checkedBytes(ArrayRef<int64_t>(weight.type().shape().data(),
+                                       weight.type().shape_size()),
+                     *dtype);
     if (!size)
       return size.takeError();
     layout.add(StringRef(*bytes, *size), *weight.mutable_embedded());

@@ -45,10 +45,12 @@ static constexpr std::pair<LearningRateSchedule, StringLiteral> schedules[] = {
     {LearningRateSchedule::Cosine, "cosine"},
     {LearningRateSchedule::InverseSqrt, "inverse-sqrt"},
     {LearningRateSchedule::Step, "step"}};
-static constexpr std::pair<TrainPrecision, StringLiteral> precisions[] = {
-    {TrainPrecision::Float32, "float32"},
-    {TrainPrecision::BFloat16, "bfloat16"},
-    {TrainPrecision::Float16, "float16"}};
+// The first of several names is written.
+static constexpr std::pair<Precision, StringLiteral> precisions[] = {
+    {Precision::F32, "f32"},     {Precision::TF32, "tf32"},
+    {Precision::BF16, "bf16"},   {Precision::F16, "f16"},
+    {Precision::F32, "float32"}, {Precision::BF16, "bfloat16"},
+    {Precision::F16, "float16"}};
 
 StringRef optimizerName(Optimizer value) { return nameIn(optimizers, value); }
 std::optional<Optimizer> optimizerFromName(StringRef name) {
@@ -60,10 +62,8 @@ StringRef scheduleName(LearningRateSchedule value) {
 std::optional<LearningRateSchedule> scheduleFromName(StringRef name) {
   return findIn(schedules, name);
 }
-StringRef precisionName(TrainPrecision value) {
-  return nameIn(precisions, value);
-}
-std::optional<TrainPrecision> precisionFromName(StringRef name) {
+StringRef precisionName(Precision value) { return nameIn(precisions, value); }
+std::optional<Precision> precisionFromName(StringRef name) {
   return findIn(precisions, name);
 }
 

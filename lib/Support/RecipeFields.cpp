@@ -26,7 +26,7 @@ struct Field {
   std::variant<double TrainRecipe::*, int64_t TrainRecipe::*,
                bool TrainRecipe::*, std::optional<double> TrainRecipe::*,
                Optimizer TrainRecipe::*, LearningRateSchedule TrainRecipe::*,
-               TrainPrecision TrainRecipe::*,
+               Precision TrainRecipe::*,
                std::vector<std::string> TrainRecipe::*, Groups TrainRecipe::*>
       member;
 };
@@ -94,7 +94,7 @@ bool read(StringRef text, Optimizer &value) {
 bool read(StringRef text, LearningRateSchedule &value) {
   return readNamed(scheduleFromName(text), value);
 }
-bool read(StringRef text, TrainPrecision &value) {
+bool read(StringRef text, Precision &value) {
   return readNamed(precisionFromName(text), value);
 }
 bool read(StringRef text, std::vector<std::string> &value) {
@@ -128,9 +128,7 @@ StringRef describe(const Optimizer &) {
 StringRef describe(const LearningRateSchedule &) {
   return "constant, linear, cosine, inverse-sqrt or step";
 }
-StringRef describe(const TrainPrecision &) {
-  return "float32, bfloat16 or float16";
-}
+StringRef describe(const Precision &) { return "f32, tf32, bf16 or f16"; }
 StringRef describe(const std::vector<std::string> &) {
   return "patterns with ';' between them";
 }
@@ -153,7 +151,7 @@ std::string print(Optimizer value) { return optimizerName(value).str(); }
 std::string print(LearningRateSchedule value) {
   return scheduleName(value).str();
 }
-std::string print(TrainPrecision value) { return precisionName(value).str(); }
+std::string print(Precision value) { return precisionName(value).str(); }
 std::string print(const std::vector<std::string> &value) {
   return join(value, ";");
 }

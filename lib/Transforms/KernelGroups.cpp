@@ -78,6 +78,21 @@ static StringRef getContractionSchedule(Operation *op) {
   return isa<ConvOp, PackedConvOp>(op) ? "convolution" : "contraction";
 }
 
+/// Whether kernels of rows read the f32 form of a 16-bit value: they can read
+/// the value itself, which is half the bytes, and widen it.
+static bool isWidenedByReaders(Operation *op) {
+  auto cast = dyn_cast<CastOp>(op);
+  auto from = cast ? dyn_cast<FloatType>(getElementTypeOrSelf(cast.getInput()))
+                   : FloatType();
+  return from && from.getWidth() == 16 &&
+         getElementTypeOrSelf(cast.getType()).isF32() &&
+         llvm::all_of(cast->getUsers(), [&](Operation *user) {
+           return user->getBlock() == op->getBlock() && belongsInKernel(user) &&
+                  getKind(user) != FusionKind::Contraction &&
+                  RowDomain::start(user).has_value();
+         });
+}
+
 /// Whether `op`, which `reader` alone reads, is larger than all that it reads.
 static bool isOuterProduct(Operation *op, Operation *reader) {
   if (getKind(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
@@ -327,6 +342,12 @@ void KernelGroups::formContraction(Operation *op) {
     if (llvm::count_if(chain, escapes) <= 1 &&
         (escapes(user) || user->use_empty()))
       best = chain;
+  }
+  if (best.size() > 1 && isWidenedByReaders(best.back())) {
+    Operation *widening = best.pop_back_val();
+    chain.resize(best.size());
+    refuse(widening->getOperand(0).getDefiningOp(), widening,
+           "is done by its readers, for whom 16 bits are stored");
   }
   for (Operation *left : ArrayRef<Operation *>(chain).drop_front(best.size()))
     for (Value operand : left->getOperands())

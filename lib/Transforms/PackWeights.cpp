@@ -16,10 +16,17 @@ namespace lathe {
 
 using namespace lathe;
 
-static bool isF32(Value value) {
+/// Of a type that the microkernel reads.
+static bool isPackable(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
-  return type.getElementType().isF32() && type.hasStaticShape() &&
-         type.getNumElements() != 0;
+  Type element = type.getElementType();
+  return (element.isF32() || element.isBF16() || element.isF16()) &&
+         type.hasStaticShape() && type.getNumElements() != 0;
+}
+
+static bool isF32(Value value) {
+  return isPackable(value) &&
+         cast<RankedTensorType>(value.getType()).getElementType().isF32();
 }
 
 /// How many neighbours along the depth stand side by side in a packed matrix
@@ -31,7 +38,9 @@ static int64_t getInterleave(Value lhs, Value rhs) {
     return type.getElementType().isInteger(8) && type.hasStaticShape() &&
            type.getNumElements() != 0;
   };
-  return isF32(lhs) && isF32(rhs) ? 1 : isBytes(lhs) && isBytes(rhs) ? 4 : 0;
+  return isPackable(lhs) && isPackable(rhs) ? 1
+         : isBytes(lhs) && isBytes(rhs)     ? 4
+                                            : 0;
 }
 
 static ArrayRef<int64_t> getShape(Value value) {
@@ -49,7 +58,7 @@ static ScanOp getInvariantScan(Value matrix, Operation *product) {
   int64_t rows = 1;
   for (int64_t size : getShape(product->getResult(0)).drop_back())
     rows *= size;
-  if (!isF32(matrix) || rows > kRowsInScan)
+  if (!isPackable(matrix) || rows > kRowsInScan)
     return result;
   for (auto scan = product->getParentOfType<ScanOp>();
        scan && matrix.getParentRegion()->isProperAncestor(&scan.getBody());

@@ -260,3 +260,19 @@ func.func @unused(%x: tensor<8xf32>) {
   %0 = lathe.exp %x : (tensor<8xf32>) -> tensor<8xf32>
   return
 }
+
+// -----
+
+// Rows read 16 bits and widen them; what only leaves the kernel is widened there.
+// CHECK-LABEL: func.func @widening
+// CHECK: lathe.kernel "linear" schedule "contraction" {{.*}} -> tensor<4x16xbf16>
+// CHECK: lathe.kernel "cast_reduce_sum" schedule "rows" {{.*}} -> tensor<4x1xf32>
+// CHECK: lathe.kernel "linear_cast" schedule "contraction" {{.*}} -> tensor<4x16xf32>
+func.func @widening(%x: tensor<4x8xbf16>, %w: tensor<16x8xbf16>) -> (tensor<4x1xf32>, tensor<4x16xf32>) {
+  %0 = lathe.linear %x, %w : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xbf16>
+  %1 = lathe.cast %0 to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
+  %2 = lathe.reduce_sum %1 {axes = array<i64: 1>, keepdims = true} : (tensor<4x16xf32>) -> tensor<4x1xf32>
+  %3 = lathe.linear %x, %w : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xbf16>
+  %4 = lathe.cast %3 to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
+  return %2, %4 : tensor<4x1xf32>, tensor<4x16xf32>
+}

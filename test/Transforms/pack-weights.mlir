@@ -4,6 +4,7 @@ lathe.parameter @w : tensor<16x8xf32>
 lathe.parameter @b : tensor<16xf32>
 lathe.parameter @m : tensor<8x5xf32>
 lathe.parameter @half : tensor<16x8xf16>
+lathe.parameter @wide : tensor<16x8xf64>
 
 // CHECK-LABEL: func.func @linear
 // CHECK: %[[P:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x8xf32>) -> tensor<1x8x32xf32>
@@ -25,19 +26,29 @@ func.func @matmul(%x: tensor<3x4x8xf32>) -> tensor<3x4x5xf32> {
   return %0 : tensor<3x4x5xf32>
 }
 
-// Refused: computed at run time; 16-bit; transposed on the left.
+// bf16 and f16 are packed as they are.
+// CHECK-LABEL: func.func @sixteen_bits
+// CHECK: lathe.pack %{{.*}} {transposed} : (tensor<16x8xf16>) -> tensor<1x8x32xf16>
+// CHECK: lathe.packed_matmul {{.*}} -> tensor<4x16xf16>
+func.func @sixteen_bits(%h: tensor<4x8xf16>) -> tensor<4x16xf16> {
+  %half = lathe.get_parameter @half : tensor<16x8xf16>
+  %0 = lathe.linear %h, %half : (tensor<4x8xf16>, tensor<16x8xf16>) -> tensor<4x16xf16>
+  return %0 : tensor<4x16xf16>
+}
+
+// Refused: computed at run time; f64; transposed on the left.
 // CHECK-LABEL: func.func @refused
 // CHECK-NOT: lathe.pack
 // CHECK: lathe.linear
 // CHECK: lathe.linear
 // CHECK: lathe.matmul
-func.func @refused(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %h: tensor<4x8xf16>, %t: tensor<8x4xf32>) -> (tensor<4x16xf32>, tensor<4x16xf16>, tensor<4x5xf32>) {
-  %half = lathe.get_parameter @half : tensor<16x8xf16>
+func.func @refused(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %h: tensor<4x8xf64>, %t: tensor<8x4xf32>) -> (tensor<4x16xf32>, tensor<4x16xf64>, tensor<4x5xf32>) {
+  %wide = lathe.get_parameter @wide : tensor<16x8xf64>
   %m = lathe.get_parameter @m : tensor<8x5xf32>
   %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
-  %1 = lathe.linear %h, %half : (tensor<4x8xf16>, tensor<16x8xf16>) -> tensor<4x16xf16>
+  %1 = lathe.linear %h, %wide : (tensor<4x8xf64>, tensor<16x8xf64>) -> tensor<4x16xf64>
   %2 = lathe.matmul %t, %m {transpose_lhs} : (tensor<8x4xf32>, tensor<8x5xf32>) -> tensor<4x5xf32>
-  return %0, %1, %2 : tensor<4x16xf32>, tensor<4x16xf16>, tensor<4x5xf32>
+  return %0, %1, %2 : tensor<4x16xf32>, tensor<4x16xf64>, tensor<4x5xf32>
 }
 
 // -----

@@ -238,7 +238,7 @@ class Contractions(unittest.TestCase):
             rounded, exact = to_tf32(left) @ to_tf32(right), wide(left) @ wide(right)
             program.output(value, [m, n], "f32", rounded)
             bounds.append(np.abs(rounded - exact) / (np.abs(wide(left)) @ np.abs(wide(right))))
-        texts = program.check(options=["--tf32"])
+        texts = program.check(options=["--precision", "tf32"])
         self.assertNotIn("gemm_simt", texts)
         for bound in bounds:
             self.assertTrue(1e-5 < bound.max() < 2**-10, bound.max())

@@ -192,7 +192,7 @@ class Fragments(unittest.TestCase):
         b = np.zeros((depth, depth, 8), dtype)
         for batch, column in np.ndindex(depth, 8):
             b[batch, (batch + column) % depth, column] = 1
-        texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element), options=["--tf32"] if element == "f32" else [])
+        texts = Texts(product(a.shape, b.shape, (depth, 16, 8), element), options=["--precision", "tf32"] if element == "f32" else [])
         texts.replace_body("gemm_mma.cuh", TABLE, "multiply<float>(in0, in1, out0);")
         if changes:
             texts.inline("multiply<", changes)
@@ -247,7 +247,7 @@ class Fragments(unittest.TestCase):
 
     def round(self, values, changes=()):
         """What 16 columns of f32 become as operands of tensor cores: a product with ones on the diagonal."""
-        texts = Texts(product(values.shape, (16, 16), values.shape, "f32"), options=["--tf32"])
+        texts = Texts(product(values.shape, (16, 16), values.shape, "f32"), options=["--precision", "tf32"])
         if changes:
             texts.inline("MmaTile", changes)
         outputs, error = texts.run({"x": values, "w": np.eye(16, dtype=np.float32)})

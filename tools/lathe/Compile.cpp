@@ -148,7 +148,7 @@ static int show(const CompileVerbOptions &options) {
   auto shapes = resolveShapes(model->inputs(), options, *given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
-  if (options.trainStep && !takeTrainStep(model, *shapes))
+  if (options.trainStep && !takeTrainStep(model, *shapes, options.precision))
     return kFailed;
   // With an artifact they come with that.
   if (!options.makesArtifact())

@@ -129,6 +129,9 @@ llvm::Error Diff::parseAgainst() {
       other.noLayout = true;
     } else if (way == "no-quantize") {
       other.quantization = {};
+    } else if (std::optional<Precision> precision;
+               name == "precision" && (precision = precisionFromName(value))) {
+      other.precision = *precision;
     } else if (name == "isa" &&
                llvm::is_contained(cpu::CpuTarget::getIsaNames(), value)) {
       other.isa = value.str();
@@ -139,12 +142,14 @@ llvm::Error Diff::parseAgainst() {
                                level <= kMostRecompute) {
       there.recompute = level;
     } else if (way != "generated") {
-      return makeError("--against expects cpu, cuda, cuda-sim, no-fuse, "
-                       "no-optimize, no-layout, no-quantize, isa=ISA, "
-                       "threads=N, generated (without --cuda-source-dir), "
-                       "recompute=0 to 4 (beside --gradients) or a file, got "
-                       "{0}",
-                       quote(way));
+      return makeError(
+          "--against expects cpu, cuda, cuda-sim, no-fuse, "
+          "no-optimize, no-layout, no-quantize, precision=f32|tf32|bf16|f16, "
+          "isa=ISA, threads=N, generated (without "
+          "--cuda-source-dir), "
+          "recompute=0 to 4 (beside --gradients) or a file, got "
+          "{0}",
+          quote(way));
     }
   }
   return llvm::Error::success();
@@ -535,7 +540,8 @@ void addDiffVerb(CLI::App &app, int &exitCode) {
   options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("--against", options->against,
                    "The other way: cpu, cuda, cuda-sim, no-fuse, no-optimize, "
-                   "no-layout, no-quantize, isa=ISA, threads=N, generated "
+                   "no-layout, no-quantize, precision=f32|tf32|bf16|f16, "
+                   "isa=ISA, threads=N, generated "
                    "(kernels without --cuda-source-dir), recompute=N, several "
                    "with commas between; or another model file")
       ->default_str("no-optimize; cpu for the CUDA targets");

@@ -34,6 +34,10 @@ namespace lathe {
 void ModelOptions::add(CLI::App &verb, bool takesCompiled) {
   addForTraining(verb, takesCompiled);
   addQuantizationOptions(verb, quantization);
+  addPrecisionOption(verb, precision,
+                     "What products, convolutions and attention of f32 compute "
+                     "on; their sums, and everything else, stay f32. tf32: on "
+                     "tensor cores of the CUDA targets");
   verb.add_option("--entry", entry, "The model's function to run, such as loss")
       ->default_str("main, or the only one");
   verb.add_option("--input", inputs,
@@ -61,7 +65,7 @@ void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
                   "Folder with edited kernels, NAME.cu, that are used in place "
                   "of the generated ones (see compile --emit cuda)")
       ->check(CLI::ExistingDirectory);
-  addScheduleOptions(verb, tiles, tf32);
+  addTileOption(verb, tiles);
   verb.add_option("--isa", isa,
                   "Use less than this processor has: sse, avx2, avx2-vnni, "
                   "avx512 (without VNNI), avx512-vnni or amx; amx-emulated "
@@ -127,10 +131,14 @@ CompileOptions ModelOptions::compileOptions() const {
   result.simChecks = !noSimChecks;
   for (const std::string &text : tiles)
     result.tiles.push_back(llvm::cantFail(parseTile(text)));
-  result.tf32 = tf32;
   result.quantization = quantization;
-  if (trainStep)
+  result.precision = precision;
+  if (trainStep) {
     result.recompute = defaultRecompute(result.optimize);
+    // takeTrainStep builds 16-bit floats into the step.
+    if (is16Bit(precision))
+      result.precision = Precision::F32;
+  }
   result.reproducer = reproducer;
   return result;
 }
@@ -367,9 +375,11 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
 }
 
 bool takeTrainStep(std::unique_ptr<Model> &model,
-                   std::vector<SmallVector<int64_t>> &shapes) {
-  OwningOpRef<ModuleOp> module =
-      buildTrainingModule(*model, shapes, TrainRecipe());
+                   std::vector<SmallVector<int64_t>> &shapes,
+                   Precision precision) {
+  TrainRecipe recipe;
+  recipe.precision = precision;
+  OwningOpRef<ModuleOp> module = buildTrainingModule(*model, shapes, recipe);
   if (!module)
     return false;
   model = Model::fromModule(std::move(module), "train_step");
@@ -403,11 +413,13 @@ static int compileModel(const ModelOptions &options,
   auto shapes = resolveShapes(model->inputs(), options, given, prepared.notes);
   if (!shapes)
     return fail(shapes.takeError());
-  if (options.trainStep && !takeTrainStep(model, *shapes))
+  if (options.trainStep && !takeTrainStep(model, *shapes, options.precision))
     return kFailed;
   CompileOptions compile = options.compileOptions();
   if (compile.target == Target::Cpu)
-    options.noteUnused({"--tile", "--tf32", "--cuda-source-dir"}, "on the CPU");
+    options.noteUnused({"--tile", "--cuda-source-dir"}, "on the CPU");
+  if (compile.target == Target::Cpu && compile.precision == Precision::TF32)
+    llvm::errs() << "lathe: note: --precision tf32 has no effect on the CPU\n";
   Progress progress("compiling kernels", 0);
   compile.progress = [&](unsigned done, unsigned total) {
     progress.update(done, "of " + std::to_string(total));
@@ -486,7 +498,8 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
                         "--no-optimize", "--no-layout", "--no-cache",
                         "--cuda-source-dir", "--no-sim-checks", "--reproducer",
-                        "--tile", "--tf32", "--quantize", "--ranges", "--keep"},
+                        "--tile", "--precision", "--quantize", "--ranges",
+                        "--keep"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
   } else {

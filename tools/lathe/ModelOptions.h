@@ -21,9 +21,11 @@ namespace lathe {
 /// --target, --arch and --no-sim-checks.
 void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
                       bool &noSimChecks);
-/// --tile and --tf32.
-void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
-                        bool &tf32);
+/// --tile.
+void addTileOption(CLI::App &verb, std::vector<std::string> &tiles);
+/// --precision.
+void addPrecisionOption(CLI::App &verb, Precision &precision,
+                        const std::string &help);
 /// --quantize, --ranges and --keep.
 void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options);
 /// `given`, or where it is empty the architecture of the CUDA device, or
@@ -43,7 +45,7 @@ struct ModelOptions {
   unsigned threads = 0;
   uint64_t seed = 0;
   std::vector<std::string> tiles; ///< "KERNEL=128x128x32x3"
-  bool tf32 = false;
+  Precision precision = Precision::F32;
   QuantizationOptions quantization;
   bool noFuse = false, noOptimize = false, noLayout = false, noCache = false,
        noSimChecks = false;
@@ -132,10 +134,12 @@ resolveShapes(const std::vector<InputDeclaration> &declarations,
               const std::vector<NamedTensor> &given,
               std::vector<std::string> &notes);
 
-/// Puts the train step of the model's @loss, with the default recipe, in its
-/// place; `shapes` become those of its inputs. False after a diagnostic.
+/// Puts the train step of the model's @loss, with the default recipe but for
+/// `precision`, in its place; `shapes` become those of its inputs. False after
+/// a diagnostic.
 bool takeTrainStep(std::unique_ptr<Model> &model,
-                   std::vector<SmallVector<int64_t>> &shapes);
+                   std::vector<SmallVector<int64_t>> &shapes,
+                   Precision precision);
 
 /// Opens the weights files.
 llvm::Error openWeights(const ModelOptions &options, WeightSource &weights);

@@ -94,16 +94,14 @@ void RecipeOptions::add(CLI::App &verb) {
                   "Parts of a batch that are computed one after the other: "
                   "less memory")
       ->capture_default_str();
-  addNamed(verb, "--precision", r.precision,
-           {TrainPrecision::Float32, TrainPrecision::BFloat16,
-            TrainPrecision::Float16},
-           precisionName, precisionFromName,
-           "What products compute in; float16 scales the loss");
+  addPrecisionOption(verb, r.precision,
+                     "What products, convolutions and attention compute on; "
+                     "f16 scales the loss");
   verb.add_option("--initial-scale", r.initialScale,
-                  "float16: the first loss scale")
+                  "f16: the first loss scale")
       ->capture_default_str();
   verb.add_option("--scale-growth-interval", r.scaleGrowthInterval,
-                  "float16: updates until the loss scale doubles")
+                  "f16: updates until the loss scale doubles")
       ->capture_default_str();
   nameGroup(verb, "Computation");
 }

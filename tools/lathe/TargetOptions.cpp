@@ -45,8 +45,7 @@ Target parseTarget(llvm::StringRef name) {
                               : Target::Cpu;
 }
 
-void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
-                        bool &tf32) {
+void addTileOption(CLI::App &verb, std::vector<std::string> &tiles) {
   verb.add_option("--tile", tiles,
                   "KERNEL=MxNxDEPTHxSTAGES[xPARTS]: the tile of a product on "
                   "the CUDA targets, and the parts its k is cut into "
@@ -55,9 +54,24 @@ void addScheduleOptions(CLI::App &verb, std::vector<std::string> &tiles,
         auto tile = parseTile(text);
         return tile ? "" : llvm::toString(tile.takeError());
       });
-  verb.add_flag("--tf32", tf32,
-                "On the CUDA targets: f32 products on tensor cores, which "
-                "take 11 bits of each operand");
+}
+
+void addPrecisionOption(CLI::App &verb, Precision &precision,
+                        const std::string &help) {
+  verb.add_option_function<std::string>(
+          "--precision",
+          [&precision](const std::string &text) {
+            precision = *precisionFromName(text);
+          },
+          help)
+      ->check(CLI::Validator(
+          [](std::string &text) -> std::string {
+            if (precisionFromName(text))
+              return "";
+            return "expected f32, tf32, bf16 or f16, got '" + text + "'";
+          },
+          "{f32,tf32,bf16,f16}"))
+      ->default_str(precisionName(precision).str());
 }
 
 /// "int4-weights:64" as scheme and group; what is wrong with it, or "".

@@ -57,6 +57,12 @@ struct QuantizedOperand {
   int64_t axis = 0, group = 0;
 };
 
+/// Every float of the results is one of an operand's, if with another sign, or
+/// a zero: rounding before the op gives the same as rounding behind it. Ops of
+/// kind View are such, too, and need not say so.
+template <typename ConcreteType>
+class KeepsElements : public OpTrait::TraitBase<ConcreteType, KeepsElements> {};
+
 } // namespace lathe
 
 #include "lathe/Interfaces/Interfaces.h.inc"

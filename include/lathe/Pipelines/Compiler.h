@@ -10,6 +10,7 @@
 
 #include "lathe/Executable/MemoryUse.h"
 #include "lathe/Import/Onnx.h"
+#include "lathe/Support/Precision.h"
 #include "lathe/Support/Tensor.h"
 #include "lathe/Target/ScheduleChoices.h"
 
@@ -73,9 +74,9 @@ struct CompileOptions {
   bool simChecks = true;
   /// The CUDA targets: what schedules are not to choose by themselves.
   std::vector<NamedTile> tiles;
-  /// The CUDA targets: f32 products and convolutions on tensor cores, their
-  /// operands rounded to tf32 (10 bits behind the leading one).
-  bool tf32 = false;
+  /// What products, convolutions and attention of f32 compute on; TF32 is for
+  /// the CUDA targets alone. Of training the recipe says it.
+  Precision precision = Precision::F32;
   /// Of a model that runs; training has none.
   QuantizationOptions quantization;
   bool fuse = true;

@@ -41,6 +41,10 @@ struct GraphPipelineOptions : PassPipelineOptions<GraphPipelineOptions> {
   ListOption<std::string> keepFloat{
       *this, "keep",
       llvm::cl::desc("Ops that are not quantized, by name or pattern")};
+  Option<std::string> precision{
+      *this, "precision",
+      llvm::cl::desc("What products of f32 compute on: f32, bf16 or f16"),
+      llvm::cl::init("f32")};
   Option<bool> explain{
       *this, "explain",
       llvm::cl::desc("Say why each kernel holds the ops it holds"),

@@ -18,6 +18,7 @@
 #ifndef LATHE_SUPPORT_RECIPE_H
 #define LATHE_SUPPORT_RECIPE_H
 
+#include "lathe/Support/Precision.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -41,11 +42,6 @@ enum class Optimizer { Sgd, Adam, AdamW, Adafactor, Lamb };
 ///   "step"          stepFactor ^ floor(t / stepEvery)
 /// In the first W updates it is (t + 1) / W ("step": times its own factor).
 enum class LearningRateSchedule { Constant, Linear, Cosine, InverseSqrt, Step };
-
-/// What products compute in. Weights, optimizer and everything else keep the
-/// types of the model ("float32"); "bfloat16"; "float16" with a dynamic loss
-/// scale.
-enum class TrainPrecision { Float32, BFloat16, Float16 };
 
 /// Weight decay of the parameters whose names match; the first that matches
 /// counts.
@@ -95,7 +91,9 @@ struct TrainRecipe {
   /// averaged.
   int64_t accumulate = 1;
 
-  TrainPrecision precision = TrainPrecision::Float32;
+  /// Weights, optimizer and everything else keep the types of the model; f16
+  /// comes with a dynamic loss scale.
+  Precision precision = Precision::F32;
   /// Float16: the scale halves, and the update is left out, where a gradient is
   /// not finite; it doubles after `scaleGrowthInterval` updates in a row.
   double initialScale = 65536;
@@ -127,8 +125,6 @@ llvm::StringRef optimizerName(Optimizer optimizer);
 std::optional<Optimizer> optimizerFromName(llvm::StringRef name);
 llvm::StringRef scheduleName(LearningRateSchedule schedule);
 std::optional<LearningRateSchedule> scheduleFromName(llvm::StringRef name);
-llvm::StringRef precisionName(TrainPrecision precision);
-std::optional<TrainPrecision> precisionFromName(llvm::StringRef name);
 
 /// Whether `name` matches `pattern` as a whole, "*" standing for any text.
 bool matchesPattern(llvm::StringRef pattern, llvm::StringRef name);

@@ -57,7 +57,7 @@ struct StridedView {
 
 /// An epilogue as a tree: leaves read the anchor's result, an argument of the
 /// kernel or a splat constant; inner nodes are elementwise ops, or the sum of
-/// two f32 operands that an anchor with a bias implies.
+/// two operands that an anchor with a bias implies, in f32.
 struct Expr {
   enum class Kind { Anchor, Argument, Splat, Op, Sum };
   Kind kind;

@@ -77,34 +77,6 @@ def RetypeFloats : Pass<"lathe-retype-floats", "::mlir::ModuleOp"> {
                         "The type: f64, f32, f16 or bf16">];
 }
 
-def Autocast : Pass<"lathe-autocast", "::mlir::func::FuncOp"> {
-  let summary = "let products of f32 compute on 16-bit floats";
-  let description = [{
-    Matrix products and convolutions (`FusionKind::Contraction`) take their
-    operands rounded to `type`, sum up in f32 as they do, and give a result
-    rounded to `type`, which is f32 again for what follows: normalizations, losses
-    and parameters stay as they were. What PyTorch's autocast does.
-
-    Before, with `type=bf16`:
-    ```mlir
-    %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
-    ```
-    After:
-    ```mlir
-    %a = lathe.cast %x to bf16 : (tensor<4x8xf32>) -> tensor<4x8xbf16>
-    %b = lathe.cast %w to bf16 : (tensor<16x8xf32>) -> tensor<16x8xbf16>
-    %c = lathe.linear %a, %b : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xbf16>
-    %0 = lathe.cast %c to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
-    ```
-  }];
-  let options = [
-    Option<"type", "type", "std::string", "\"bf16\"", "bf16 or f16">
-  ];
-  let statistics = [
-    Statistic<"numConverted", "converted", "products that compute in 16 bits">
-  ];
-}
-
 def ChunkLosses : Pass<"lathe-chunk-losses", "::mlir::func::FuncOp"> {
   let summary = "compute the loss of a large vocabulary without all of its logits";
   let description = [{
@@ -484,6 +456,59 @@ def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
   ];
   let statistics = [
     Statistic<"numConverted", "converted", "products computed in integers">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
+// Precision
+//===----------------------------------------------------------------------===//
+
+def Precision : Pass<"lathe-precision", "::mlir::func::FuncOp"> {
+  let summary = "let products of f32 compute on 16-bit floats";
+  let description = [{
+    By the kinds of `FusibleOpInterface`: matrix products, convolutions and
+    attention (`FusionKind::Contraction`) take their operands rounded to `type`,
+    sum up in f32 as they do, and give a result rounded to `type`. Everything else
+    computes in f32, as it did: reductions, norms, softmax, losses, arithmetic on
+    elements.
+
+    Ops that only choose or move elements (views, and the trait `KeepsElements`)
+    give the same rounded before or behind, so they hand on 16 bits where that moves
+    fewer bytes: where all they read is rounded already, or where nobody reads
+    what they give but products. A value is rounded once for all who read it so; of two
+    places for a cast the one with fewer elements is taken. What is rounded and
+    read as f32 becomes f32 where it is read, since widening costs nothing there.
+    Casts of weights are done once, by `lathe-hoist-load`. docs/precision.md tells
+    how, and what error to expect.
+
+    Left alone are products of other types, of quantized operands, of several
+    results, and those of weights alone.
+
+    Before, with `type=bf16`:
+    ```mlir
+    %0 = lathe.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    %1 = lathe.relu %0 : (tensor<4x16xf32>) -> tensor<4x16xf32>
+    %2 = lathe.rms_norm %1 : (tensor<4x16xf32>) -> tensor<4x16xf32>
+    ```
+    After:
+    ```mlir
+    %a = lathe.cast %x to bf16 : (tensor<4x8xf32>) -> tensor<4x8xbf16>
+    %b = lathe.cast %w to bf16 : (tensor<16x8xf32>) -> tensor<16x8xbf16>
+    %0 = lathe.linear %a, %b : (tensor<4x8xbf16>, tensor<16x8xbf16>) -> tensor<4x16xbf16>
+    %1 = lathe.relu %0 : (tensor<4x16xbf16>) -> tensor<4x16xbf16>
+    %c = lathe.cast %1 to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
+    %2 = lathe.rms_norm %c : (tensor<4x16xf32>) -> tensor<4x16xf32>
+    ```
+  }];
+  let options = [
+    Option<"type", "type", "std::string", "\"bf16\"", "bf16 or f16">,
+    Option<"explain", "explain", "bool", /*default=*/"false",
+           "Remark which ops compute in 16 bits, and why others do not">
+  ];
+  let statistics = [
+    Statistic<"numConverted", "converted", "products that compute in 16 bits">,
+    Statistic<"numFollowing", "following", "ops that hand on 16 bits">,
+    Statistic<"numCasts", "casts", "casts inserted">
   ];
 }
 

@@ -256,15 +256,17 @@ BackwardEmitter::Place BackwardEmitter::emitPlace(Value batch, Value head,
       offsets.push_back(lane * stride);
     Value lanesAt = b.create<arith::ConstantOp>(DenseElementsAttr::get(
         VectorType::get(lanes, b.getI32Type()), ArrayRef<int32_t>(offsets)));
+    auto type = VectorType::get(
+        lanes, cast<MemRefType>(buffer.getType()).getElementType());
+    Value padding = b.create<arith::ConstantOp>(b.getZeroAttr(type));
     for (int64_t v = 0; v < vectors; ++v) {
       Value at = addIndex(b, index, v * lanes * stride);
       if (stride == 1)
-        result.push_back(b.create<vector::MaskedLoadOp>(
-            vector, buffer, at, place.valid[v], constant(0)));
+        result.push_back(loadVector(b, buffer, at, lanes, place.valid[v]));
       else
-        result.push_back(
-            b.create<vector::GatherOp>(vector, buffer, ValueRange(at), lanesAt,
-                                       place.valid[v], constant(0)));
+        result.push_back(widenFloat(
+            b, b.create<vector::GatherOp>(type, buffer, ValueRange(at), lanesAt,
+                                          place.valid[v], padding)));
     }
     return result;
   };

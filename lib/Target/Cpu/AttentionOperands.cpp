@@ -35,8 +35,8 @@ bool AttentionOperands::read(const KernelViews &views, unsigned maskIndex,
                              std::string &whyNot) {
   ArrayRef<AnchorOperand> operands = views.operands;
   for (const AnchorOperand &operand : operands.take_front(maskIndex))
-    if (!operand.elementType.isF32()) {
-      whyNot = "only f32 attention has a tiled schedule";
+    if (!isFloatUpTo32(operand.elementType)) {
+      whyNot = "only f32, bf16 and f16 attention have a tiled schedule";
       return false;
     }
   ArrayRef<int64_t> qSizes = operands[0].view.sizes,
@@ -54,11 +54,11 @@ bool AttentionOperands::read(const KernelViews &views, unsigned maskIndex,
   if (operands.size() <= maskIndex)
     return true;
   Type element = operands[maskIndex].elementType;
-  if (!element.isF32() && !element.isInteger(1)) {
-    whyNot = "the mask is neither f32 nor Boolean";
+  floatMask = isFloatUpTo32(element);
+  if (!floatMask && !element.isInteger(1)) {
+    whyNot = "the mask is neither Boolean nor of floats of at most 32 bits";
     return false;
   }
-  floatMask = element.isF32();
   mask.emplace();
   return mask->read(operands[maskIndex], {batch, heads, queries, keys}, whyNot);
 }
@@ -126,7 +126,7 @@ Value cpu::emitVisible(ImplicitLocOpBuilder &b, const KernelFrame &frame,
                                          lanesAt, queries.valid[v], padding);
     }
     if (a.floatMask) {
-      score = b.create<arith::AddFOp>(score, value);
+      score = b.create<arith::AddFOp>(score, widenFloat(b, value));
     } else {
       Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(type));
       Value keep =

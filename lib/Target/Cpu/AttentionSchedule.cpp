@@ -51,10 +51,16 @@ private:
   void emitItem(Value item);
   void emitKeyBlock(const Item &item, Value firstKey, int64_t keys, bool first);
   SmallVector<Value> emitScores(const Item &item, Value firstKey, int64_t keys);
+  void emitWideKeys(const Item &item, Value firstKey, int64_t keys);
   void emitSoftmax(int64_t keys, ArrayRef<Value> blockMax, bool first);
   void emitValues(const Item &item, Value firstKey, int64_t keys, bool first);
   void emitResult(const Item &item);
 
+  bool isF32(const HeadOperand &operand) const {
+    return cast<MemRefType>(frame.inputs[operand.argument].getType())
+        .getElementType()
+        .isF32();
+  }
   Value constant(double value) {
     return b.create<arith::ConstantOp>(
         vector, DenseElementsAttr::get(vector, float(value)));
@@ -88,6 +94,8 @@ private:
   /// Q^T [depth][block], scores and then weights [keys of a block][block], the
   /// result so far [block][valueVectors * lanes], and one number per query.
   Value packed, scores, sums, maxima, totals, corrections;
+  /// Keys of a block in f32 [keys][depth], where they are of 16 bits.
+  Value wideKeys;
 };
 } // namespace
 
@@ -102,6 +110,9 @@ int64_t AttentionEmitter::emit() {
   maxima = frame.allocate(b, block);
   totals = frame.allocate(b, block);
   corrections = frame.allocate(b, block);
+  if (!isF32(a.k))
+    wideKeys = frame.allocate(b, std::max<int64_t>(keyBlocks.big, 1) *
+                                     std::max<int64_t>(a.depth, 1));
   emitFor(b, frame.begin, frame.end, 1, [&](Value item) { emitItem(item); });
   return heads * queryBlocks.tiling.count;
 }
@@ -168,9 +179,33 @@ void AttentionEmitter::emitKeyBlock(const Item &item, Value firstKey,
   emitValues(item, firstKey, keys, first);
 }
 
+/// Keys are the broadcast side: widened once, not for every use.
+void AttentionEmitter::emitWideKeys(const Item &item, Value firstKey,
+                                    int64_t keys) {
+  Value source = frame.inputs[a.k.argument];
+  int64_t whole = a.k.isContiguous() ? a.depth / lanes * lanes : 0;
+  emitFor(b, indexConstant(b, 0), indexConstant(b, keys), 1, [&](Value key) {
+    Value from =
+        addIndex(b, item.keyBase,
+                 mulIndex(b, addIndex(b, firstKey, key), a.k.rowStride()));
+    Value to = mulIndex(b, key, a.depth);
+    for (int64_t k = 0; k < whole; k += lanes)
+      storeVector(b, loadVector(b, source, addIndex(b, from, k), lanes),
+                  wideKeys, addIndex(b, to, k));
+    emitFor(
+        b, indexConstant(b, whole), indexConstant(b, a.depth), 1, [&](Value k) {
+          Value element = b.create<memref::LoadOp>(
+              source, addIndex(b, from, mulIndex(b, k, a.k.columnStride())));
+          storeElement(b, widenFloat(b, element), wideKeys, addIndex(b, to, k));
+        });
+  });
+}
+
 /// Writes the scores of `keys` keys; returns their maxima per query.
 SmallVector<Value> AttentionEmitter::emitScores(const Item &item,
                                                 Value firstKey, int64_t keys) {
+  if (wideKeys)
+    emitWideKeys(item, firstKey, keys);
   Tiling tiles = Tiling::balanced(keys, getLargestRows(features, vectors));
   SmallVector<Value> maximum(vectors,
                              constant(-std::numeric_limits<float>::max()));
@@ -191,6 +226,12 @@ SmallVector<Value> AttentionEmitter::emitScores(const Item &item,
           product.aIndex =
               addIndex(b, item.keyBase, mulIndex(b, key, a.k.rowStride()));
           product.aStep = a.k.columnStride();
+          if (wideKeys) {
+            product.setUniform(rows, a.depth, vectors);
+            product.a = wideKeys;
+            product.aIndex = mulIndex(b, row, a.depth);
+            product.aStep = 1;
+          }
           product.b = packed;
           product.bIndex = indexConstant(b, 0);
           product.bStep = block;

@@ -152,8 +152,9 @@ static bool readPacked(Contraction &c, PackedMatmulOp op,
   } else if (bytes) {
     c.kind = Kind::Bytes;
     c.interleave = 4;
-  } else if (!f32 || !b.isF32()) {
-    whyNot = "only products of f32, of bytes and of f32 by weights with scales "
+  } else if (!isFloatUpTo32(a) || !isFloatUpTo32(b)) {
+    whyNot = "only products of f32, bf16, f16, of bytes and of f32 by weights "
+             "with scales "
              "have a tiled schedule";
     return false;
   }
@@ -190,9 +191,9 @@ bool Contraction::read(const KernelViews &views, std::string &whyNot) {
   if (auto op = dyn_cast<PackedMatmulOp>(views.anchor))
     return readPacked(c, op, views, whyNot);
   for (const AnchorOperand &operand : views.operands)
-    if (!operand.elementType.isF32()) {
-      whyNot =
-          "only f32 products have a tiled schedule where nothing is packed";
+    if (!isFloatUpTo32(operand.elementType)) {
+      whyNot = "only f32, bf16 and f16 products have a tiled schedule where "
+               "nothing is packed";
       return false;
     }
   if (isa<LinearOp>(views.anchor)) {

@@ -38,7 +38,9 @@ struct Contraction {
   }
   /// Bytes of an element of A, and of B.
   int64_t getABytes() const { return kind == Kind::Bytes ? 1 : 4; }
-  int64_t getBBytes() const { return kind == Kind::Float ? 4 : 1; }
+  int64_t getBBytes() const {
+    return b.elementType.getIntOrFloatBitWidth() / 8;
+  }
 
   /// Reads `linear`, `matmul` or `packed_matmul`; false with the reason in
   /// `whyNot`.

@@ -13,6 +13,8 @@
 // depth is copied, a panel of B or a chunk of A at a time. A deep product whose
 // operands are copied is cut along the depth, so that the copies fit into the
 // caches: the sums of a run of items wait in scratch for their next part.
+// 16-bit floats are widened to f32: rows of A in a copy, B in a copy of the
+// panel where enough rows use it, else in registers.
 //
 //===----------------------------------------------------------------------===//
 
@@ -38,6 +40,10 @@ static constexpr int64_t kDepthPart = 256;
 /// Rows of tiles that share a copied panel of B, where the depth is cut, and
 /// bytes of the sums that wait: with a part of A, half of a second-level cache.
 static constexpr int64_t kTilesPerChunk = 14, kWaitingBytes = 3 << 17;
+
+/// Rows from which on a panel of 16-bit floats is copied in f32, and the most
+/// bytes of such a copy of A.
+static constexpr int64_t kRowsToWiden = 32, kWideBytes = 1 << 20;
 
 namespace {
 /// How the columns of a contraction are cut into tiles.
@@ -86,12 +92,14 @@ private:
   Product getRows(int64_t rows, int64_t vectors);
   void emitMakeUps();
   Value emitPanelIndex(Value column);
+  void planWideRows();
   void emitCopyOfRows(const ItemGrid::Place &at, const Part &part);
+  void emitWideRows(const ItemGrid::Place &at);
   void emitCopyOfColumns(Value batch, Value column, const Part &part);
   /// Weights with scales are multiplied by them once for many rows, in a copy.
   bool streamsWeights() const { return c.hasScales() && c.rows <= 4; }
   bool copiesColumns() const {
-    return !columns.inPlace && (!c.packed || c.hasScales());
+    return !columns.inPlace && (!c.packed || c.hasScales() || widensPanels);
   }
   /// Whether AMX's tiles take the place of vectors; a depth that is no whole
   /// number of their rows would need copies of its end.
@@ -104,6 +112,9 @@ private:
     // A copy of weights is f32.
     return special && !(c.hasScales() && c.rows > 4) ? *special
                                                      : floatArithmetic;
+  }
+  static bool isHalf(const AnchorOperand &operand) {
+    return isFloatUpTo32(operand.elementType) && !operand.elementType.isF32();
   }
   bool isCut() const { return depthParts > 1; }
 
@@ -124,6 +135,9 @@ private:
   int64_t copiedRows = 0;
   /// Elements from one tile's copy of A to the next one's.
   int64_t copyStride = 0;
+  /// Elements from one row of A's f32 copy to the next one's; 0 without one.
+  int64_t wideStride = 0;
+  bool widensPanels = false;
   /// Into how many parts the depth is cut, and the size of the largest.
   int64_t depthParts = 1, largestPart = 0;
   /// Items whose sums wait together, and how many elements each has.
@@ -140,6 +154,7 @@ void ContractionEmitter::plan() {
   columns.inPlace =
       (!c.packed && c.bColumnStride == 1 && c.rows <= 16) || streamsWeights();
   int64_t panelVectors = panelColumns / width;
+  widensPanels = c.packed && isHalf(c.b) && c.rows >= kRowsToWiden;
   if (c.rows <= 4 && (c.packed || columns.inPlace)) {
     columns.unitVectors = panelVectors;
     int64_t registers = features.vectorRegisters;
@@ -175,6 +190,52 @@ void ContractionEmitter::plan() {
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
 
   planDepth();
+  if (isHalf(c.a) && !copiedRows)
+    planWideRows();
+}
+
+/// A 16-bit float would take three instructions to widen for every vector it is
+/// multiplied with.
+void ContractionEmitter::planWideRows() {
+  if (c.aRowStride == 1 && c.aDepthStride != 1) {
+    copiedRows = llvm::alignTo(rowTiles.big, width);
+    copyStride = c.depth * copiedRows + 16;
+  } else {
+    // The padding keeps rows from the same places in the first-level cache.
+    wideStride = llvm::alignTo(c.depth, width) + 16;
+    copyStride = rowTiles.big * wideStride;
+  }
+  grid.rowsPerChunk = std::min(
+      grid.rowsPerChunk, std::max<int64_t>(1, kWideBytes / (4 * copyStride)));
+}
+
+void ContractionEmitter::emitWideRows(const ItemGrid::Place &at) {
+  Value source = function.inputs[c.a.argument];
+  Value base = addIndex(b, emitOffset(b, c.aBatch, at.outer), c.a.view.offset);
+  Value first = rowTiles.emitStart(b, at.first);
+  Value end = minIndex(b, addIndex(b, at.first, grid.rowsPerChunk),
+                       indexConstant(b, grid.rows));
+  Value rows = b.createOrFold<arith::SubIOp>(rowTiles.emitStart(b, end), first);
+  int64_t whole = c.aDepthStride == 1 ? c.depth / width * width : 0;
+  emitFor(b, indexConstant(b, 0), rows, 1, [&](Value row) {
+    Value from =
+        addIndex(b, base, mulIndex(b, addIndex(b, first, row), c.aRowStride));
+    Value to = mulIndex(b, row, wideStride);
+    if (whole)
+      emitFor(
+          b, indexConstant(b, 0), indexConstant(b, whole), width, [&](Value k) {
+            storeVector(b, loadVector(b, source, addIndex(b, from, k), width),
+                        rowScratch, addIndex(b, to, k));
+          });
+    if (whole < c.depth)
+      emitFor(b, indexConstant(b, whole), indexConstant(b, c.depth), 1,
+              [&](Value k) {
+                Value element = b.create<memref::LoadOp>(
+                    source, addIndex(b, from, mulIndex(b, k, c.aDepthStride)));
+                storeElement(b, widenFloat(b, element), rowScratch,
+                             addIndex(b, to, k));
+              });
+  });
 }
 
 void ContractionEmitter::planDepth() {
@@ -202,9 +263,6 @@ void ContractionEmitter::planDepth() {
 
 void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
                                         const Part &part) {
-  auto type = VectorType::get(width, b.getF32Type());
-  Value padding =
-      b.create<arith::ConstantOp>(type, DenseElementsAttr::get(type, 0.0f));
   Value source = function.inputs[c.a.argument];
   Value base = addIndex(b, emitOffset(b, c.aBatch, at.outer), c.a.view.offset);
   Value tiles = minIndex(
@@ -220,9 +278,8 @@ void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
                           mulIndex(b, k, copiedRows));
       for (int64_t r = 0; r < copiedRows; r += width) {
         Value mask = emitMask(b, addIndex(b, left, -r), width);
-        Value elements = b.create<vector::MaskedLoadOp>(
-            type, source, addIndex(b, addIndex(b, from, row), r), mask,
-            padding);
+        Value elements = loadVector(
+            b, source, addIndex(b, addIndex(b, from, row), r), width, mask);
         b.create<vector::StoreOp>(elements, rowScratch, addIndex(b, to, r));
       }
     });
@@ -252,6 +309,13 @@ void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
       b.createOrFold<arith::SubIOp>(indexConstant(b, c.columns), column);
   copy.panel = panelScratch;
   copy.panelStride = copy.columns;
+  if (c.packed) {
+    // Panels are whole, whatever the columns.
+    copy.index = emitPanelIndex(column);
+    copy.kStride = panelColumns;
+    copy.columnStride = 1;
+    copy.validColumns = indexConstant(b, copy.columns);
+  }
   copy.emit(b);
 }
 
@@ -290,6 +354,13 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
     product.aIndex = mulIndex(
         b, b.createOrFold<arith::SubIOp>(at.row, at.first), copyStride);
     product.aStep = copiedRows;
+  } else if (wideStride) {
+    product.setUniform(rows, wideStride, vectors);
+    product.a = rowScratch;
+    product.aIndex = mulIndex(
+        b, b.createOrFold<arith::SubIOp>(row, rowTiles.emitStart(b, at.first)),
+        wideStride);
+    product.aStep = 1;
   } else {
     product.a = function.inputs[c.a.argument];
     product.aIndex = addIndex(b,
@@ -317,11 +388,14 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
                                    {at.outer, row, column}, masks);
   }
   product.bIndex = panelIndex;
+  if (aheadIndex) {
+    product.aheadIndex = aheadIndex;
+    product.aheadSource = function.inputs[c.b.argument];
+    product.aheadLines = c.getBBytes() * c.interleave * 0.5 / rowTiles.count;
+  }
   if (c.packed && !copiesColumns()) {
     product.bStep = panelColumns * c.interleave;
     product.b = function.inputs[c.b.argument];
-    product.aheadIndex = aheadIndex;
-    product.aheadLines = 2.0 / rowTiles.count;
     int64_t panelVectors = panelColumns / width;
     for (int64_t v = 0; v < vectors; ++v)
       product.vectorOffsets[v] = v / panelVectors * c.panelSize +
@@ -333,6 +407,7 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
   } else {
     product.b = panelScratch;
     product.bStep = vectors * width;
+    product.bIndex = indexConstant(b, 0);
   }
   auto finish = [&](ArrayRef<Value> sums) {
     epilogue.emitTile(b, function, sums, rows, vectors, {at.outer, row, column},
@@ -393,57 +468,62 @@ void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
   int64_t tileColumns = columns.unitVectors * width;
   // The next columns are fetched while these are computed with, where B is too
   // large to be in a cache already.
-  bool ahead = c.packed && !copiesColumns() && c.rows > 4 &&
+  bool ahead = c.packed && !c.hasScales() && c.rows > 4 &&
                grid.rowsPerChunk == grid.rows &&
                c.depth * c.columns * c.getBBytes() > (1 << 19);
 
   // What the copies are of.
-  SmallVector<Value> init(copiesColumns() + (copiedRows != 0),
-                          indexConstant(b, -1));
-  emitFor(
-      b, begin, end, 1, init,
-      [&](Value item, ValueRange carried) -> SmallVector<Value> {
-        ItemGrid::Place at = grid.emitPlace(b, item);
-        Value column =
-            mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
-        Value row = rowTiles.emitStart(b, at.row);
-        SmallVector<Value> next;
-        auto emitOnChange = [&](Value key, function_ref<void()> copy) {
-          Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
-                                                  carried[next.size()]);
-          emitIf(b, changed, copy);
-          next.push_back(key);
-        };
-        // The copies are kept while the items stay in the same columns or rows.
-        if (copiesColumns())
-          emitOnChange(
-              addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
-              [&] { emitCopyOfColumns(at.outer, column, part); });
-        if (copiedRows)
-          emitOnChange(addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
-                       [&] { emitCopyOfRows(at, part); });
-        Value panelIndex = indexConstant(b, 0), aheadIndex;
-        if (c.packed && !copiesColumns()) {
-          panelIndex = emitPanelIndex(column);
-          if (ahead)
-            aheadIndex =
-                addIndex(b,
-                         addIndex(b, panelIndex,
-                                  mulIndex(b, at.row, c.panelSize / grid.rows)),
-                         c.panelSize);
-        } else if (columns.inPlace) {
-          panelIndex = addIndex(
-              b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
-              c.b.view.offset);
-        }
-        rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
-          columns.units.emitSwitch(b, at.column, [&](int64_t units) {
-            emitTile(rows, units * columns.unitVectors, at, item, row, column,
-                     panelIndex, aheadIndex, part);
+  bool copiesRows = copiedRows || wideStride;
+  SmallVector<Value> init(copiesColumns() + copiesRows, indexConstant(b, -1));
+  emitFor(b, begin, end, 1, init,
+          [&](Value item, ValueRange carried) -> SmallVector<Value> {
+            ItemGrid::Place at = grid.emitPlace(b, item);
+            Value column =
+                mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
+            Value row = rowTiles.emitStart(b, at.row);
+            SmallVector<Value> next;
+            auto emitOnChange = [&](Value key, function_ref<void()> copy) {
+              Value changed = b.create<arith::CmpIOp>(
+                  arith::CmpIPredicate::ne, key, carried[next.size()]);
+              emitIf(b, changed, copy);
+              next.push_back(key);
+            };
+            // The copies are kept while the items stay in the same columns or
+            // rows.
+            if (copiesColumns())
+              emitOnChange(
+                  addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
+                  [&] { emitCopyOfColumns(at.outer, column, part); });
+            if (copiesRows)
+              emitOnChange(
+                  addIndex(b, mulIndex(b, at.outer, grid.rows), at.first), [&] {
+                    if (copiedRows)
+                      emitCopyOfRows(at, part);
+                    else
+                      emitWideRows(at);
+                  });
+            Value panelIndex = indexConstant(b, 0), aheadIndex;
+            if (c.packed && (!copiesColumns() || widensPanels)) {
+              panelIndex = emitPanelIndex(column);
+              if (ahead)
+                aheadIndex = addIndex(
+                    b,
+                    addIndex(b, panelIndex,
+                             mulIndex(b, at.row, c.panelSize / grid.rows)),
+                    c.panelSize);
+            } else if (columns.inPlace) {
+              panelIndex = addIndex(
+                  b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
+                  c.b.view.offset);
+            }
+            rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
+              columns.units.emitSwitch(b, at.column, [&](int64_t units) {
+                emitTile(rows, units * columns.unitVectors, at, item, row,
+                         column, panelIndex, aheadIndex, part);
+              });
+            });
+            return next;
           });
-        });
-        return next;
-      });
 }
 
 /// A deep product: a run of items does one part of the depth after the other.
@@ -520,7 +600,7 @@ int64_t ContractionEmitter::emit() {
   if (copiesColumns())
     panelScratch =
         function.allocate(b, largestPart * columns.unitVectors * width);
-  if (copiedRows)
+  if (copyStride)
     rowScratch = function.allocate(b, grid.rowsPerChunk * copyStride);
   if (isCut()) {
     sumScratch = function.allocate(b, itemsPerRun * tileElements);
@@ -531,6 +611,7 @@ int64_t ContractionEmitter::emit() {
       emitMakeUps();
     Part all;
     all.begin = indexConstant(b, 0);
+    all.size = indexConstant(b, c.depth);
     emitItems(function.begin, function.end, all);
   }
   if (tileUnit)

@@ -7,7 +7,8 @@
 //
 // `packed_conv` and elementwise ops as an implicit matrix product: the rows of
 // a tile are output pixels, whose inputs stand at constant distances from each
-// other for every place of the window. A work item is one tile. Depthwise
+// other for every place of the window. A work item is one tile. The lines of a
+// 16-bit image that a tile reads are widened to f32 in a copy. Depthwise
 // convolutions and pooling are in WindowSchedule.cpp.
 //
 //===----------------------------------------------------------------------===//
@@ -39,9 +40,10 @@ struct Convolution {
   int64_t strideHeight = 1, strideWidth = 1;
   int64_t dilationHeight = 1, dilationWidth = 1;
   unsigned input, packed;
+  bool isNarrow = false;
   /// Of f32, or of bytes that are signed or not.
   Type inputElement, filterElement;
-  bool isBytes() const { return !inputElement.isF32(); }
+  bool isBytes() const { return inputElement.isInteger(8); }
   /// Elements of a column that lie together in the filter, bytes of one.
   int64_t interleave = 1, elementBytes = 4;
   int64_t inputOffset;
@@ -67,6 +69,8 @@ public:
 
 private:
   void plan();
+  void planWideLines();
+  void emitWideLines(Value image, Value line);
   void emitTile(int64_t units, Value base, Value pixel, Value column,
                 Value panelIndex, Value aheadIndex);
   SmallVector<Value> emitProduct(Product product);
@@ -82,7 +86,8 @@ private:
 
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;
-  const Convolution &c;
+  /// With distances in the copy, where there is one.
+  Convolution c;
   const Epilogue &epilogue;
   const CpuFeatures &features;
   int64_t lanes;
@@ -90,9 +95,15 @@ private:
   PixelTiles pixels;
   int64_t columnTiles = 0;
   ItemGrid grid;
-  Value tileScratch;
+  Value tileScratch, lineScratch;
+  /// Lines of the image that a tile reads, where they are copied; how far apart
+  /// they are in the image.
+  int64_t wideLines = 0, imageRowDistance = 0;
 };
 } // namespace
+
+/// Bytes of widened lines at most.
+static constexpr int64_t kWideBytes = 1 << 20;
 
 /// Vectors of columns in a tile.
 static constexpr int64_t tileVectors = 2;
@@ -123,6 +134,50 @@ void ConvolutionEmitter::plan() {
                         c.outChannels * c.elementBytes;
   if (grid.rows * bytesPerTile > (1 << 20) && filterBytes <= (3 << 18))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
+  if (c.isNarrow)
+    planWideLines();
+}
+
+void ConvolutionEmitter::planWideLines() {
+  int64_t units = pixels.segments ? 1 : pixels.tiling.big;
+  int64_t lines =
+      std::min(c.height, (units - 1) * c.strideHeight +
+                             (c.kernelHeight - 1) * c.dilationHeight + 1);
+  int64_t line = c.width * c.channels;
+  if (c.channelDistance != 1 || c.columnDistance != c.channels ||
+      lines * line * 4 > kWideBytes)
+    return;
+  wideLines = lines;
+  imageRowDistance = c.rowDistance;
+  c.rowDistance = line;
+}
+
+/// Lines of `image` from output line `line` on, as f32.
+void ConvolutionEmitter::emitWideLines(Value image, Value line) {
+  Value source = frame.inputs[c.input];
+  Value first = mulIndex(b, line, c.strideHeight);
+  Value count = minIndex(
+      b, indexConstant(b, wideLines),
+      b.createOrFold<arith::SubIOp>(indexConstant(b, c.height), first));
+  Value base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
+  base = addIndex(b, base, mulIndex(b, first, imageRowDistance));
+  int64_t elements = c.width * c.channels, whole = elements / lanes * lanes;
+  emitFor(b, indexConstant(b, 0), count, 1, [&](Value i) {
+    Value from = addIndex(b, base, mulIndex(b, i, imageRowDistance));
+    Value to = mulIndex(b, i, elements);
+    emitFor(b, indexConstant(b, 0), indexConstant(b, whole), lanes,
+            [&](Value k) {
+              storeVector(b, loadVector(b, source, addIndex(b, from, k), lanes),
+                          lineScratch, addIndex(b, to, k));
+            });
+    emitFor(b, indexConstant(b, whole), indexConstant(b, elements), 1,
+            [&](Value k) {
+              Value element =
+                  b.create<memref::LoadOp>(source, addIndex(b, from, k));
+              storeElement(b, widenFloat(b, element), lineScratch,
+                           addIndex(b, to, k));
+            });
+  });
 }
 
 /// Sums over the window: loops over its rows and columns around the channels,
@@ -192,7 +247,7 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
         pixels.segments ? r * c.strideWidth * c.columnDistance
                         : r / c.outWidth * c.strideHeight * c.rowDistance +
                               r % c.outWidth * c.strideWidth * c.columnDistance;
-  product.a = frame.inputs[c.input];
+  product.a = wideLines ? lineScratch : frame.inputs[c.input];
   product.aIndex = base;
   product.aStep = c.channelDistance * product.arithmetic->getStep();
   product.b = frame.inputs[c.packed];
@@ -223,7 +278,12 @@ int64_t ConvolutionEmitter::emit() {
   bool ahead =
       grid.rowsPerChunk == grid.rows &&
       panelSize / panelColumns * c.outChannels * c.elementBytes > (1 << 19);
-  emitFor(b, frame.begin, frame.end, 1, [&](Value item) {
+  SmallVector<Value> copied;
+  if (wideLines) {
+    lineScratch = frame.allocate(b, wideLines * c.width * c.channels);
+    copied.push_back(indexConstant(b, -1));
+  }
+  auto emitItem = [&](Value item, ValueRange carried) {
     ItemGrid::Place at = grid.emitPlace(b, item);
     // Where the tile's first pixel stands in the output and in the input.
     Value image = divIndex(b, at.row, pixels.perImage);
@@ -238,8 +298,19 @@ int64_t ConvolutionEmitter::emit() {
     }
     Value pixel = addIndex(b, mulIndex(b, image, c.outHeight), line);
     pixel = addIndex(b, mulIndex(b, pixel, c.outWidth), first);
-    Value base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
-    base = addIndex(b, base, mulIndex(b, line, c.strideHeight * c.rowDistance));
+    SmallVector<Value> next;
+    Value base = indexConstant(b, 0);
+    if (wideLines) {
+      // The copy is kept while items stay in the same lines.
+      next.push_back(addIndex(b, mulIndex(b, image, c.outHeight), line));
+      Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, next[0],
+                                              carried[0]);
+      emitIf(b, changed, [&] { emitWideLines(image, line); });
+    } else {
+      base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
+      base =
+          addIndex(b, base, mulIndex(b, line, c.strideHeight * c.rowDistance));
+    }
     base =
         addIndex(b, base, mulIndex(b, first, c.strideWidth * c.columnDistance));
     Value column = mulIndex(b, at.column, tileVectors * lanes);
@@ -255,7 +326,9 @@ int64_t ConvolutionEmitter::emit() {
     pixels.tiling.emitSwitch(b, tile, [&](int64_t units) {
       emitTile(units, base, pixel, column, panelIndex, aheadIndex);
     });
-  });
+    return next;
+  };
+  emitFor(b, frame.begin, frame.end, 1, copied, emitItem);
   return items;
 }
 
@@ -269,8 +342,10 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
   const AnchorOperand &input = views.operands[0], &packed = views.operands[1];
   bool bytes =
       input.elementType.isInteger(8) && packed.elementType.isInteger(8);
-  if (!bytes && (!input.elementType.isF32() || !packed.elementType.isF32())) {
-    whyNot = "only convolutions of f32 and of bytes have a tiled schedule";
+  if (!bytes && (!isFloatUpTo32(input.elementType) ||
+                 !isFloatUpTo32(packed.elementType))) {
+    whyNot = "only convolutions of f32, bf16, f16 and of bytes have a tiled "
+             "schedule";
     return false;
   }
   c.inputElement = input.elementType;
@@ -320,6 +395,7 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
   auto stride = [](ArrayRef<Factor> f) { return f.empty() ? 0 : f[0].stride; };
   c.input = input.argument;
   c.packed = packed.argument;
+  c.isNarrow = !bytes && !input.elementType.isF32();
   c.inputOffset = input.view.offset;
   c.image = (*digits)[0];
   c.rowDistance = stride((*digits)[1]);

@@ -103,17 +103,18 @@ LogicalResult compileForCpu(func::FuncOp entry, const BackendOptions &options,
     info.set_symbol(lowered->symbol);
     // Functions that are copied, as std::function is, cannot own the module.
     auto shared = std::make_shared<LoweredModule>(std::move(*lowered));
-    return MakeObjectFn([shared, &target](exec::Kernel &,
-                                          exec::Object &object) -> llvm::Error {
-      if (failed(lowerToLLVM(*shared->module, shared->lowered, shared->symbol)))
-        return makeError("lowering to LLVM failed");
-      llvm::Expected<std::string> code =
-          emitCode(*shared->module, target, CodeKind::Object);
-      if (!code)
-        return code.takeError();
-      object.set_code(std::move(*code));
-      return llvm::Error::success();
-    });
+    return MakeObjectFn(
+        [shared, &target](exec::Kernel &, exec::Object &object) -> llvm::Error {
+          if (failed(lowerToLLVM(*shared->module, shared->lowered,
+                                 shared->symbol, target.schedule)))
+            return makeError("lowering to LLVM failed");
+          llvm::Expected<std::string> code =
+              emitCode(*shared->module, target, CodeKind::Object);
+          if (!code)
+            return code.takeError();
+          object.set_code(std::move(*code));
+          return llvm::Error::success();
+        });
   };
   if (failed(compileKernels(entry, options, "cpu\n" + getTargetText(target),
                             lower, executable, statistics)))
@@ -147,7 +148,7 @@ LogicalResult printKernelCode(ModuleOp module, const BackendOptions &options,
           return success();
         }
         if (failed(lowerToLLVM(*lowered->module, lowered->lowered,
-                               lowered->symbol)))
+                               lowered->symbol, options.target.schedule)))
           return failure();
         llvm::Expected<std::string> code =
             emitCode(*lowered->module, options.target,

@@ -137,6 +137,11 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef isa, bool toLookAt) {
       target.features.push_back(name.str());
   }
   llvm::sort(target.features);
+  auto uses = [&](StringRef feature) {
+    return llvm::is_contained(target.features, feature);
+  };
+  target.schedule.convertsBfloat = uses("avx512bf16");
+  target.schedule.convertsHalf = uses("f16c");
   return target;
 }
 

@@ -143,15 +143,22 @@ Value Epilogue::emitExpr(ImplicitLocOpBuilder &b, const KernelFrame &function,
                          ArrayRef<Value> coordinates, Value mask,
                          Cache &cache) const {
   if (expr.kind == Expr::Kind::Anchor)
-    return anchor;
+    return roundFloat(b, anchor, expr.elementType);
   if (expr.operands.empty())
     return emitLeaf(b, function, expr, coordinates, mask, cache);
   SmallVector<Value> operands;
   for (const ExprPtr &operand : expr.operands)
-    operands.push_back(
-        emitExpr(b, function, *operand, anchor, coordinates, mask, cache));
+    operands.push_back(expr.kind == Expr::Kind::Sum &&
+                               operand->kind == Expr::Kind::Anchor
+                           ? anchor
+                           : emitExpr(b, function, *operand, anchor,
+                                      coordinates, mask, cache));
+  // Rounded once, with the bias.
   if (expr.kind == Expr::Kind::Sum)
-    return b.create<arith::AddFOp>(operands[0], operands[1]);
+    return roundFloat(b,
+                      b.create<arith::AddFOp>(widenFloat(b, operands[0]),
+                                              widenFloat(b, operands[1])),
+                      expr.elementType);
   return buildScalarBody(b, b.getLoc(), expr.op, operands);
 }
 

@@ -86,6 +86,57 @@ Value cpu::emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width) {
   return b.create<arith::CmpIOp>(arith::CmpIPredicate::slt, iota, bound);
 }
 
+static Type getElementType(Value buffer) {
+  return cast<MemRefType>(buffer.getType()).getElementType();
+}
+
+Value cpu::widenFloat(ImplicitLocOpBuilder &b, Value value) {
+  Type type = value.getType(), f32 = b.getF32Type();
+  if (getElementTypeOrSelf(type) == f32)
+    return value;
+  if (auto vector = dyn_cast<VectorType>(type))
+    f32 = vector.clone(f32);
+  return b.create<arith::ExtFOp>(f32, value);
+}
+
+Value cpu::roundFloat(ImplicitLocOpBuilder &b, Value value, Type element) {
+  Type type = value.getType();
+  if (getElementTypeOrSelf(type) == element)
+    return value;
+  if (auto vector = dyn_cast<VectorType>(type))
+    element = vector.clone(element);
+  return b.create<arith::TruncFOp>(element, value);
+}
+
+Value cpu::loadVector(ImplicitLocOpBuilder &b, Value buffer, Value index,
+                      int64_t lanes, Value mask) {
+  auto type = VectorType::get(lanes, getElementType(buffer));
+  if (!mask)
+    return widenFloat(b, b.create<vector::LoadOp>(type, buffer, index));
+  Value padding = b.create<arith::ConstantOp>(b.getZeroAttr(type));
+  return widenFloat(
+      b, b.create<vector::MaskedLoadOp>(type, buffer, index, mask, padding));
+}
+
+Value cpu::loadSplat(ImplicitLocOpBuilder &b, Value buffer, Value index,
+                     int64_t lanes) {
+  Value element = widenFloat(b, b.create<memref::LoadOp>(buffer, index));
+  return b.create<vector::BroadcastOp>(VectorType::get(lanes, b.getF32Type()),
+                                       element);
+}
+
+void cpu::storeVector(ImplicitLocOpBuilder &b, Value value, Value buffer,
+                      Value index) {
+  b.create<vector::StoreOp>(roundFloat(b, value, getElementType(buffer)),
+                            buffer, index);
+}
+
+void cpu::storeElement(ImplicitLocOpBuilder &b, Value value, Value buffer,
+                       Value index) {
+  b.create<memref::StoreOp>(roundFloat(b, value, getElementType(buffer)),
+                            buffer, index);
+}
+
 void cpu::emitFor(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
                   function_ref<void(Value)> body) {
   auto loop = b.create<scf::ForOp>(begin, end, indexConstant(b, step));

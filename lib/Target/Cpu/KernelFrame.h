@@ -48,6 +48,27 @@ Value emitMultiplyAdd(ImplicitLocOpBuilder &b, Value lhs, Value rhs, Value sum);
 /// Lanes [0, valid) of a vector of `width`, as its mask.
 Value emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width);
 
+/// `lanes` elements of `buffer` from `index` on, 16-bit floats as f32; where
+/// `mask` is given, 0 in lanes that it leaves out.
+Value loadVector(ImplicitLocOpBuilder &b, Value buffer, Value index,
+                 int64_t lanes, Value mask = {});
+/// One element, a 16-bit float as f32, in all lanes.
+Value loadSplat(ImplicitLocOpBuilder &b, Value buffer, Value index,
+                int64_t lanes);
+/// An element or vector of f32 into `buffer`, rounded where that holds 16-bit
+/// floats.
+void storeVector(ImplicitLocOpBuilder &b, Value value, Value buffer,
+                 Value index);
+void storeElement(ImplicitLocOpBuilder &b, Value value, Value buffer,
+                  Value index);
+/// 16-bit floats as f32, f32 as `element`: no op where they are so.
+Value widenFloat(ImplicitLocOpBuilder &b, Value value);
+Value roundFloat(ImplicitLocOpBuilder &b, Value value, Type element);
+/// f32, bf16 or f16: what schedules read as f32.
+inline bool isFloatUpTo32(Type element) {
+  return element.isF32() || element.isBF16() || element.isF16();
+}
+
 /// `for (iv = begin; iv < end; iv += step) body`; without carried values.
 void emitFor(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
              function_ref<void(Value)> body);

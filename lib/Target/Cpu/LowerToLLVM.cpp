@@ -85,7 +85,7 @@ static void addEntry(ModuleOp module, LLVM::LLVMFuncOp body, StringRef symbol) {
 }
 
 LogicalResult lowerToLLVM(ModuleOp module, const LoweredKernel &kernel,
-                          StringRef symbol) {
+                          StringRef symbol, const CpuFeatures &features) {
   func::FuncOp function = kernel.function;
   std::string bodyName = (symbol + ".body").str();
   function.setSymName(bodyName);
@@ -96,6 +96,7 @@ LogicalResult lowerToLLVM(ModuleOp module, const LoweredKernel &kernel,
                         UnitAttr::get(module.getContext()));
   if (failed(expandMath(function)))
     return failure();
+  expandFloats(function, features);
   allowContraction(function);
 
   PassManager pm(module.getContext(), ModuleOp::getOperationName());

@@ -27,18 +27,12 @@ const Arithmetic cpu::floatArithmetic;
 SmallVector<Value> Arithmetic::loadB(ImplicitLocOpBuilder &b, int64_t width,
                                      Value buffer, Value index,
                                      Value mask) const {
-  auto type = VectorType::get(width, b.getF32Type());
-  if (!mask)
-    return {b.create<vector::LoadOp>(type, buffer, index)};
-  Value zero = b.create<arith::ConstantOp>(b.getZeroAttr(type));
-  return {b.create<vector::MaskedLoadOp>(type, buffer, index, mask, zero)};
+  return {loadVector(b, buffer, index, width, mask)};
 }
 
 SmallVector<Value> Arithmetic::loadA(ImplicitLocOpBuilder &b, int64_t width,
                                      Value buffer, Value index, int64_t) const {
-  Value element = b.create<memref::LoadOp>(buffer, index);
-  return {b.create<vector::BroadcastOp>(VectorType::get(width, b.getF32Type()),
-                                        element)};
+  return {loadSplat(b, buffer, index, width)};
 }
 
 Value Arithmetic::multiplyAdd(ImplicitLocOpBuilder &b, ArrayRef<Value> lhs,
@@ -52,10 +46,10 @@ Value Arithmetic::multiplyAdd(ImplicitLocOpBuilder &b, ArrayRef<Value> lhs,
 
 /// Steps of k in one iteration of the loop.
 static constexpr int64_t unroll = 4;
-/// Elements of the right-hand side in a cache line.
+/// Elements of what is fetched ahead in a cache line.
 static int64_t getLineElements(const Product &product) {
-  auto type = cast<MemRefType>(product.b.getType());
-  return 512 / type.getElementTypeBitWidth();
+  Value source = product.aheadSource ? product.aheadSource : product.b;
+  return 512 / cast<MemRefType>(source.getType()).getElementTypeBitWidth();
 }
 
 static int64_t getLinesPerIteration(const Product &product) {
@@ -137,7 +131,7 @@ SmallVector<Value> Product::emit(ImplicitLocOpBuilder &builder,
             Value at = addIndex(builder, aheadIndex,
                                 mulIndex(builder, k, getAheadStep()));
             builder.create<memref::PrefetchOp>(
-                b,
+                aheadSource ? aheadSource : b,
                 ValueRange(
                     addIndex(builder, at, line * getLineElements(*this))),
                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
@@ -263,7 +257,6 @@ static void transpose(ImplicitLocOpBuilder &b, SmallVector<Value> &rows) {
 }
 
 void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
-  auto type = VectorType::get(width, builder.getF32Type());
   auto scaled = [&](Value value) -> Value {
     if (!scale)
       return value;
@@ -280,15 +273,12 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
     for (int64_t c = 0; c < columns; c += width)
       masks.push_back(
           emitMask(builder, addIndex(builder, validColumns, -c), width));
-    Value padding = builder.create<arith::ConstantOp>(
-        type, DenseElementsAttr::get(type, 0.0f));
     emitFor(builder, zero, end, 1, [&](Value k) {
       Value from = addIndex(builder, index, mulIndex(builder, k, kStride));
       Value to = mulIndex(builder, k, panelStride);
       for (int64_t c = 0; c < columns; c += width) {
-        Value row = builder.create<vector::MaskedLoadOp>(
-            type, source, addIndex(builder, from, c), masks[c / width],
-            padding);
+        Value row = loadVector(builder, source, addIndex(builder, from, c),
+                               width, masks[c / width]);
         builder.create<vector::StoreOp>(scaled(row), panel,
                                         addIndex(builder, to, c));
       }
@@ -304,8 +294,10 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
           addIndex(builder, index,
                    mulIndex(builder, minIndex(builder, c, last), columnStride));
       emitFor(builder, zero, end, 1, [&](Value k) {
-        Value element = builder.create<memref::LoadOp>(
-            source, addIndex(builder, from, mulIndex(builder, k, kStride)));
+        Value element = widenFloat(
+            builder, builder.create<memref::LoadOp>(
+                         source, addIndex(builder, from,
+                                          mulIndex(builder, k, kStride))));
         builder.create<memref::StoreOp>(
             scaled(element), panel,
             addIndex(builder, c, mulIndex(builder, k, panelStride)));
@@ -324,8 +316,8 @@ void PanelCopy::emit(ImplicitLocOpBuilder &builder) const {
     auto emitBlock = [&](Value k) {
       SmallVector<Value> rows;
       for (Value base : from)
-        rows.push_back(scaled(builder.create<vector::LoadOp>(
-            type, source, addIndex(builder, base, k))));
+        rows.push_back(scaled(
+            loadVector(builder, source, addIndex(builder, base, k), width)));
       transpose(builder, rows);
       Value to = addIndex(builder, c, mulIndex(builder, k, panelStride));
       for (auto [i, row] : llvm::enumerate(rows))

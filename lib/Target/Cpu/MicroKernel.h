@@ -24,7 +24,8 @@ namespace lathe::cpu {
 constexpr int64_t panelColumns = 32;
 
 /// How a product reads and multiplies its operands in one step, which is one k
-/// or several that lie together. Here: f32, a step is one k.
+/// or several that lie together. Here: f32 and 16-bit floats, a step is one
+/// k.
 class Arithmetic {
 public:
   virtual ~Arithmetic() = default;
@@ -67,7 +68,8 @@ int64_t getLargestRows(const CpuFeatures &features, int64_t vectors = 2,
 
 /// sum over k of A[row, k] * B[k, column], for constant sizes. All distances
 /// are in elements of the buffers; where a step is several k's, `k` counts
-/// steps.
+/// steps. 16-bit floats of A and B are widened where they are read; for many
+/// uses of each element a copy in f32 is faster.
 struct Product {
   const Arithmetic *arithmetic = &floatArithmetic;
   /// A's element (r, k) is a[aIndex + rowOffsets[r] + k * aStep].
@@ -87,8 +89,9 @@ struct Product {
   /// `depth` is one; null where it is `depth`.
   Value depthValue;
   int64_t width = 16;
-  /// Cache lines fetched ahead per k, from element `aheadIndex` of `b` on.
-  Value aheadIndex;
+  /// Cache lines fetched ahead per k, from element `aheadIndex` of
+  /// `aheadSource` (null: of `b`) on.
+  Value aheadIndex, aheadSource;
   double aheadLines = 0;
 
   /// Elements by which `aheadIndex` advances per k.

@@ -24,7 +24,7 @@ namespace lathe::cpu {
 
 namespace {
 
-/// A matrix of units, which are f32 or 4 bytes along k.
+/// A matrix of units, which are floats or 4 bytes along k.
 struct PackShape {
   int64_t batch = 1, k = 0, n = 0, panel = 0;
   bool transposed = false;
@@ -38,9 +38,9 @@ struct PackShape {
   /// `count` units from unit `index` on.
   Value load(ImplicitLocOpBuilder &b, int64_t count, Value buffer,
              Value index) const {
-    auto type = VectorType::get(count, getUnitType(b));
     if (unit == 1)
-      return b.create<vector::LoadOp>(type, buffer, index);
+      return loadVector(b, buffer, index, count);
+    auto type = VectorType::get(count, getUnitType(b));
     Value bytes =
         b.create<vector::LoadOp>(VectorType::get(count * unit, b.getI8Type()),
                                  buffer, mulIndex(b, index, unit));
@@ -48,10 +48,11 @@ struct PackShape {
   }
   void store(ImplicitLocOpBuilder &b, Value units, Value buffer,
              Value index) const {
+    if (unit == 1)
+      return storeVector(b, units, buffer, index);
     int64_t count = cast<VectorType>(units.getType()).getNumElements();
-    if (unit > 1)
-      units = b.create<vector::BitCastOp>(
-          VectorType::get(count * unit, b.getI8Type()), units);
+    units = b.create<vector::BitCastOp>(
+        VectorType::get(count * unit, b.getI8Type()), units);
     b.create<vector::StoreOp>(units, buffer, mulIndex(b, index, unit));
   }
 };
@@ -155,10 +156,10 @@ FailureOr<LoweredKernel> schedulePack(KernelOp kernel, ModuleOp module,
     shape.k /= 4;
   }
   if ((!bytes &&
-       (!type.getElementType().isF32() || pack.getInterleave() != 1)) ||
+       (!isFloatUpTo32(type.getElementType()) || pack.getInterleave() != 1)) ||
       shape.panel % width != 0 || shape.batch * shape.k * shape.n == 0) {
-    whyNot = "expected f32, or transposed bytes in whole fours, and panels of "
-             "whole vectors";
+    whyNot = "expected floats of at most 32 bits, or transposed bytes in "
+             "whole fours, and panels of whole vectors";
     return failure();
   }
 

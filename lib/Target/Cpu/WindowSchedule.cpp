@@ -156,9 +156,8 @@ void WindowEmitter::emitFilter(Value channel) {
                   Value element = b.create<memref::LoadOp>(
                       source,
                       addIndex(b, from, emitOffset(b, w.filterPlace, place)));
-                  b.create<memref::StoreOp>(
-                      element, filter,
-                      addIndex(b, mulIndex(b, place, lanes), lane));
+                  storeElement(b, widenFloat(b, element), filter,
+                               addIndex(b, mulIndex(b, place, lanes), lane));
                 });
           });
 }
@@ -191,11 +190,7 @@ Value WindowEmitter::emitCount(const SpatialDim &dim, Value out,
 }
 
 Value WindowEmitter::loadInput(const Item &item, Value index) {
-  Value buffer = frame.inputs[w.input];
-  if (!item.mask)
-    return b.create<vector::LoadOp>(vector, buffer, index);
-  return b.create<vector::MaskedLoadOp>(vector, buffer, index, item.mask,
-                                        constant(0));
+  return loadVector(b, frame.inputs[w.input], index, lanes, item.mask);
 }
 
 void WindowEmitter::emitPixels(const Item &item, Value column, int64_t count,
@@ -323,8 +318,8 @@ static bool readWindow(const KernelViews &views, Window &w,
     return false;
   }
   for (const AnchorOperand &operand : views.operands)
-    if (!operand.elementType.isF32()) {
-      whyNot = "only f32 windows have a vector schedule";
+    if (!isFloatUpTo32(operand.elementType)) {
+      whyNot = "only f32, bf16 and f16 windows have a vector schedule";
       return false;
     }
   if (auto conv = dyn_cast<ConvOp>(views.anchor)) {

@@ -197,9 +197,8 @@ TEST_F(Training, EveryMatrixIsUpdatedInPlace) {
 
 TEST_F(Training, PartsOfABatchAndLowPrecisionLearnAsWell) {
   auto model = load();
-  for (TrainPrecision precision :
-       {TrainPrecision::Float32, TrainPrecision::BFloat16,
-        TrainPrecision::Float16}) {
+  for (Precision precision :
+       {Precision::F32, Precision::BF16, Precision::F16}) {
     recipe.precision = precision;
     recipe.accumulate = 4;
     recipe.clipNorm = 5;
@@ -337,8 +336,7 @@ TEST_F(Training, CompilesForAGpu) {
     GTEST_SKIP() << message(nvrtc.takeError());
   options.target = Target::Cuda;
   auto model = load();
-  for (TrainPrecision precision :
-       {TrainPrecision::Float32, TrainPrecision::BFloat16}) {
+  for (Precision precision : {Precision::F32, Precision::BF16}) {
     recipe.precision = precision;
     recipe.clipNorm = 1;
     auto executable = compile(*model);

@@ -42,7 +42,7 @@ void registerCpuDialects(DialectRegistry &registry);
 /// signature of exec::Kernel: void symbol(void **args, void *scratch, int64_t
 /// begin, int64_t end).
 LogicalResult lowerToLLVM(ModuleOp module, const LoweredKernel &kernel,
-                          StringRef symbol);
+                          StringRef symbol, const CpuFeatures &features);
 
 /// Text a user may ask to see.
 enum class CodeKind { Object, LLVM, Assembly };

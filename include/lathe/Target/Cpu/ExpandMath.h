@@ -8,7 +8,7 @@
 #ifndef LATHE_TARGET_CPU_EXPANDMATH_H
 #define LATHE_TARGET_CPU_EXPANDMATH_H
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "lathe/Target/Cpu/Schedule.h"
 
 namespace lathe::cpu {
 using namespace mlir;
@@ -17,6 +17,10 @@ using namespace mlir;
 /// polynomials, because the back end would call libm element by element. f64
 /// and rare functions stay and become libm calls.
 LogicalResult expandMath(func::FuncOp function);
+
+/// Replaces conversions between f32 and 16-bit floats that `features` have no
+/// instruction for.
+void expandFloats(func::FuncOp function, const CpuFeatures &features);
 
 } // namespace lathe::cpu
 

@@ -26,6 +26,9 @@ struct CpuFeatures {
   int64_t vectorWidth = 8;
   /// Vector registers: 32 with AVX-512, 16 else.
   int64_t vectorRegisters = 16;
+  /// Instructions that round vectors of f32 to bf16 (AVX512_BF16), and between
+  /// f32 and f16 (F16C).
+  bool convertsBfloat = false, convertsHalf = false;
   ByteProducts byteProducts = ByteProducts::None;
   TileRegisters tiles = TileRegisters::None;
 };

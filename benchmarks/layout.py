@@ -1,6 +1,7 @@
 """What lathe-layout gains: a model with the pass and without it, in turns.
 
-  layout.py [MODEL.mlir] [--threads N] [--rounds N] [--repeat N]
+  layout.py [MODEL.mlir] [--weights FILE] [--dim NAME=N ...] [--threads N]
+            [--rounds N] [--repeat N]
 
 One process per round and form; a round's figure is the median of --repeat runs,
 the ratio the median over the rounds of (without / with), so above 1 the pass
@@ -32,16 +33,20 @@ def call(*command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=TOP / "models" / "resnet50.mlir")
+    parser.add_argument("--weights", help="of the model, where it has no initializers")
+    parser.add_argument("--dim", action="append", default=[], help="size of an open dim")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
+    model = [options.model, *(f"--dim={dim}" for dim in options.dim)]
+    weights = [f"--weights={options.weights}"] if options.weights else ["--embed-weights"]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         times = {form: [] for form in FORMS}
         outputs = {}
         for form, flags in FORMS.items():
-            call("compile", options.model, *flags, f"--threads={options.threads}", "-o", folder / f"{form}.lathe")
+            call("compile", *model, *weights, *flags, "-o", folder / f"{form}.lathe")
             call("run", folder / f"{form}.lathe", "--quiet", "--output-dir", folder / form)
             outputs[form] = {path.name: np.load(path) for path in sorted((folder / form).glob("*.npy"))}
         for name, expected in outputs["without"].items():

@@ -1,4 +1,4 @@
-// dequantize_linear_28efa6
+// dequantize_linear_f8097b
 //   lathe.constant  weight-page.mlir:7
 //   lathe.dequantize  weight-page.mlir:8
 //   lathe.linear  weight-page.mlir:9
@@ -62,7 +62,7 @@ struct Epilogue {
 
 // a block per 32 x 32 of the result
 extern "C" __global__ void __launch_bounds__(128, 4)
-dequantize_linear_28efa6(const i8 *__restrict__ in0, const f16 *__restrict__ in1, const f16 *__restrict__ in2, f16 *__restrict__ out0) {
+dequantize_linear_f8097b(const i8 *__restrict__ in0, const f16 *__restrict__ in1, const f16 *__restrict__ in2, f16 *__restrict__ out0) {
   gemmMma<Shape, Tile>(A{in2}, B{in0, in1}, Epilogue{out0});
 }
 

@@ -22,6 +22,10 @@
 #include <functional>
 #include <map>
 
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
+
 namespace lathe {
 using namespace mlir;
 

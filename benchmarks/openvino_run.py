@@ -56,7 +56,8 @@ def main():
     if args.output_dir:
         args.output_dir.mkdir(parents=True, exist_ok=True)
         for output, value in results.items():
-            np.save(args.output_dir / f"{output.any_name}.npy", np.asarray(value, dtype=np.float32))
+            for name in output.get_names():
+                np.save(args.output_dir / f"{name}.npy", np.asarray(value, dtype=np.float32))
     args.json.write_text(json.dumps({
         "latency_ms": latency,
         "latency_ms_median": statistics.median(latency),

@@ -38,9 +38,9 @@ struct FlushDenormals {
 } // namespace
 
 // How long a thread looks for what it waits for before it sleeps. Waking a
-// thread on an idle processor costs tens of microseconds, on a virtual one more,
-// and a network has a hundred launches of that length: with 20 here, ResNet-50
-// took up to twice as long on two threads.
+// thread on an idle processor costs tens of microseconds, on a virtual one
+// more, and a network has a hundred launches of that length: with 20 here,
+// ResNet-50 took up to twice as long on two threads.
 static constexpr std::chrono::microseconds kSpin(150);
 // Where the other thread has no processor of its own, looking only keeps it
 // from running: after so many looks in vain the next ones are left out.

@@ -124,6 +124,17 @@ def machine():
     }
 
 
+def save(name, rows):
+    """Writes the rows into today's file of that name."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
+    today = datetime.date.today().isoformat()
+    result = {"date": today, "commit": commit, "machine": machine(), "onnxruntime": onnxruntime.__version__, "rows": rows}
+    path = TOP / "benchmarks" / "results" / f"{today}-{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {path.relative_to(TOP)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="WORD", help="cases whose name contains WORD")
@@ -140,13 +151,7 @@ def main():
                     rows.append(compare(name, case, threads, args.rounds, args.repeat, pathlib.Path(scratch)))
     if args.no_save or not rows:
         return 0 if rows else 1
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
-    today = datetime.date.today().isoformat()
-    result = {"date": today, "commit": commit, "machine": machine(), "onnxruntime": onnxruntime.__version__, "rows": rows}
-    path = TOP / "benchmarks" / "results" / f"{today}-cpu-onnxruntime.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path.relative_to(TOP)}")
+    save("cpu-onnxruntime", rows)
     return 0
 
 

@@ -16,8 +16,6 @@ the last line says so. Results go to benchmarks/results/DATE-cpu-low-precision.j
 """
 
 import argparse
-import datetime
-import json
 import logging
 import pathlib
 import statistics
@@ -29,7 +27,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-from compare import BUILD, TOP, cases, machine, run
+from compare import BUILD, TOP, cases, run, save
 
 # Ours and what each of ours is held against.
 ROWS = [
@@ -174,12 +172,7 @@ def main():
         print("OpenVINO was left out: --openvino PYTHON names a Python that has it")
     if options.no_save or not rows:
         return 0 if rows else 1
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout.strip()
-    today = datetime.date.today().isoformat()
-    result = {"date": today, "commit": commit, "machine": machine(), "onnxruntime": onnxruntime.__version__, "rows": rows}
-    path = TOP / "benchmarks" / "results" / f"{today}-cpu-low-precision.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path.relative_to(TOP)}")
+    save("cpu-low-precision", rows)
     return 0
 
 

@@ -62,13 +62,9 @@ MatmulOp::buildQuantized(OpBuilder &builder,
     return c.make<ReshapeOp>(value, shape);
   };
   Value scales[2], zeroPoints[2];
+  if (failed(alignParameters(c, operands, places, scales, zeroPoints, whyNot)))
+    return failure();
   for (unsigned i : {0, 1}) {
-    ArrayRef<int64_t> axes = places[i].reducedAxes;
-    scales[i] = alignParameter(c, operands[i].scale, operands[i], axes, whyNot);
-    zeroPoints[i] =
-        alignParameter(c, operands[i].zeroPoint, operands[i], axes, whyNot);
-    if (!scales[i] || !zeroPoints[i])
-      return failure();
     scales[i] = turn(scales[i], i);
     zeroPoints[i] = turn(zeroPoints[i], i);
   }
@@ -116,14 +112,8 @@ LinearOp::buildQuantized(OpBuilder &builder,
                : value;
   };
   Value scales[2], zeroPoints[2];
-  for (unsigned i : {0, 1}) {
-    ArrayRef<int64_t> axes = places[i].reducedAxes;
-    scales[i] = alignParameter(c, operands[i].scale, operands[i], axes, whyNot);
-    zeroPoints[i] =
-        alignParameter(c, operands[i].zeroPoint, operands[i], axes, whyNot);
-    if (!scales[i] || !zeroPoints[i])
-      return failure();
-  }
+  if (failed(alignParameters(c, operands, places, scales, zeroPoints, whyNot)))
+    return failure();
   auto sumInput = [&] { return sumOver(c, input, places[0].reducedAxes[0]); };
   auto sumWeight = [&] { return flat(sumOver(c, weight, 1)); };
   Value sum = c.make<LinearOp>(input, weight, Value());

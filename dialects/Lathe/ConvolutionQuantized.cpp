@@ -80,14 +80,8 @@ ConvOp::buildQuantized(OpBuilder &builder, ArrayRef<QuantizedOperand> operands,
   Composer c(builder, *this);
   ImageDims dims(*this);
   Value scales[2], zeroPoints[2];
-  for (unsigned i : {0, 1}) {
-    ArrayRef<int64_t> axes = places[i].reducedAxes;
-    scales[i] = alignParameter(c, operands[i].scale, operands[i], axes, whyNot);
-    zeroPoints[i] =
-        alignParameter(c, operands[i].zeroPoint, operands[i], axes, whyNot);
-    if (!scales[i] || !zeroPoints[i])
-      return failure();
-  }
+  if (failed(alignParameters(c, operands, places, scales, zeroPoints, whyNot)))
+    return failure();
   Value input = operands[0].quantized, filter = operands[1].quantized;
   ArrayRef<int64_t> low = getPadLow(), high = getPadHigh();
   auto isZero = [](int64_t pad) { return pad == 0; };

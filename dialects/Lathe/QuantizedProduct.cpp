@@ -62,6 +62,21 @@ Value alignParameter(Composer &c, Value parameter,
   return reshape(aligned);
 }
 
+LogicalResult alignParameters(Composer &c, ArrayRef<QuantizedOperand> operands,
+                              ArrayRef<QuantizableOperand> places,
+                              MutableArrayRef<Value> scales,
+                              MutableArrayRef<Value> zeroPoints,
+                              std::string &whyNot) {
+  for (auto [i, operand] : llvm::enumerate(operands)) {
+    ArrayRef<int64_t> axes = places[i].reducedAxes;
+    scales[i] = alignParameter(c, operand.scale, operand, axes, whyNot);
+    zeroPoints[i] = alignParameter(c, operand.zeroPoint, operand, axes, whyNot);
+    if (!scales[i] || !zeroPoints[i])
+      return failure();
+  }
+  return success();
+}
+
 LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
                          std::string &whyNot) {
   for (const QuantizedOperand &operand : operands) {

@@ -39,6 +39,14 @@ Value alignParameter(Composer &c, Value parameter,
                      const QuantizedOperand &operand,
                      ArrayRef<int64_t> reducedAxes, std::string &whyNot);
 
+/// The same of the scale and zero point of each of `operands`, which stand at
+/// `places`.
+LogicalResult alignParameters(Composer &c, ArrayRef<QuantizedOperand> operands,
+                              ArrayRef<QuantizableOperand> places,
+                              MutableArrayRef<Value> scales,
+                              MutableArrayRef<Value> zeroPoints,
+                              std::string &whyNot);
+
 /// One side of a sum of products: its scale and zero point broadcast against
 /// the result.
 struct ProductSide {

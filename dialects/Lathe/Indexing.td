@@ -10,7 +10,7 @@
 
 include "dialects/Lathe/LatheBase.td"
 
-def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly, Differentiable]> {
+def GatherOp : Lathe_PureOp<"gather", [FusibleKindOnly, Differentiable, Quantizable]> {
   let summary = "rows of `input` along `axis`, chosen by `indices` (NumPy's take)";
   let description = [{
     Result shape: input dims before `axis`, all dims of `indices`, input dims after.
@@ -45,7 +45,7 @@ def ScatterNdOp : Lathe_PureOp<"scatter_nd", [FusibleKindOnly, Differentiable]> 
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
   let results = (outs Lathe_Tensor:$result);
 }
-def EmbeddingOp : Lathe_PureOp<"embedding", [FusibleKindOnly, Decomposable]> {
+def EmbeddingOp : Lathe_PureOp<"embedding", [FusibleKindOnly, Decomposable, Quantizable]> {
   let summary = "rows of a table: gather on axis 0";
   let arguments = (ins Lathe_Tensor:$table, Lathe_IndexTensor:$ids);
   let results = (outs Lathe_Tensor:$result);

@@ -245,8 +245,8 @@ static GraphPasses listGraphPasses(const CompileOptions &options) {
   graph.fuse = options.fuse;
   graph.optimize = options.optimize;
   graph.layout = options.layout;
-  graph.quantize = options.quantization.scheme;
-  graph.quantizeGroup = options.quantization.group;
+  graph.quantize = options.quantization.scheme.name;
+  graph.quantizeGroup = options.quantization.scheme.group;
   graph.ranges = options.quantization.ranges;
   graph.keepFloat = options.quantization.keep;
   if (is16Bit(options.precision))

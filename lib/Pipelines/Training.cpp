@@ -34,6 +34,17 @@ static LogicalResult runOn(func::FuncOp function, std::unique_ptr<Pass> pass) {
   return pm.run(function);
 }
 
+/// What the recipe's quantization leaves of numbers, in training and evaluation.
+static LogicalResult roundAsRecipe(func::FuncOp loss, const TrainRecipe &recipe) {
+  if (!recipe.quantize)
+    return success();
+  QuantizeOptions quantize;
+  quantize.scheme = recipe.quantize.name;
+  quantize.group = recipe.quantize.group;
+  quantize.training = true;
+  return runOn(loss, createQuantize(quantize));
+}
+
 /// A copy of the model with `@loss` as the one entry, specialized, and its
 /// parameters marked.
 static OwningOpRef<ModuleOp> prepare(const Model &model,
@@ -101,7 +112,9 @@ OwningOpRef<ModuleOp> buildTrainingModule(const Model &model,
   auto loss = module->lookupSymbol<func::FuncOp>("loss");
   if (failed(augment(loss, recipe)))
     return nullptr;
-  // Here, so that the backward part's products compute on 16 bits, too.
+  // Both here, so that the backward part goes through what they make.
+  if (failed(roundAsRecipe(loss, recipe)))
+    return nullptr;
   if (is16Bit(recipe.precision)) {
     PrecisionOptions precision;
     precision.type = precisionName(recipe.precision).str();
@@ -136,6 +149,8 @@ buildEvaluationModule(const Model &model, ArrayRef<SmallVector<int64_t>> shapes,
   if (!module)
     return nullptr;
   auto loss = module->lookupSymbol<func::FuncOp>("loss");
+  if (failed(roundAsRecipe(loss, recipe)))
+    return nullptr;
   InferenceModeOptions mode;
   mode.freeze = true;
   if (failed(runOn(loss, createInferenceMode(mode))))

@@ -26,7 +26,7 @@ struct Field {
   std::variant<double TrainRecipe::*, int64_t TrainRecipe::*,
                bool TrainRecipe::*, std::optional<double> TrainRecipe::*,
                Optimizer TrainRecipe::*, LearningRateSchedule TrainRecipe::*,
-               Precision TrainRecipe::*,
+               Precision TrainRecipe::*, QuantizationScheme TrainRecipe::*,
                std::vector<std::string> TrainRecipe::*, Groups TrainRecipe::*>
       member;
 };
@@ -57,6 +57,7 @@ const Field fields[] = {
     {"step_factor", &R::stepFactor},
     {"accumulate", &R::accumulate},
     {"precision", &R::precision},
+    {"quantize", &R::quantize},
     {"initial_scale", &R::initialScale},
     {"scale_growth_interval", &R::scaleGrowthInterval},
     {"scale_growth", &R::scaleGrowth},
@@ -97,6 +98,13 @@ bool read(StringRef text, LearningRateSchedule &value) {
 bool read(StringRef text, Precision &value) {
   return readNamed(precisionFromName(text), value);
 }
+bool read(StringRef text, QuantizationScheme &value) {
+  if (text.empty()) {
+    value = {};
+    return true;
+  }
+  return readNamed(parseQuantizationScheme(text), value);
+}
 bool read(StringRef text, std::vector<std::string> &value) {
   SmallVector<StringRef> parts;
   text.split(parts, ';', -1, /*KeepEmpty=*/false);
@@ -129,6 +137,9 @@ StringRef describe(const LearningRateSchedule &) {
   return "constant, linear, cosine, inverse-sqrt or step";
 }
 StringRef describe(const Precision &) { return "f32, tf32, bf16 or f16"; }
+StringRef describe(const QuantizationScheme &) {
+  return "a scheme of lathe run --quantize";
+}
 StringRef describe(const std::vector<std::string> &) {
   return "patterns with ';' between them";
 }
@@ -152,6 +163,7 @@ std::string print(LearningRateSchedule value) {
   return scheduleName(value).str();
 }
 std::string print(Precision value) { return precisionName(value).str(); }
+std::string print(const QuantizationScheme &value) { return value.text(); }
 std::string print(const std::vector<std::string> &value) {
   return join(value, ";");
 }

@@ -67,11 +67,20 @@ SmallVector<ScanOp> findLayerScans(Value value) {
 static SmallVector<unsigned> getQuantizable(Operation *op) {
   SmallVector<unsigned> operands;
   std::string whyNot;
-  if (auto quantizable = dyn_cast<QuantizableOpInterface>(op))
-    for (const QuantizableOperand &place :
-         quantizable.getQuantizableOperands(whyNot))
+  auto quantizable = dyn_cast<QuantizableOpInterface>(op);
+  if (!quantizable)
+    return operands;
+  auto places = quantizable.getQuantizableOperands(whyNot);
+  // What is a weight or nothing, such as a table, needs no range.
+  if (places.size() > 1)
+    for (const QuantizableOperand &place : places)
       operands.push_back(place.index);
   return operands;
+}
+
+std::string getQuantizationName(Operation *op) {
+  std::string name = nameOf(op->getLoc());
+  return name.empty() ? op->getName().stripDialect().str() : name;
 }
 
 SmallVector<QuantizationSite> listQuantizationSites(func::FuncOp function) {
@@ -88,10 +97,7 @@ SmallVector<QuantizationSite> listQuantizationSites(func::FuncOp function) {
     }
     if (operands.empty())
       return;
-    std::string base = nameOf(op->getLoc());
-    if (base.empty())
-      base = op->getName().stripDialect().str();
-    std::string name = base;
+    std::string base = getQuantizationName(op), name = base;
     for (unsigned i = 2; !names.insert(name).second; ++i)
       name = base + "@" + std::to_string(i);
     SmallVector<ScanOp> scans = findLayerScans(op->getResult(0), loadTime);

@@ -19,6 +19,8 @@
 #include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/QuantizationSites.h"
 
+#include <optional>
+
 namespace lathe {
 #define GEN_PASS_DEF_QUANTIZE
 #include "lathe/Transforms/Passes.h.inc"
@@ -44,9 +46,10 @@ constexpr Scheme kSchemes[] = {
     {"int4-weights", 4, false, false, 32},
 };
 
-/// The operand that is known at load, and the one that is not.
+/// The operand that is known at load, and the one that is not, if any.
 struct Roles {
-  QuantizableOperand weight, activation;
+  QuantizableOperand weight;
+  std::optional<QuantizableOperand> activation;
 };
 
 class Quantize : public lathe::impl::QuantizeBase<Quantize> {
@@ -119,13 +122,43 @@ bool Quantize::isKept(StringRef name) const {
       keep, [&](const std::string &pattern) { return matches(name, pattern); });
 }
 
+/// A parameter, its slice in a loop over layers, or what views make of one.
+static bool isMadeOfParameters(Value value) {
+  while (true) {
+    if (auto argument = dyn_cast<BlockArgument>(value)) {
+      auto scan = dyn_cast<ScanOp>(argument.getOwner()->getParentOp());
+      if (!scan || argument.getArgNumber() < scan.getNumCarried())
+        return false;
+      value = scan.getInputs()[argument.getArgNumber() - scan.getNumCarried()];
+      continue;
+    }
+    Operation *op = value.getDefiningOp();
+    if (isa<GetParameterOp>(op))
+      return true;
+    auto view = dyn_cast<FusibleOpInterface>(op);
+    if (!view || view.getFusionKind() != FusionKind::View)
+      return false;
+    value = op->getOperand(0);
+  }
+}
+
 /// A name that stands for nothing is a mistake, in an option or in a file.
 LogicalResult Quantize::checkNames() {
   auto names = [&](auto &&isMeant) { return llvm::any_of(sites, isMeant); };
+  auto isLookup = [&](StringRef pattern) {
+    return getOperation()
+        ->walk([&](QuantizableOpInterface op) {
+          return matches(getQuantizationName(op), pattern)
+                     ? WalkResult::interrupt()
+                     : WalkResult::advance();
+        })
+        .wasInterrupted();
+  };
   for (const std::string &pattern : keep)
     if (!names([&](const QuantizationSite &site) {
           return matches(site.opName(), pattern);
-        })) {
+        }) &&
+        !isLookup(pattern)) {
       InFlightDiagnostic error = getOperation().emitError("option 'keep': no "
                                                           "product is called '")
                                  << pattern << "'";
@@ -194,17 +227,23 @@ FailureOr<Roles> Quantize::findRoles(QuantizableOpInterface op,
           << "takes '" << element << "', expected f32";
       return failure();
     }
-    (loadTime.isKnownOrSlice(value) ? weights : activations).push_back(place);
+    bool isWeight = training ? place.isWeight && isMadeOfParameters(value)
+                             : loadTime.isKnownOrSlice(value);
+    (isWeight ? weights : activations).push_back(place);
   }
   if (!whyNot.empty())
     return failure();
-  if (activations.empty())
+  if (loadTime.isKnownOrSlice(op->getResult(0)))
     whyNot = "is computed when weights are loaded";
   else if (weights.empty())
-    whyNot = "has no weight that is known at load";
+    whyNot = training ? "has no weight that is a parameter"
+                      : "has no weight that is known at load";
   if (!whyNot.empty())
     return failure();
-  return Roles{weights.front(), activations.front()};
+  Roles roles{weights.front(), std::nullopt};
+  if (!activations.empty())
+    roles.activation = activations.front();
+  return roles;
 }
 
 Value Quantize::quantizeActivation(QuantizationBuilder &b,
@@ -232,8 +271,10 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
           one.ranges->high == known->high)))
       return one.value;
   Value value = b.roundTrip(
-      site.value, known ? b.staticScale(known->low, known->high, site.scans)
-                        : b.dynamicScale(site.value, place.reducedAxes));
+      site.value,
+      known ? b.staticScale(known->low, known->high, site.scans)
+            : b.dynamicScale(site.value, place.reducedAxes),
+      training);
   // Which elements share a range differs from op to op.
   if (known)
     rounded[site.value].push_back({block, known, value});
@@ -245,9 +286,12 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   FailureOr<Roles> roles = findRoles(op, loadTime, note);
   if (failed(roles))
     return failure();
-  const QuantizationSite &site =
-      sites[siteOf.lookup({op, roles->activation.index})];
-  if (isKept(site.opName())) {
+  const QuantizationSite *site =
+      roles->activation
+          ? &sites[siteOf.lookup({op, roles->activation->index})]
+          : nullptr;
+  std::string name = site ? site->opName().str() : getQuantizationName(op);
+  if (isKept(name)) {
     note = "option 'keep' names it";
     return failure();
   }
@@ -255,17 +299,18 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   QuantizationBuilder b(builder, op.getLoc());
   OpOperand &weight = op->getOpOperand(roles->weight.index);
   std::string how;
-  if (chosen.isStatic || chosen.isDynamic) {
-    Value value = quantizeActivation(b, site, roles->activation, how, note);
+  if (site && (chosen.isStatic || chosen.isDynamic)) {
+    Value value = quantizeActivation(b, *site, *roles->activation, how, note);
     if (!value)
       return failure();
-    op->setOperand(roles->activation.index, value);
+    op->setOperand(roles->activation->index, value);
   }
-  QuantizationScale scale = b.weightScale(
-      weight.get(), roles->weight.reducedAxes, chosen.weightBits, chosen.group);
-  weight.set(b.roundTrip(weight.get(), scale));
-  note = site.opName().str() + ", weights of " +
-         std::to_string(chosen.weightBits) + " bits, " +
+  unsigned bits = std::max(chosen.weightBits, roles->weight.leastBits);
+  QuantizationScale scale =
+      b.weightScale(weight.get(), roles->weight.reducedAxes, bits,
+                    bits == chosen.weightBits ? chosen.group : 0);
+  weight.set(b.roundTrip(weight.get(), scale, training));
+  note = name + ", weights of " + std::to_string(bits) + " bits, " +
          (scale.group ? "a scale for every " + std::to_string(scale.group) +
                             " along axis " + std::to_string(scale.axis)
                       : "a scale per channel") +

@@ -181,9 +181,13 @@ QuantizationScale QuantizationBuilder::staticScale(ArrayRef<double> low,
 }
 
 Value QuantizationBuilder::roundTrip(Value value,
-                                     const QuantizationScale &scale) {
+                                     const QuantizationScale &scale,
+                                     bool training) {
   IntegerAttr axis = builder.getI64IntegerAttr(scale.axis),
               group = builder.getI64IntegerAttr(scale.group);
+  if (training)
+    return make<FakeQuantizeOp>(value, scale.scale, scale.zeroPoint, axis, group,
+                                scale.storage);
   Value quantized = make<QuantizeOp>(value, scale.scale, scale.zeroPoint, axis,
                                      group, scale.storage);
   return make<DequantizeOp>(quantized, scale.scale, scale.zeroPoint, axis,

@@ -47,8 +47,10 @@ public:
   QuantizationScale staticScale(ArrayRef<double> low, ArrayRef<double> high,
                                 ArrayRef<ScanOp> scans);
 
-  /// dequantize(quantize(value)).
-  Value roundTrip(Value value, const QuantizationScale &scale);
+  /// dequantize(quantize(value)), as one op that gradients go through with
+  /// `training`.
+  Value roundTrip(Value value, const QuantizationScale &scale,
+                  bool training = false);
 
 private:
   template <typename OpTy, typename... Args> Value make(Args &&...args) {

@@ -48,8 +48,7 @@ static std::string cacheKey(const ModelOptions &options, StringRef details) {
   for (const std::string &dim : options.dims)
     key += "dim " + dim + "\n";
   const QuantizationOptions &quantization = options.quantization;
-  key += "quantize " + quantization.scheme + " " +
-         std::to_string(quantization.group) + "\n";
+  key += "quantize " + quantization.scheme.text() + "\n";
   if (!quantization.ranges.empty())
     key += "ranges " + identifyFile(quantization.ranges) + "\n";
   for (const std::string &name : quantization.keep)

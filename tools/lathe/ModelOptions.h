@@ -28,6 +28,8 @@ void addPrecisionOption(CLI::App &verb, Precision &precision,
                         const std::string &help);
 /// --quantize, --ranges and --keep.
 void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options);
+/// What --quantize takes.
+extern const CLI::Validator kQuantizationScheme;
 /// `given`, or where it is empty the architecture of the CUDA device, or
 /// sm_90a. Starts the driver: after that, no fork.
 std::string chooseArch(const std::string &given);

@@ -68,7 +68,7 @@ static llvm::Error writeFigures(const QuantizeReportOptions &options,
                                 ArrayRef<const ProductNoise *> sorted,
                                 const NoiseTable &table,
                                 const ModelData &data) {
-  nlohmann::ordered_json report{{"scheme", options.quantization.scheme},
+  nlohmann::ordered_json report{{"scheme", options.quantization.scheme.text()},
                                 {"samples", data.samples()}};
   report["products"] = nlohmann::ordered_json::array();
   for (const ProductNoise *product : sorted)
@@ -83,7 +83,7 @@ static llvm::Error writeFigures(const QuantizeReportOptions &options,
 }
 
 static int run(QuantizeReportOptions &options, CLI::App &verb) {
-  if (options.quantization.scheme.empty())
+  if (!options.quantization.scheme)
     return fail("expected --quantize with the scheme to look at");
   if (auto compiled = isCompiledFile(options.file); !compiled)
     return fail(compiled.takeError());
@@ -134,7 +134,7 @@ static int run(QuantizeReportOptions &options, CLI::App &verb) {
     printTable(sorted, options.rows, os);
   if (sorted.front()->alone.noise == 0)
     return fail("no product is quantized by " +
-                quote(options.quantization.scheme) +
+                quote(options.quantization.scheme.text()) +
                 "; 'lathe compile --explain' says why");
   os << "quantize-report: the worst product is " << nameOf(*sorted.front())
      << " with " << formatRatio(sorted.front()->alone);

@@ -94,6 +94,15 @@ void RecipeOptions::add(CLI::App &verb) {
                   "Parts of a batch that are computed one after the other: "
                   "less memory")
       ->capture_default_str();
+  verb.add_option_function<std::string>(
+          "--quantize",
+          [&r](const std::string &text) {
+            r.quantize = *parseQuantizationScheme(text);
+          },
+          "Quantization-aware: train with products rounded as lathe run "
+          "--quantize rounds them, such as int4-weights; gradients go straight "
+          "through the rounding")
+      ->check(kQuantizationScheme);
   addPrecisionOption(verb, r.precision,
                      "What products, convolutions and attention compute on; "
                      "f16 scales the loss");

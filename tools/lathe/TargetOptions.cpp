@@ -74,41 +74,24 @@ void addPrecisionOption(CLI::App &verb, Precision &precision,
       ->default_str(precisionName(precision).str());
 }
 
-/// "int4-weights:64" as scheme and group; what is wrong with it, or "".
-static std::string parseScheme(StringRef text, QuantizationOptions *options) {
-  auto [scheme, group] = text.split(':');
-  static constexpr StringLiteral known[] = {
-      "int8", "int8-dynamic", "int8-static", "int8-weights", "int4-weights"};
-  int64_t size = 0;
-  if (!llvm::is_contained(known, scheme))
-    return "expected int8, int8-dynamic, int8-static, int8-weights or "
-           "int4-weights, got '" +
-           scheme.str() + "'";
-  bool hasGroup = text.contains(':');
-  if (hasGroup && !scheme.ends_with("-weights"))
-    return "expected no group beside '" + scheme.str() +
-           "': sums in integers have one scale";
-  if (hasGroup && (!llvm::to_integer(group, size) ||
-                   (size != 32 && size != 64 && size != 128)))
-    return "expected a group of 32, 64 or 128 behind the colon, got '" +
-           group.str() + "'";
-  if (options) {
-    options->scheme = scheme.str();
-    options->group = size;
-  }
-  return "";
-}
+const CLI::Validator kQuantizationScheme(
+    [](std::string &text) {
+      std::string whyNot;
+      parseQuantizationScheme(text, &whyNot);
+      return whyNot;
+    },
+    "SCHEME[:GROUP]");
 
 void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options) {
   verb.add_option_function<std::string>(
           "--quantize",
-          [&options](const std::string &text) { parseScheme(text, &options); },
+          [&options](const std::string &text) {
+            options.scheme = *parseQuantizationScheme(text);
+          },
           "Round operands of products to few bits: int8-dynamic, int8-static "
           "(with --ranges), int8 (either), int8-weights[:GROUP], "
           "int4-weights[:GROUP]")
-      ->check(CLI::Validator(
-          [](std::string &text) { return parseScheme(text, nullptr); },
-          "SCHEME[:GROUP]"));
+      ->check(kQuantizationScheme);
   verb.add_option("--ranges", options.ranges,
                   "Ranges of activations, from lathe calibrate")
       ->check(CLI::ExistingFile);

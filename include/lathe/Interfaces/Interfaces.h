@@ -38,7 +38,8 @@ struct LayoutPreference {
   int64_t gain;
 };
 
-/// An operand that an op can take in few bits.
+/// An operand that an op can take in few bits. A lookup in a table sums nothing
+/// up; its axes are those of a row, which has one scale.
 struct QuantizableOperand {
   unsigned index;
   /// Whether it usually is a parameter.
@@ -48,6 +49,8 @@ struct QuantizableOperand {
   /// single one they may also differ from group to group, if the op is not to
   /// sum up in integers.
   SmallVector<int64_t> reducedAxes;
+  /// What is smaller takes as much room: no packed form of it is read.
+  unsigned leastBits = 4;
 };
 
 /// A quantized operand: integers, and what makes them numbers again, as

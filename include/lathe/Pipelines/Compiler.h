@@ -11,6 +11,7 @@
 #include "lathe/Executable/MemoryUse.h"
 #include "lathe/Import/Onnx.h"
 #include "lathe/Support/Precision.h"
+#include "lathe/Support/QuantizationScheme.h"
 #include "lathe/Support/Tensor.h"
 #include "lathe/Target/ScheduleChoices.h"
 
@@ -44,10 +45,7 @@ struct InputDeclaration {
 
 /// What lathe-quantize does.
 struct QuantizationOptions {
-  /// "int8-dynamic", ...; "" for nothing.
-  std::string scheme;
-  /// Elements of a sum that share a weight's scale; 0: the scheme's own.
-  int64_t group = 0;
+  QuantizationScheme scheme;
   /// A file of lathe calibrate, or "".
   std::string ranges;
   /// Ops to leave in floats: names, with * for any letters.

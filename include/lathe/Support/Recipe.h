@@ -19,6 +19,7 @@
 #define LATHE_SUPPORT_RECIPE_H
 
 #include "lathe/Support/Precision.h"
+#include "lathe/Support/QuantizationScheme.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -94,6 +95,10 @@ struct TrainRecipe {
   /// Weights, optimizer and everything else keep the types of the model; f16
   /// comes with a dynamic loss scale.
   Precision precision = Precision::F32;
+  /// Quantization-aware: products compute on numbers rounded as this scheme
+  /// rounds them, gradients go straight through the rounding. Weights stay
+  /// floats, to be quantized by the same scheme when the model runs.
+  QuantizationScheme quantize;
   /// Float16: the scale halves, and the update is left out, where a gradient is
   /// not finite; it doubles after `scaleGrowthInterval` updates in a row.
   double initialScale = 65536;

@@ -388,8 +388,9 @@ def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
     Weights have zero point 0, and scale max|w| / 127; with 4 bits that of a few
     parts of the largest |w| which has the least square error. A row of
     activations is quantized by (largest - smallest) / 255, both with 0 among
-    them, so that 0 stays 0. Refused are ops that `keep` names and those without a
-    weight; `explain` says which and why.
+    them, so that 0 stays 0. Tables of embeddings have a scale per row, and 8 bits
+    in every scheme. Refused are ops that `keep` names and those without a weight;
+    `explain` says which and why.
 
     Before, with `scheme=int8-weights`:
     ```mlir
@@ -416,6 +417,9 @@ def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
     ListOption<"keep", "keep", "std::string",
                "Ops to leave in floats: a name as the table of sites has it, or a "
                "part of one with * for any letters">,
+    Option<"training", "training", "bool", "false",
+           "Weights are what is made of parameters, which training changes, and "
+           "`fake_quantize` rounds, so that gradients go through">,
     Option<"explain", "explain", "bool", "false",
            "Remark what each product is quantized to, or why it is not">
   ];

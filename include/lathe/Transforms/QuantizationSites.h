@@ -51,6 +51,9 @@ SmallVector<QuantizationSite> listQuantizationSites(func::FuncOp function);
 SmallVector<ScanOp> findLayerScans(Value value);
 int64_t countRanges(ArrayRef<ScanOp> scans);
 
+/// How users call an op, as in the names of its sites: its location. Not unique.
+std::string getQuantizationName(Operation *op);
+
 } // namespace lathe
 
 #endif // LATHE_TRANSFORMS_QUANTIZATIONSITES_H

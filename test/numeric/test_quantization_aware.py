@@ -1,0 +1,57 @@
+"""Training with rounded products: what is lost by 4 bits is learnt back, and
+training rounds as `lathe run --quantize` does."""
+
+import gzip
+import json
+import pathlib
+import unittest
+
+import numpy as np
+
+import cli
+from lathe import MODELS
+
+DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
+
+
+def idx(name, dims):
+    with gzip.open(DATA / name) as file:
+        return np.frombuffer(file.read(), dtype=np.uint8, offset=4 + 4 * dims)
+
+
+class QuantizationAware(cli.CommandLine):
+    def accuracy(self, weights, *options):
+        self.works("run", MODELS / "fashion-mlp.mlir", "--weights", weights, "--input", "image=image.npy", "--output-dir", "out",
+                   "--quiet", *options)
+        return float((np.load(self.folder / "out/logits.npy").argmax(1) == self.labels).mean())
+
+    def train(self, folder, *options):
+        self.works("train", MODELS / "fashion-mlp.mlir", "--quiet", "--output-dir", folder, "--json", "figures.json", *options,
+                   seconds=200)
+        return json.loads((self.folder / "figures.json").read_text())["evaluation"]["accuracy"]
+
+    def test_fashion_mlp(self):
+        self.labels = idx("t10k-labels-idx1-ubyte.gz", 1)
+        np.save(self.folder / "image.npy", idx("t10k-images-idx3-ubyte.gz", 3).reshape(-1, 28, 28))
+        self.train("plain", "--epochs", "3")
+        exact = self.accuracy("plain/best.safetensors")
+        self.assertGreater(exact, 0.86)
+        aware = self.train("aware", "--quantize", "int4-weights:128", "--weights", "plain/best.safetensors", "--epochs", "2",
+                           "--learning-rate", "0.0005", "--warmup-steps", "0")
+        found = self.accuracy("aware/best.safetensors", "--quantize", "int4-weights:128")
+        self.assertGreater(found, exact - 0.005)
+        # The same rounding in training and in runs; other bits are another model.
+        self.assertAlmostEqual(found, aware, delta=0.0005)
+        dynamic = self.train("dynamic", "--quantize", "int8-dynamic", "--weights", "plain/best.safetensors", "--steps", "20")
+        self.assertAlmostEqual(self.accuracy("dynamic/best.safetensors", "--quantize", "int8-dynamic"), dynamic, delta=0.0005)
+
+    def test_wrong_schemes(self):
+        done = self.lathe("train", MODELS / "fashion-mlp.mlir", "--quantize", "int3")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("expected int8, int8-dynamic, int8-static, int8-weights or int4-weights, got 'int3'", done.stderr)
+        self.refused("expected 'ranges' for scheme 'int8-static'", "train", MODELS / "fashion-mlp.mlir", "--quantize", "int8-static",
+                     "--output-dir", "none", seconds=100)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -10,7 +10,7 @@
 namespace lathe {
 
 static SmallVector<QuantizableOperand>
-getTable(Operation *op, int64_t axis, std::string &whyNot) {
+describeTable(Operation *op, int64_t axis, std::string &whyNot) {
   auto type = tensorType(op->getOperand(0));
   if (!isa<FloatType>(type.getElementType())) {
     llvm::raw_string_ostream(whyNot)
@@ -68,7 +68,7 @@ lookUp(OpBuilder &builder, Operation *op, const QuantizedOperand &table,
 
 SmallVector<QuantizableOperand>
 GatherOp::getQuantizableOperands(std::string &whyNot) {
-  return getTable(*this, getAxis(), whyNot);
+  return describeTable(*this, getAxis(), whyNot);
 }
 
 FailureOr<SmallVector<Value>>
@@ -80,7 +80,7 @@ GatherOp::buildQuantized(OpBuilder &builder,
 
 SmallVector<QuantizableOperand>
 EmbeddingOp::getQuantizableOperands(std::string &whyNot) {
-  return getTable(*this, /*axis=*/0, whyNot);
+  return describeTable(*this, /*axis=*/0, whyNot);
 }
 
 FailureOr<SmallVector<Value>>

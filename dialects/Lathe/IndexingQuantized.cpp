@@ -25,9 +25,10 @@ describeTable(Operation *op, int64_t axis, std::string &whyNot) {
 }
 
 /// Rows of integers and their scales, made numbers behind the lookup.
-static FailureOr<SmallVector<Value>>
-lookUp(OpBuilder &builder, Operation *op, const QuantizedOperand &table,
-       Value indices, int64_t axis, std::string &whyNot) {
+static FailureOr<SmallVector<Value>> lookUp(OpBuilder &builder, Operation *op,
+                                            const QuantizedOperand &table,
+                                            Value indices, int64_t axis,
+                                            std::string &whyNot) {
   Composer c(builder, op);
   auto type = tensorType(table.quantized);
   auto result = tensorType(op->getResult(0));
@@ -53,9 +54,8 @@ lookUp(OpBuilder &builder, Operation *op, const QuantizedOperand &table,
     }
     scale = c.make<GatherOp>(scale, indices, axis);
     zeroPoint = c.make<GatherOp>(zeroPoint, indices, axis);
-    scaleAxis = table.axis + (table.axis > axis
-                                  ? result.getRank() - type.getRank()
-                                  : 0);
+    scaleAxis = table.axis +
+                (table.axis > axis ? result.getRank() - type.getRank() : 0);
   } else {
     scale = c.make<ReshapeOp>(scale, ArrayRef<int64_t>());
     zeroPoint = c.make<ReshapeOp>(zeroPoint, ArrayRef<int64_t>());

@@ -34,8 +34,10 @@ static LogicalResult runOn(func::FuncOp function, std::unique_ptr<Pass> pass) {
   return pm.run(function);
 }
 
-/// What the recipe's quantization leaves of numbers, in training and evaluation.
-static LogicalResult roundAsRecipe(func::FuncOp loss, const TrainRecipe &recipe) {
+/// What the recipe's quantization leaves of numbers, in training and
+/// evaluation.
+static LogicalResult roundAsRecipe(func::FuncOp loss,
+                                   const TrainRecipe &recipe) {
   if (!recipe.quantize)
     return success();
   QuantizeOptions quantize;

@@ -18,8 +18,8 @@ std::string QuantizationScheme::text() const {
   return group ? name + ":" + std::to_string(group) : name;
 }
 
-std::optional<QuantizationScheme>
-parseQuantizationScheme(StringRef text, std::string *whyNot) {
+std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
+                                                          std::string *whyNot) {
   static constexpr StringLiteral known[] = {
       "int8", "int8-dynamic", "int8-static", "int8-weights", "int4-weights"};
   auto refuse = [&](const Twine &reason) {

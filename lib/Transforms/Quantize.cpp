@@ -270,11 +270,11 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
          (one.ranges && known && one.ranges->low == known->low &&
           one.ranges->high == known->high)))
       return one.value;
-  Value value = b.roundTrip(
-      site.value,
-      known ? b.staticScale(known->low, known->high, site.scans)
-            : b.dynamicScale(site.value, place.reducedAxes),
-      training);
+  Value value =
+      b.roundTrip(site.value,
+                  known ? b.staticScale(known->low, known->high, site.scans)
+                        : b.dynamicScale(site.value, place.reducedAxes),
+                  training);
   // Which elements share a range differs from op to op.
   if (known)
     rounded[site.value].push_back({block, known, value});
@@ -287,9 +287,8 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   if (failed(roles))
     return failure();
   const QuantizationSite *site =
-      roles->activation
-          ? &sites[siteOf.lookup({op, roles->activation->index})]
-          : nullptr;
+      roles->activation ? &sites[siteOf.lookup({op, roles->activation->index})]
+                        : nullptr;
   std::string name = site ? site->opName().str() : getQuantizationName(op);
   if (isKept(name)) {
     note = "option 'keep' names it";

@@ -186,8 +186,8 @@ Value QuantizationBuilder::roundTrip(Value value,
   IntegerAttr axis = builder.getI64IntegerAttr(scale.axis),
               group = builder.getI64IntegerAttr(scale.group);
   if (training)
-    return make<FakeQuantizeOp>(value, scale.scale, scale.zeroPoint, axis, group,
-                                scale.storage);
+    return make<FakeQuantizeOp>(value, scale.scale, scale.zeroPoint, axis,
+                                group, scale.storage);
   Value quantized = make<QuantizeOp>(value, scale.scale, scale.zeroPoint, axis,
                                      group, scale.storage);
   return make<DequantizeOp>(quantized, scale.scale, scale.zeroPoint, axis,

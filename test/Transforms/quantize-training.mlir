@@ -7,7 +7,7 @@ lathe.parameter @w : tensor<16x96xf32> {mutable}
 
 // CHECK-LABEL: func.func @dense
 // CHECK: %[[W:.*]] = lathe.get_parameter @w
-// CHECK: %[[F:.*]] = lathe.fake_quantize %[[W]], {{.*}} {{{.*}}group = 32 : i64, storage = !quant.any<i4<-7:7>:f32>}
+// CHECK: %[[F:.*]] = lathe.fake_quantize %[[W]], {{.*}} {{{.*}}group = 32 : i64, storage = !quant.any<i4:f32>}
 // CHECK: lathe.linear %arg0, %[[F]]
 // DYNAMIC-LABEL: func.func @dense
 // DYNAMIC: %[[X:.*]] = lathe.fake_quantize %arg0, %{{.*}}, %{{.*}} : {{.*}}tensor<4x1xui8>

@@ -51,7 +51,8 @@ SmallVector<QuantizationSite> listQuantizationSites(func::FuncOp function);
 SmallVector<ScanOp> findLayerScans(Value value);
 int64_t countRanges(ArrayRef<ScanOp> scans);
 
-/// How users call an op, as in the names of its sites: its location. Not unique.
+/// How users call an op, as in the names of its sites: its location. Not
+/// unique.
 std::string getQuantizationName(Operation *op);
 
 } // namespace lathe

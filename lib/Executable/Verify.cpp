@@ -376,6 +376,39 @@ static Error verifyStates(const exec::Executable &executable) {
   return Error::success();
 }
 
+static Error verifyKernel(const exec::Kernel &kernel, int objects) {
+  std::string name = "kernel " + quote(kernel.name());
+  if (kernel.object() >= static_cast<uint32_t>(objects))
+    return makeError("{0} names object {1} of {2}", name, kernel.object(),
+                     objects);
+  if (kernel.symbol().empty())
+    return makeError("{0} has no symbol", name);
+  if (kernel.work_items() < 0)
+    return makeError("{0} has {1} work items", name, kernel.work_items());
+  if (kernel.scratch_bytes() > kMaxScratch)
+    return makeError("{0} asks for {1} scratch bytes per thread", name,
+                     kernel.scratch_bytes());
+  return Error::success();
+}
+
+/// Steps count kernels, whichever code is taken.
+static Error verifyMoreCode(const exec::Executable &executable,
+                            const exec::CpuCode &code) {
+  if (executable.target() != "cpu")
+    return makeError("the target is {0}, expected 'cpu'",
+                     quote(executable.target()));
+  if (code.kernels_size() != executable.kernels_size())
+    return makeError("it has {0} kernels, expected {1}", code.kernels_size(),
+                     executable.kernels_size());
+  for (const exec::Kernel &kernel : code.kernels()) {
+    if (Error error = verifyKernel(kernel, code.objects_size()))
+      return error;
+    if (kernel.grids_size())
+      return makeError("kernel {0} has grids", quote(kernel.name()));
+  }
+  return Error::success();
+}
+
 Error verifyExecutable(const exec::Executable &executable) {
   if (executable.data_bytes() > kMaxBytes)
     return makeError("{0} bytes of data are larger than any memory",
@@ -385,20 +418,14 @@ Error verifyExecutable(const exec::Executable &executable) {
                      "compile it again",
                      executable.format_version(), kFormatVersion);
   for (const exec::Kernel &kernel : executable.kernels()) {
-    std::string name = "kernel " + quote(kernel.name());
-    if (kernel.object() >= static_cast<uint32_t>(executable.objects_size()))
-      return makeError("{0} names object {1} of {2}", name, kernel.object(),
-                       executable.objects_size());
-    if (kernel.symbol().empty())
-      return makeError("{0} has no symbol", name);
-    if (kernel.work_items() < 0)
-      return makeError("{0} has {1} work items", name, kernel.work_items());
-    if (kernel.scratch_bytes() > kMaxScratch)
-      return makeError("{0} asks for {1} scratch bytes per thread", name,
-                       kernel.scratch_bytes());
+    if (Error error = verifyKernel(kernel, executable.objects_size()))
+      return error;
     if (Error error = verifyGrids(executable, kernel))
       return error;
   }
+  for (const exec::CpuCode &code : executable.more_code())
+    if (Error error = verifyMoreCode(executable, code))
+      return prefixError("code for " + quote(code.isa()), std::move(error));
   for (const exec::Program &program : executable.programs())
     if (Error error = ProgramVerifier(executable, program).verify())
       return prefixError("entry " + quote(program.entry()), std::move(error));

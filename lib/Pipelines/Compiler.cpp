@@ -355,16 +355,61 @@ StringRef targetName(Target target) {
   llvm_unreachable("all targets are listed");
 }
 
+/// Takes what `other`, which is for `isa`, has of kernels. The steps around them
+/// are to be the same.
+static LogicalResult addCode(Location at, StringRef isa,
+                             exec::Executable &other,
+                             exec::Executable &executable) {
+  auto sameSteps = [](const exec::Program &a, const exec::Program &b) {
+    return a.SerializeAsString() == b.SerializeAsString();
+  };
+  if (!std::equal(other.programs().begin(), other.programs().end(),
+                  executable.programs().begin(), executable.programs().end(),
+                  sameSteps) ||
+      other.constants() != executable.constants())
+    return emitError(at) << "the steps for " << isa << " are not those for "
+                         << executable.isa()
+                         << "; compile a file for each of them";
+  exec::CpuCode &code = *executable.add_more_code();
+  code.set_isa(isa.str());
+  code.set_cpu(other.cpu());
+  code.mutable_cpu_features()->Swap(other.mutable_cpu_features());
+  code.mutable_kernels()->Swap(other.mutable_kernels());
+  code.mutable_objects()->Swap(other.mutable_objects());
+  return success();
+}
+
 static LogicalResult compileCpu(func::FuncOp entry,
                                 const CompileOptions &options,
                                 const KernelCompileOptions &kernels,
                                 exec::Executable &executable,
                                 BackendStatistics *counts) {
-  llvm::Expected<cpu::CpuTarget> target = cpu::CpuTarget::host(options.isa);
-  if (!target)
-    return emitError(entry.getLoc()) << llvm::toString(target.takeError());
-  cpu::BackendOptions backend{kernels, std::move(*target)};
-  return cpu::compileForCpu(entry, backend, executable, counts);
+  auto compileWith = [&](llvm::Expected<cpu::CpuTarget> target,
+                         exec::Executable &to) -> LogicalResult {
+    if (!target)
+      return emitError(entry.getLoc()) << llvm::toString(target.takeError());
+    cpu::BackendOptions backend{kernels, std::move(*target)};
+    return cpu::compileForCpu(entry, backend, to, counts);
+  };
+  if (options.portableIsas.empty())
+    return compileWith(cpu::CpuTarget::host(options.isa), executable);
+
+  // The least demanding code is the executable's own.
+  std::vector<std::string> isas;
+  for (const std::string &isa : cpu::CpuTarget::getPortableIsaNames())
+    if (llvm::is_contained(options.portableIsas, isa))
+      isas.push_back(isa);
+  if (failed(compileWith(cpu::CpuTarget::portable(isas.front()), executable)))
+    return failure();
+  executable.set_isa(isas.front());
+  for (const std::string &isa : llvm::reverse(ArrayRef(isas).drop_front())) {
+    exec::Executable other;
+    if (failed(compileWith(cpu::CpuTarget::portable(isa), other)))
+      return failure();
+    if (failed(addCode(entry.getLoc(), isa, other, executable)))
+      return failure();
+  }
+  return success();
 }
 
 static LogicalResult compileCuda(func::FuncOp entry,

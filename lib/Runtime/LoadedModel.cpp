@@ -24,6 +24,12 @@ LoadedModel::~LoadedModel() = default;
 Expected<std::shared_ptr<LoadedModel>>
 LoadedModel::load(std::shared_ptr<const exec::Executable> executable,
                   EmbeddedData data) {
+  if (executable->more_code_size()) {
+    auto chosen = std::make_shared<exec::Executable>(*executable);
+    if (Error error = chooseCode(*chosen))
+      return std::move(error);
+    executable = std::move(chosen);
+  }
   const exec::Executable &exe = *executable;
   if (exe.data_bytes() && !data.file)
     return makeError("the model's weights are in a file that is not at hand");

@@ -273,6 +273,8 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "  lathe compile model.mlir --weights w.safetensors -o model.lathe\n"
       "                                                   one file with all "
       "in it\n"
+      "  lathe compile model.mlir --isa all               for every processor, "
+      "not this one\n"
       "  lathe compile model.mlir --emit kernels          the fusion groups\n"
       "  lathe compile model.mlir --emit asm | less       machine code per "
       "kernel\n"
@@ -282,6 +284,7 @@ void addCompileVerb(CLI::App &app, int &exitCode) {
       "what they hold\n"
       "  lathe compile model.mlir --emit cuda -o kernels  CUDA C++, a file per "
       "kernel\n");
+  options->makesArtifacts = true;
   options->add(*verb, /*takesCompiled=*/false);
   verb->add_option("-o,--output", options->output,
                    "Output file (default: FILE with .lathe; text: standard "

@@ -111,6 +111,10 @@ static int infoOfExecutable(const std::string &file, const std::string &json) {
       os << " (" << *made << ")";
   os << "\n";
   nlohmann::json report;
+  for (const exec::CpuCode &code : (*executable)->more_code()) {
+    os << "has code for " << code.isa() << ", too\n";
+    report["more_code"].push_back(code.isa());
+  }
   report["producer"] = (*executable)->producer();
   report["target"] = (*executable)->target();
   report["cpu"] = (*executable)->cpu();

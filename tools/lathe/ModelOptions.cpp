@@ -46,6 +46,49 @@ void ModelOptions::add(CLI::App &verb, bool takesCompiled) {
                   "without it inputs are random)");
 }
 
+/// LIST of 'compile --isa LIST', or "all"; empty where it is the name of what
+/// only this machine's code can be limited to.
+static std::vector<std::string> parsePortableIsas(StringRef text) {
+  std::vector<std::string> known = cpu::CpuTarget::getPortableIsaNames();
+  if (text == "all")
+    return known;
+  std::vector<std::string> result;
+  for (StringRef name : llvm::split(text, ','))
+    if (!llvm::is_contained(known, name))
+      return {};
+    else if (!llvm::is_contained(result, name))
+      result.push_back(name.str());
+  return result;
+}
+
+void ModelOptions::addIsaOption(CLI::App &verb) {
+  std::vector<std::string> names = cpu::CpuTarget::getIsaNames();
+  if (!makesArtifacts) {
+    verb.add_option("--isa", isa,
+                    "Use less than this processor has: sse, avx2, avx2-vnni, "
+                    "avx512 (without VNNI), avx512-vnni or amx; amx-emulated "
+                    "does in memory what AMX does")
+        ->check(CLI::IsMember(names));
+    return;
+  }
+  verb.add_option("--isa", isa,
+                  "Instead of for this very processor, compile for all that "
+                  "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
+                  "avx512-vnni or amx. Of several, such as avx2,avx512-vnni, or "
+                  "of all, the best is taken where the artifact is loaded. "
+                  "amx-emulated does in memory what AMX does")
+      ->check(CLI::Validator(
+          [names](std::string &text) -> std::string {
+            if (llvm::is_contained(names, text) ||
+                !parsePortableIsas(text).empty())
+              return "";
+            return "expected " + llvm::join(ArrayRef(names).drop_back(), ", ") +
+                   ", several with commas between them, all, or " +
+                   names.back() + ", got '" + text + "'";
+          },
+          "LIST"));
+}
+
 void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
   verb.add_option("file", file,
                   takesCompiled ? "Model: .mlir, .onnx or a compiled .lathe"
@@ -66,11 +109,7 @@ void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
                   "of the generated ones (see compile --emit cuda)")
       ->check(CLI::ExistingDirectory);
   addTileOption(verb, tiles);
-  verb.add_option("--isa", isa,
-                  "Use less than this processor has: sse, avx2, avx2-vnni, "
-                  "avx512 (without VNNI), avx512-vnni or amx; amx-emulated "
-                  "does in memory what AMX does")
-      ->check(CLI::IsMember(cpu::CpuTarget::getIsaNames()));
+  addIsaOption(verb);
   verb.add_option("--threads", threads,
                   "Threads (default: all this process may use)");
   verb.add_option("--seed", seed,
@@ -123,6 +162,8 @@ CompileOptions ModelOptions::compileOptions() const {
   result.optimize = !noOptimize;
   result.layout = !noLayout;
   result.isa = isa;
+  if (makesArtifacts)
+    result.portableIsas = parsePortableIsas(isa);
   result.threads = std::max(1u, std::thread::hardware_concurrency());
   result.useCache = !noCache;
   result.target = parseTarget(target);
@@ -495,7 +536,14 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     if (!options.dims.empty())
       return fail("--dim is of no use with '" + options.file +
                   "': the sizes of a compiled model are fixed");
-    options.noteUnused({"--entry", "--target", "--arch", "--isa", "--no-fuse",
+    bool isCpu = (*executable)->target() == "cpu";
+    if (!isCpu)
+      options.noteUnused({"--isa"}, "on what is compiled for another target");
+    if (llvm::Error error =
+            chooseCode(**executable, isCpu ? options.isa : ""))
+      return fail("'" + options.file +
+                  "': " + llvm::toString(std::move(error)));
+    options.noteUnused({"--entry", "--target", "--arch", "--no-fuse",
                         "--no-optimize", "--no-layout", "--no-cache",
                         "--cuda-source-dir", "--no-sim-checks", "--reproducer",
                         "--tile", "--precision", "--quantize", "--ranges",

@@ -53,6 +53,8 @@ struct ModelOptions {
        noSimChecks = false;
 
   bool trainStep = false; ///< compile --train
+  /// Code may be for other machines than this one: --isa takes a list.
+  bool makesArtifacts = false;
 
   std::string reproducer;
   uint64_t maxLoopIterations = SessionOptions().maxWhileIterations;
@@ -62,6 +64,7 @@ struct ModelOptions {
   void add(CLI::App &verb, bool takesCompiled);
   /// All but --input and --entry.
   void addForTraining(CLI::App &verb, bool takesCompiled = false);
+  void addIsaOption(CLI::App &verb);
   CompileOptions compileOptions() const;
   SessionOptions sessionOptions() const;
   /// Says of each of `names` that the user gave: it has no effect `where`.

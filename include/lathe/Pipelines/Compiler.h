@@ -88,6 +88,9 @@ struct CompileOptions {
   bool layout = true;
   /// "avx512", "avx2", "sse", or "" for the best this machine has.
   std::string isa;
+  /// Instead of for this machine: code for every processor that has one of
+  /// these instruction sets, of which the Runtime chooses.
+  std::vector<std::string> portableIsas;
   unsigned threads = 2;
   bool useCache = true;
   /// Record on every kernel why its neighbours are not in it

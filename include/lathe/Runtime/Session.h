@@ -36,13 +36,19 @@ class DeviceModel;
 using KernelFunction = void (*)(void **args, void *scratch, int64_t begin,
                                 int64_t end);
 
+/// Leaves only the code that this machine is to run: for the most demanding
+/// instruction set that it has, or for `isa`. Errors: no code for `isa`, or this
+/// processor does not run it.
+llvm::Error chooseCode(exec::Executable &executable, llvm::StringRef isa = "");
+
 /// An Executable whose code is in memory, shared by the sessions of all its
 /// programs.
 class LoadedModel {
 public:
   /// The executable must have passed verifyExecutable. Target cuda: on device 0
   /// (the system's CUDA_VISIBLE_DEVICES chooses it); what is compiled for
-  /// another architecture is compiled again, where NVRTC is there. Errors: made
+  /// another architecture is compiled again, where NVRTC is there. Target cpu:
+  /// chooseCode chooses, where there is a choice. Errors: made
   /// for another processor, code that does not link, no driver or device.
   /// `data`: the weights in the executable's file, from readExecutable.
   static llvm::Expected<std::shared_ptr<LoadedModel>>

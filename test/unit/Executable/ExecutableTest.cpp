@@ -291,6 +291,22 @@ TEST(Executable, EveryRuleOfTheVerifierIsKept) {
          p.mutable_steps(3)->mutable_check()->mutable_values()->set_bytes(12);
        }},
       {"a step is of no known kind", [](E &, P &p) { p.add_steps(); }},
+      {"code for 'avx2': it has 0 kernels, expected",
+       [](E &e, P &) { e.add_more_code()->set_isa("avx2"); }},
+      {"names object 7 of",
+       [](E &e, P &) {
+         exec::CpuCode &code = *e.add_more_code();
+         *code.mutable_kernels() = e.kernels();
+         *code.mutable_objects() = e.objects();
+         code.mutable_kernels(0)->set_object(7);
+       }},
+      {"the target is 'cuda', expected 'cpu'",
+       [](E &e, P &) {
+         e.set_target("cuda");
+         e.add_more_code();
+         e.clear_programs();
+         e.clear_kernels();
+       }},
   };
   for (const Case &one : cases) {
     Model m = everyStep();

@@ -90,6 +90,10 @@ double measurePeak();
 
 /// The same of 8-bit integers by vpdpbusd, or where there is none 0.
 double measureBytePeak();
+/// And of pairs of bf16 by vdpbf16ps, summed in f32.
+double measureBfloatPeak();
+/// Prints all three.
+void reportPeaks();
 
 /// The shortest of many runs, in seconds. With several argument lists the runs
 /// go through them in turn, so that weights come from beyond the caches.

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
       llvm::errs()
           << "usage: kernel-bench [--check] [--asm] "
              "[--only=contraction|bytes|convolution|attention|"
-             "gradients] [--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni]\n";
+             "gradients|peaks] [--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni]\n";
       return 2;
     }
   }
@@ -36,6 +36,8 @@ int main(int argc, char **argv) {
   };
   Harness harness(isa, assembly);
   if (!check) {
+    if (wanted("peaks"))
+      reportPeaks();
     if (wanted("contraction"))
       benchContraction(harness);
     if (wanted("bytes"))

@@ -355,8 +355,8 @@ StringRef targetName(Target target) {
   llvm_unreachable("all targets are listed");
 }
 
-/// Takes what `other`, which is for `isa`, has of kernels. The steps around them
-/// are to be the same.
+/// Takes what `other`, which is for `isa`, has of kernels. The steps around
+/// them are to be the same.
 static LogicalResult addCode(Location at, StringRef isa,
                              exec::Executable &other,
                              exec::Executable &executable) {

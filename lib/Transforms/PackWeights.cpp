@@ -38,9 +38,12 @@ static int64_t getInterleave(Value lhs, Value rhs) {
     return type.getElementType().isInteger(8) && type.hasStaticShape() &&
            type.getNumElements() != 0;
   };
-  return isPackable(lhs) && isPackable(rhs) ? 1
-         : isBytes(lhs) && isBytes(rhs)     ? 4
-                                            : 0;
+  auto isBfloat = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getElementType().isBF16();
+  };
+  if (isPackable(lhs) && isPackable(rhs))
+    return isBfloat(lhs) && isBfloat(rhs) ? 2 : 1;
+  return isBytes(lhs) && isBytes(rhs) ? 4 : 0;
 }
 
 static ArrayRef<int64_t> getShape(Value value) {
@@ -277,6 +280,9 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
     return llvm::all_of(values, [&](int64_t v) { return v == expected; });
   };
   bool isMatmul = kh * kw == 1 && isAll(strides, 1);
+  // Windows of floats are read element by element.
+  if (interleave == 2 && !isMatmul)
+    interleave = 1;
   // What stands side by side is of one pixel.
   int64_t channels =
       isMatmul ? filterShape[1] : llvm::alignTo(filterShape[1], interleave);

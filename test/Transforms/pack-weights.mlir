@@ -4,6 +4,7 @@ lathe.parameter @w : tensor<16x8xf32>
 lathe.parameter @b : tensor<16xf32>
 lathe.parameter @m : tensor<8x5xf32>
 lathe.parameter @half : tensor<16x8xf16>
+lathe.parameter @brain : tensor<16x7xbf16>
 lathe.parameter @wide : tensor<16x8xf64>
 
 // CHECK-LABEL: func.func @linear
@@ -26,14 +27,18 @@ func.func @matmul(%x: tensor<3x4x8xf32>) -> tensor<3x4x5xf32> {
   return %0 : tensor<3x4x5xf32>
 }
 
-// bf16 and f16 are packed as they are.
+// f16 is packed as it is, bf16 in pairs of neighbours along the depth.
 // CHECK-LABEL: func.func @sixteen_bits
 // CHECK: lathe.pack %{{.*}} {transposed} : (tensor<16x8xf16>) -> tensor<1x8x32xf16>
 // CHECK: lathe.packed_matmul {{.*}} -> tensor<4x16xf16>
-func.func @sixteen_bits(%h: tensor<4x8xf16>) -> tensor<4x16xf16> {
+// CHECK: lathe.pack %{{.*}} {interleave = 2 : i64, transposed} : (tensor<16x7xbf16>) -> tensor<1x4x32x2xbf16>
+// CHECK: lathe.packed_matmul {{.*}} -> tensor<4x16xbf16>
+func.func @sixteen_bits(%h: tensor<4x8xf16>, %b: tensor<4x7xbf16>) -> (tensor<4x16xf16>, tensor<4x16xbf16>) {
   %half = lathe.get_parameter @half : tensor<16x8xf16>
+  %brain = lathe.get_parameter @brain : tensor<16x7xbf16>
   %0 = lathe.linear %h, %half : (tensor<4x8xf16>, tensor<16x8xf16>) -> tensor<4x16xf16>
-  return %0 : tensor<4x16xf16>
+  %1 = lathe.linear %b, %brain : (tensor<4x7xbf16>, tensor<16x7xbf16>) -> tensor<4x16xbf16>
+  return %0, %1 : tensor<4x16xf16>, tensor<4x16xbf16>
 }
 
 // Refused: computed at run time; f64; transposed on the left.

@@ -31,16 +31,17 @@ static std::string identifyFile(StringRef path) {
 
 /// Everything the compiled form depends on.
 static std::string cacheKey(const ModelOptions &options, StringRef details) {
-  std::string key = "executable\n" + identifyFile(options.file) + "\n" +
-                    identifyFile("/proc/self/exe") + "\n" + options.entry +
-                    " " + options.target + " " + options.arch + " " +
-                    options.isa +
-                    (options.noSimChecks ? " no-sim-checks" : "") + " " +
-                    precisionName(options.precision).str() +
-                    (options.noFuse ? " no-fuse" : "") +
-                    (options.noOptimize ? " no-optimize" : "") +
-                    (options.noLayout ? " no-layout" : "") +
-                    (options.trainStep ? " train-step" : "") + "\n";
+  std::string key =
+      "executable\n" + identifyFile(options.file) + "\n" +
+      identifyFile("/proc/self/exe") + "\n" + options.entry + " " +
+      options.target + " " + options.arch + " " + options.isa +
+      (options.compileOptions().portableIsas.empty() ? "" : " portable") +
+      (options.noSimChecks ? " no-sim-checks" : "") + " " +
+      precisionName(options.precision).str() +
+      (options.noFuse ? " no-fuse" : "") +
+      (options.noOptimize ? " no-optimize" : "") +
+      (options.noLayout ? " no-layout" : "") +
+      (options.trainStep ? " train-step" : "") + "\n";
   // External data of a model is named by the model's own path, as it was given.
   SmallString<256> real;
   (void)llvm::sys::fs::real_path(options.file, real);

@@ -71,12 +71,13 @@ void ModelOptions::addIsaOption(CLI::App &verb) {
         ->check(CLI::IsMember(names));
     return;
   }
-  verb.add_option("--isa", isa,
-                  "Instead of for this very processor, compile for all that "
-                  "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
-                  "avx512-vnni or amx. Of several, such as avx2,avx512-vnni, or "
-                  "of all, the best is taken where the artifact is loaded. "
-                  "amx-emulated does in memory what AMX does")
+  verb.add_option(
+          "--isa", isa,
+          "Instead of for this very processor, compile for all that "
+          "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
+          "avx512-vnni or amx. Of several, such as avx2,avx512-vnni, or "
+          "of all, the best is taken where the artifact is loaded. "
+          "amx-emulated does in memory what AMX does")
       ->check(CLI::Validator(
           [names](std::string &text) -> std::string {
             if (llvm::is_contained(names, text) ||
@@ -539,8 +540,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     bool isCpu = (*executable)->target() == "cpu";
     if (!isCpu)
       options.noteUnused({"--isa"}, "on what is compiled for another target");
-    if (llvm::Error error =
-            chooseCode(**executable, isCpu ? options.isa : ""))
+    if (llvm::Error error = chooseCode(**executable, isCpu ? options.isa : ""))
       return fail("'" + options.file +
                   "': " + llvm::toString(std::move(error)));
     options.noteUnused({"--entry", "--target", "--arch", "--no-fuse",

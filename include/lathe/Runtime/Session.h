@@ -37,8 +37,8 @@ using KernelFunction = void (*)(void **args, void *scratch, int64_t begin,
                                 int64_t end);
 
 /// Leaves only the code that this machine is to run: for the most demanding
-/// instruction set that it has, or for `isa`. Errors: no code for `isa`, or this
-/// processor does not run it.
+/// instruction set that it has, or for `isa`. Errors: no code for `isa`, or
+/// this processor does not run it.
 llvm::Error chooseCode(exec::Executable &executable, llvm::StringRef isa = "");
 
 /// An Executable whose code is in memory, shared by the sessions of all its

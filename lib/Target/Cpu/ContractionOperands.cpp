@@ -152,6 +152,8 @@ static bool readPacked(Contraction &c, PackedMatmulOp op,
   } else if (bytes) {
     c.kind = Kind::Bytes;
     c.interleave = 4;
+  } else if (a.isBF16() && b.isBF16() && sizes.size() == 4) {
+    c.interleave = 2;
   } else if (!isFloatUpTo32(a) || !isFloatUpTo32(b)) {
     whyNot = "only products of f32, bf16, f16, of bytes and of f32 by weights "
              "with scales "
@@ -163,7 +165,9 @@ static bool readPacked(Contraction &c, PackedMatmulOp op,
   if (sizes.size() != rank || sizes[2] != panelColumns || !isPlain(c.b) ||
       (rank == 4 && sizes[3] != c.interleave)) {
     whyNot = "the packed side is not whole panels of 32 columns" +
-             std::string(rank == 4 ? " with 4 rows side by side" : "");
+             (rank == 4 ? " with " + std::to_string(c.interleave) +
+                              " rows side by side"
+                        : std::string());
     return false;
   }
   if (c.kind == Kind::Weights4 && c.group % 2 && c.group != depth) {

@@ -36,6 +36,8 @@ struct Contraction {
   bool hasScales() const {
     return kind == Kind::Weights8 || kind == Kind::Weights4;
   }
+  /// Pairs of bf16 along the depth lie together in B.
+  bool hasPairs() const { return kind == Kind::Float && interleave == 2; }
   /// Bytes of an element of A, and of B.
   int64_t getABytes() const { return kind == Kind::Bytes ? 1 : 4; }
   int64_t getBBytes() const {

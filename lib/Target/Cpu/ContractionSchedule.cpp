@@ -18,6 +18,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BfloatKernel.h"
 #include "ContractionOperands.h"
 #include "Epilogue.h"
 #include "IntegerKernel.h"
@@ -104,12 +105,15 @@ private:
   /// Whether AMX's tiles take the place of vectors; a depth that is no whole
   /// number of their rows would need copies of its end.
   bool usesTiles() const {
-    return c.kind == Contraction::Kind::Bytes && c.rows > 4 &&
-           features.tiles != TileRegisters::None && c.depth % tileBytes == 0 &&
+    return (c.kind == Contraction::Kind::Bytes || c.hasPairs()) && c.rows > 4 &&
+           features.tiles != TileRegisters::None &&
+           c.depth % (c.interleave * 16) == 0 && c.aDepthStride == 1 &&
            panelColumns % width == 0;
   }
   const Arithmetic &getArithmetic() const {
-    // A copy of weights is f32.
+    // Copies are f32.
+    if (c.hasPairs() && !widensPanels)
+      return pairArithmetic;
     return special && !(c.hasScales() && c.rows > 4) ? *special
                                                      : floatArithmetic;
   }
@@ -149,12 +153,13 @@ void ContractionEmitter::plan() {
   // Few rows: more columns at once, so that enough sums are on their way to
   // hide the latency of an addition.
   int64_t group = 1;
+  widensPanels =
+      c.packed && isHalf(c.b) && c.rows >= kRowsToWiden && !usesTiles();
   const Arithmetic &arithmetic = getArithmetic();
   columns.unitVectors = 2;
   columns.inPlace =
       (!c.packed && c.bColumnStride == 1 && c.rows <= 16) || streamsWeights();
   int64_t panelVectors = panelColumns / width;
-  widensPanels = c.packed && isHalf(c.b) && c.rows >= kRowsToWiden;
   if (c.rows <= 4 && (c.packed || columns.inPlace)) {
     columns.unitVectors = panelVectors;
     int64_t registers = features.vectorRegisters;
@@ -190,14 +195,14 @@ void ContractionEmitter::plan() {
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
 
   planDepth();
-  if (isHalf(c.a) && !copiedRows)
+  if (isHalf(c.a) && !copiedRows && !usesTiles())
     planWideRows();
 }
 
 /// A 16-bit float would take three instructions to widen for every vector it is
 /// multiplied with.
 void ContractionEmitter::planWideRows() {
-  if (c.aRowStride == 1 && c.aDepthStride != 1) {
+  if (c.aRowStride == 1 && c.aDepthStride != 1 && !c.hasPairs()) {
     copiedRows = llvm::alignTo(rowTiles.big, width);
     copyStride = c.depth * copiedRows + 16;
   } else {
@@ -291,6 +296,10 @@ void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
   if (c.hasScales())
     return emitWeightCopy(b, c, function, *special, column,
                           columns.unitVectors * width, panelScratch, width);
+  if (c.hasPairs())
+    return emitPairsCopy(b, function.inputs[c.b.argument],
+                         emitPanelIndex(column), c.depth,
+                         columns.unitVectors * width, width, panelScratch);
   PanelCopy copy;
   copy.source = function.inputs[c.b.argument];
   copy.index = addIndex(b,
@@ -360,7 +369,7 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
     product.aIndex = mulIndex(
         b, b.createOrFold<arith::SubIOp>(row, rowTiles.emitStart(b, at.first)),
         wideStride);
-    product.aStep = 1;
+    product.aStep = product.arithmetic->getStep();
   } else {
     product.a = function.inputs[c.a.argument];
     product.aIndex = addIndex(b,
@@ -380,10 +389,11 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
   if (tileUnit) {
     if (!rowTiles.isUniform())
       tileUnit->emitConfigure(rows);
-    tileUnit->emitProduct(rows, c.depth / tileBytes, product.a, product.aIndex,
-                          c.aRowStride, isUnsignedElement(c.a.elementType),
-                          function.inputs[c.b.argument], panelIndex,
-                          isUnsignedElement(c.b.elementType), tileScratch);
+    tileUnit->emitProduct(
+        rows, c.depth / (c.interleave * 16),
+        {product.a, product.aIndex, c.a.elementType}, c.aRowStride,
+        {function.inputs[c.b.argument], panelIndex, c.b.elementType},
+        tileScratch);
     return epilogue.emitStoredTile(b, function, tileScratch, rows, vectors,
                                    {at.outer, row, column}, masks);
   }
@@ -391,7 +401,8 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
   if (aheadIndex) {
     product.aheadIndex = aheadIndex;
     product.aheadSource = function.inputs[c.b.argument];
-    product.aheadLines = c.getBBytes() * c.interleave * 0.5 / rowTiles.count;
+    product.aheadLines =
+        c.getBBytes() * product.arithmetic->getStep() * 0.5 / rowTiles.count;
   }
   if (c.packed && !copiesColumns()) {
     product.bStep = panelColumns * c.interleave;

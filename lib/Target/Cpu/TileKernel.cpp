@@ -1,4 +1,4 @@
-//===- TileKernel.cpp - Products of bytes in AMX's tiles ------------------===//
+//===- TileKernel.cpp - Products in AMX's tiles ---------------------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "TileKernel.h"
+#include "IntegerKernel.h"
+#include "lathe/Conversion/ElementBuilder.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace lathe;
@@ -33,8 +35,13 @@ void TileUnit::call(StringRef name, ValueRange operands) {
   b.create<LLVM::CallIntrinsicOp>(Type(), name, operands);
 }
 
-Value TileUnit::emitPointer(Value buffer, Value byteIndex) {
+static int64_t getElementBytes(Value buffer) {
+  return cast<MemRefType>(buffer.getType()).getElementTypeBitWidth() / 8;
+}
+
+Value TileUnit::emitPointer(Value buffer, Value index) {
   Value base = b.create<memref::ExtractAlignedPointerAsIndexOp>(buffer);
+  Value byteIndex = mulIndex(b, index, getElementBytes(buffer));
   Value address = b.create<arith::IndexCastOp>(
       b.getI64Type(), b.create<arith::AddIOp>(base, byteIndex));
   return b.create<LLVM::IntToPtrOp>(LLVM::LLVMPointerType::get(b.getContext()),
@@ -91,16 +98,18 @@ void TileUnit::zero(int64_t tile) {
 }
 
 void TileUnit::load(int64_t tile, Value buffer, Value index, int64_t stride) {
+  int64_t size = getElementBytes(buffer);
   if (!registers)
-    return call(
-        "llvm.x86.tileloadd64",
-        {number(tile, 8), emitPointer(buffer, index), number(stride, 64)});
-  auto bytes = VectorType::get(tileBytes, b.getI8Type());
+    return call("llvm.x86.tileloadd64",
+                {number(tile, 8), emitPointer(buffer, index),
+                 number(stride * size, 64)});
+  auto elements = VectorType::get(
+      tileBytes / size, cast<MemRefType>(buffer.getType()).getElementType());
   auto lanes = VectorType::get(registerRows, b.getI32Type());
   emitFor(b, indexConstant(b, 0), indexConstant(b, rowsOf[tile]), 1,
           [&](Value row) {
             Value line = b.create<vector::LoadOp>(
-                bytes, buffer, addIndex(b, index, mulIndex(b, row, stride)));
+                elements, buffer, addIndex(b, index, mulIndex(b, row, stride)));
             b.create<vector::StoreOp>(
                 b.create<vector::BitCastOp>(lanes, line), registers,
                 addIndex(b, mulIndex(b, row, registerRows),
@@ -108,29 +117,14 @@ void TileUnit::load(int64_t tile, Value buffer, Value index, int64_t stride) {
           });
 }
 
-void TileUnit::dot(int64_t sum, int64_t a, int64_t right, bool unsignedA,
-                   bool unsignedB) {
-  if (!registers) {
-    StringRef name =
-        unsignedA ? (unsignedB ? "llvm.x86.tdpbuud" : "llvm.x86.tdpbusd")
-                  : (unsignedB ? "llvm.x86.tdpbsud" : "llvm.x86.tdpbssd");
-    return call(name, {number(sum, 8), number(a, 8), number(right, 8)});
-  }
-  // sum[m][n] += A[m][k][i] * B[k][n][i], as the manual says it.
+/// sum[m][n] += A[m][k] * B[k][n], where `add` does it for numbers of 32 bits.
+void TileUnit::dotInMemory(
+    int64_t sum, int64_t a, int64_t right,
+    function_ref<Value(Value x, Value y, Value sum)> add) {
   auto lanes = VectorType::get(registerRows, b.getI32Type());
   auto at = [&](int64_t tile, Value row, Value column) {
     return addIndex(b, addIndex(b, mulIndex(b, row, registerRows), column),
                     tile * registerRows * registerRows);
-  };
-  auto extract = [&](Value number, int64_t i, bool isUnsigned) -> Value {
-    auto shift = [&](int64_t by) {
-      return b.create<arith::ConstantOp>(
-          DenseElementsAttr::get(lanes, int32_t(by)));
-    };
-    Value high = b.create<arith::ShLIOp>(number, shift(24 - 8 * i));
-    if (isUnsigned)
-      return b.create<arith::ShRUIOp>(high, shift(24));
-    return b.create<arith::ShRSIOp>(high, shift(24));
   };
   Value zero = indexConstant(b, 0);
   emitFor(b, zero, indexConstant(b, rowsOf[sum]), 1, [&](Value m) {
@@ -142,16 +136,60 @@ void TileUnit::dot(int64_t sum, int64_t a, int64_t right, bool unsignedA,
                       lanes, b.create<memref::LoadOp>(registers, at(a, m, k)));
                   Value y = b.create<vector::LoadOp>(lanes, registers,
                                                      at(right, k, zero));
-                  Value result = carried[0];
-                  for (int64_t i = 0; i < 4; ++i)
-                    result = b.create<arith::AddIOp>(
-                        result,
-                        b.create<arith::MulIOp>(extract(x, i, unsignedA),
-                                                extract(y, i, unsignedB)));
-                  return SmallVector<Value>{result};
+                  return SmallVector<Value>{add(x, y, carried[0])};
                 })
             .front();
     b.create<vector::StoreOp>(total, registers, at(sum, m, zero));
+  });
+}
+
+/// As the manual says it: four products of bytes, or two of bf16.
+void TileUnit::dot(int64_t sum, int64_t a, int64_t right, Type left,
+                   Type rightElement) {
+  bool isFloat = left.isBF16();
+  bool unsignedA = isUnsignedElement(left),
+       unsignedB = isUnsignedElement(rightElement);
+  if (!registers) {
+    StringRef name =
+        isFloat     ? "llvm.x86.tdpbf16ps"
+        : unsignedA ? (unsignedB ? "llvm.x86.tdpbuud" : "llvm.x86.tdpbusd")
+                    : (unsignedB ? "llvm.x86.tdpbsud" : "llvm.x86.tdpbssd");
+    return call(name, {number(sum, 8), number(a, 8), number(right, 8)});
+  }
+  auto lanes = VectorType::get(registerRows, b.getI32Type());
+  auto floats = VectorType::get(registerRows, b.getF32Type());
+  auto asFloats = [&](Value bits) -> Value {
+    return b.create<arith::BitcastOp>(floats, bits);
+  };
+  // The k'th bf16 of a lane, which is the upper half of an f32.
+  auto widen = [&](Value number, int64_t k) {
+    return asFloats(
+        k == 0 ? b.create<arith::ShLIOp>(number, splatConstant(b, lanes, 16))
+                     .getResult()
+               : b.create<arith::AndIOp>(
+                      number, splatConstant(b, lanes, int32_t(0xffff0000)))
+                     .getResult());
+  };
+  auto extract = [&](Value number, int64_t i, bool isUnsigned) -> Value {
+    Value high =
+        b.create<arith::ShLIOp>(number, splatConstant(b, lanes, 24 - 8 * i));
+    Value by = splatConstant(b, lanes, 24);
+    if (isUnsigned)
+      return b.create<arith::ShRUIOp>(high, by);
+    return b.create<arith::ShRSIOp>(high, by);
+  };
+  dotInMemory(sum, a, right, [&](Value x, Value y, Value result) -> Value {
+    if (isFloat) {
+      result = asFloats(result);
+      for (int64_t k = 0; k < 2; ++k)
+        result = emitMultiplyAdd(b, widen(x, k), widen(y, k), result);
+      return b.create<arith::BitcastOp>(lanes, result);
+    }
+    for (int64_t i = 0; i < 4; ++i)
+      result = b.create<arith::AddIOp>(
+          result, b.create<arith::MulIOp>(extract(x, i, unsignedA),
+                                          extract(y, i, unsignedB)));
+    return result;
   });
 }
 
@@ -159,39 +197,45 @@ void TileUnit::store(int64_t tile, Value buffer, int64_t index,
                      int64_t stride) {
   if (!registers)
     return call("llvm.x86.tilestored64",
-                {number(tile, 8),
-                 emitPointer(buffer, indexConstant(b, index * 4)),
+                {number(tile, 8), emitPointer(buffer, indexConstant(b, index)),
                  number(stride * 4, 64)});
   auto lanes = VectorType::get(registerRows, b.getI32Type());
-  for (int64_t row = 0; row < rowsOf[tile]; ++row)
-    b.create<vector::StoreOp>(
-        b.create<vector::LoadOp>(
-            lanes, registers,
-            indexConstant(b, (tile * registerRows + row) * registerRows)),
-        buffer, indexConstant(b, index + row * stride));
+  auto result = VectorType::get(
+      registerRows, cast<MemRefType>(buffer.getType()).getElementType());
+  for (int64_t row = 0; row < rowsOf[tile]; ++row) {
+    Value line = b.create<vector::LoadOp>(
+        lanes, registers,
+        indexConstant(b, (tile * registerRows + row) * registerRows));
+    if (result != lanes)
+      line = b.create<arith::BitcastOp>(result, line);
+    b.create<vector::StoreOp>(line, buffer,
+                              indexConstant(b, index + row * stride));
+  }
 }
 
-void TileUnit::emitProduct(int64_t rows, int64_t steps, Value a, Value aIndex,
-                           int64_t aStride, bool unsignedA, Value bBuffer,
-                           Value bIndex, bool unsignedB, Value result) {
+void TileUnit::emitProduct(int64_t rows, int64_t steps, const Operand &a,
+                           int64_t aStride, const Operand &panel,
+                           Value result) {
   int64_t blocks = llvm::divideCeil(rows, registerRows);
-  int64_t bStride = panelColumns * 4;
+  // Elements of a row of a tile of A, and of B: those of 16 columns.
+  int64_t rowElements = tileBytes / getElementBytes(a.buffer);
+  int64_t bStride = 2 * rowElements;
   for (int64_t row = 0; row < blocks; ++row)
     for (int64_t column = 0; column < 2; ++column)
       zero(sumTile(row, column));
   emitFor(b, indexConstant(b, 0), indexConstant(b, steps), 1, [&](Value step) {
-    Value from = addIndex(b, aIndex, mulIndex(b, step, tileBytes));
-    Value panel =
-        addIndex(b, bIndex, mulIndex(b, step, registerRows * bStride));
+    Value from = addIndex(b, a.index, mulIndex(b, step, rowElements));
+    Value lines =
+        addIndex(b, panel.index, mulIndex(b, step, registerRows * bStride));
     for (int64_t column = 0; column < 2; ++column)
-      load(bTile + column, bBuffer, addIndex(b, panel, column * tileBytes),
-           bStride);
+      load(bTile + column, panel.buffer,
+           addIndex(b, lines, column * rowElements), bStride);
     for (int64_t row = 0; row < blocks; ++row) {
-      load(aTile + row, a, addIndex(b, from, row * registerRows * aStride),
-           aStride);
+      load(aTile + row, a.buffer,
+           addIndex(b, from, row * registerRows * aStride), aStride);
       for (int64_t column = 0; column < 2; ++column)
-        dot(sumTile(row, column), aTile + row, bTile + column, unsignedA,
-            unsignedB);
+        dot(sumTile(row, column), aTile + row, bTile + column, a.element,
+            panel.element);
     }
   });
   for (int64_t row = 0; row < blocks; ++row)

@@ -1,4 +1,4 @@
-//===- TileKernel.h - Products of bytes in AMX's tiles ----------*- C++ -*-===//
+//===- TileKernel.h - Products in AMX's tiles -------------------*- C++ -*-===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,7 +8,8 @@
 // Eight tile registers of up to 16 rows of 64 bytes. Two by two hold sums of up
 // to 32 rows by 32 columns; the others take 64 bytes of the depth of two blocks
 // of A, which lie in memory as tiles want them, and of a panel of B, whose rows
-// of four bytes per column are what `lathe.pack` with `interleave = 4` makes.
+// of four bytes per column are what `lathe.pack` with `interleave = 4` makes of
+// bytes, and with `interleave = 2` of bf16.
 //
 // MLIR 19's amx dialect cannot carry tiles through loops, so the instructions
 // are intrinsics with tile numbers. Without AMX the same steps can run on a
@@ -39,20 +40,25 @@ public:
   /// Frees them for other threads at the end of a kernel.
   void emitRelease();
 
+  /// An operand from element `index` of its buffer on: i8, ui8 or bf16.
+  struct Operand {
+    Value buffer, index;
+    Type element;
+  };
   /// sum over the depth, `steps` times 64 bytes, of `rows` rows of A, `aStride`
-  /// bytes apart, by a panel of B; i32 [rows][32] in `result`, a buffer of its
-  /// own. Bytes are unsigned where `unsignedA`, `unsignedB` say so.
-  void emitProduct(int64_t rows, int64_t steps, Value a, Value aIndex,
-                   int64_t aStride, bool unsignedA, Value bBuffer, Value bIndex,
-                   bool unsignedB, Value result);
+  /// elements apart, by a panel of B; [rows][32] in `result`, a buffer of its
+  /// own: i32, or of bf16 f32.
+  void emitProduct(int64_t rows, int64_t steps, const Operand &a,
+                   int64_t aStride, const Operand &panel, Value result);
 
 private:
   void zero(int64_t tile);
   void load(int64_t tile, Value buffer, Value index, int64_t stride);
-  void dot(int64_t sum, int64_t a, int64_t bTile, bool unsignedA,
-           bool unsignedB);
+  void dot(int64_t sum, int64_t a, int64_t right, Type left, Type rightElement);
+  void dotInMemory(int64_t sum, int64_t a, int64_t right,
+                   function_ref<Value(Value x, Value y, Value sum)> add);
   void store(int64_t tile, Value buffer, int64_t index, int64_t stride);
-  Value emitPointer(Value buffer, Value byteIndex);
+  Value emitPointer(Value buffer, Value index);
   Value number(int64_t value, unsigned bits);
   void call(StringRef name, ValueRange operands);
 

@@ -31,9 +31,9 @@ struct CpuTarget {
   /// an error, and so is a missing one, unless the code is `toLookAt` alone.
   static llvm::Expected<CpuTarget> host(StringRef isa = "",
                                         bool toLookAt = false);
-  /// Any processor that has `isa`, one of getPortableIsaNames, and nothing more;
-  /// code for it is not meant for this machine in particular. Errors: an unknown
-  /// name, another architecture than x86-64.
+  /// Any processor that has `isa`, one of getPortableIsaNames, and nothing
+  /// more; code for it is not meant for this machine in particular. Errors: an
+  /// unknown name, another architecture than x86-64.
   static llvm::Expected<CpuTarget> portable(StringRef isa);
   /// The names `portable` takes, from the least on.
   static std::vector<std::string> getPortableIsaNames();

@@ -1,0 +1,28 @@
+// RUN: %lathe compile %s --emit memref --isa avx512 | FileCheck %s
+// RUN: %lathe compile %s --emit asm --isa amx | FileCheck %s --check-prefix=AMX
+// REQUIRES: cpu-avx512f
+
+// Few rows: a vector of pairs is two vectors of f32, by a shift and a mask.
+// CHECK-LABEL: kernel packed_matmul_cast (contraction
+// CHECK: vector.load %{{.*}} : memref<4096xbf16>, vector<32xbf16>
+// CHECK: vector.bitcast %{{.*}} : vector<32xbf16> to vector<16xi32>
+// CHECK: arith.shli
+// CHECK: arith.andi
+// CHECK-NOT: arith.extf {{.*}} vector<16xbf16>
+
+// Tiles take bf16 as it lies, on both sides.
+// AMX-LABEL: kernel packed_matmul_cast
+// AMX: ldtilecfg
+// AMX: tilezero
+// AMX-NOT: vpmovzxwd
+// AMX: tileloadd
+// AMX-COUNT-4: tdpbf16ps
+// AMX-COUNT-4: tilestored
+// AMX: tilerelease
+module {
+  func.func @main(%x: tensor<24x64xbf16>, %w: tensor<2x32x32x2xbf16>) -> tensor<24x64xf32> {
+    %0 = lathe.packed_matmul %x, %w {n = 64 : i64} : (tensor<24x64xbf16>, tensor<2x32x32x2xbf16>) -> tensor<24x64xbf16>
+    %1 = lathe.cast %0 to f32 : (tensor<24x64xbf16>) -> tensor<24x64xf32>
+    return %1 : tensor<24x64xf32>
+  }
+}

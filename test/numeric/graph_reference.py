@@ -32,6 +32,8 @@ class Rules:
     scheme: str = ""
     # Elements that share a scale of a weight; 0: a channel's.
     group: int = 0
+    # What the file of ranges says; errors() knows.
+    sites: dict = dataclasses.field(default=None, compare=False)
 
     @property
     def steps(self):
@@ -262,6 +264,11 @@ def quantized_operands(node, x, e, rules):
         away = axes[other] if rules.scheme == "int8-dynamic" else None
         low = np.minimum((x[other] - e[other]).min(axis=away, keepdims=True), 0)
         high = np.maximum((x[other] + e[other]).max(axis=away, keepdims=True), 0)
+        if rules.scheme == "int8-static":
+            # Steps of time share the range of all of them.
+            lows, highs = rules.sites[f"{node.result.name[1:]}#{other}"]
+            if len(lows) == 1:
+                low, high = np.minimum(low, lows[0]), np.maximum(high, highs[0])
         result[other] = e[other] + (high - low) / 255 * 0.501 + 4 * U32 * (high - low)
     return result
 
@@ -410,6 +417,8 @@ def propagate(nodes, known, error, rules):
 def errors(graph, known, rules):
     """Bounds of the results' errors."""
     error = {value: np.zeros(known[value].shape) for value in [*graph.arguments, *graph.parameters]}
+    if rules.scheme == "int8-static":
+        rules = dataclasses.replace(rules, sites=ranges(graph, known))
     with np.errstate(over="ignore", invalid="ignore"):
         propagate(graph.nodes, known, error, rules)
     return [np.where(np.isnan(error[value]), np.inf, error[value]) for value in graph.results]

@@ -91,34 +91,61 @@ class MiniLM(cli.CommandLine):
 
 
 class Fashion(cli.CommandLine):
-    """Accuracy over the 10,000 images of the test set, after few steps of training."""
+    """Accuracy over the 10,000 images of the test set, after few steps of training
+    or, where there is time, after all that the recipe says."""
     SECONDS = 40
 
-    def points(self, name, *options):
+    def train(self, name, folder, *options, seconds=200):
+        self.works("train", lathe.MODELS / f"{name}.mlir", "--quiet", "--output-dir", folder, *options, seconds=seconds)
+
+    def points(self, name, *options, folder="run"):
         image = np.frombuffer(gzip.open(FASHION / "t10k-images-idx3-ubyte.gz").read(), np.uint8, offset=16).reshape(-1, 28, 28)
         label = np.frombuffer(gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz").read(), np.uint8, offset=8)
         right = 0
         for start in range(0, 10000, 2000):
             outputs, _ = lathe.run(lathe.MODELS / f"{name}.mlir", {"image": image[start:start + 2000]},
-                                   weights=self.folder / "run" / "best.safetensors", threads=2, options=options)
+                                   weights=self.folder / folder / "best.safetensors", threads=2, options=options)
             right += (outputs["logits"].argmax(1) == label[start:start + 2000]).sum()
         return right / 100
 
-    def judge(self, name, steps):
-        self.works("train", lathe.MODELS / f"{name}.mlir", "--steps", steps, "--quiet", "--output-dir", "run", seconds=200)
+    def judge(self, name, *options, seconds=200):
+        self.train(name, "run", *options, seconds=seconds)
         exact = self.points(name)
         self.works("calibrate", lathe.MODELS / f"{name}.mlir", "--weights", "run/best.safetensors", "-o", "ranges.json", seconds=100)
         for allowed, options in ((0.3, ["int8-dynamic"]), (0.3, ["int8-static", "--ranges", self.folder / "ranges.json"]),
-                                 (0.3, ["int8-weights"]), (1, ["int4-weights"])):
+                                 (0.3, ["int8-weights"]), (1, ["int4-weights"]), (1, ["int4-weights:128"])):
             found = self.points(name, "--quantize", *options)
             print(f"{name} {options[0]}: {found:.2f} of {exact:.2f}")
             self.assertGreaterEqual(found, exact - allowed, options[0])
+        return exact
+
+    def judge_trained(self, name, least, seconds):
+        """By the whole recipe; then an epoch with products of 4 bits."""
+        exact = self.judge(name, seconds=seconds)
+        self.assertGreater(exact, least)
+        self.train(name, "aware", "--quantize", "int4-weights:128", "--weights", "run/best.safetensors", "--epochs", "1",
+                   "--learning-rate", "0.0005", "--warmup-steps", "0", seconds=seconds)
+        found = self.points(name, "--quantize", "int4-weights:128", folder="aware")
+        print(f"{name} int4-weights:128, trained for it: {found:.2f} of {exact:.2f}")
+        self.assertGreaterEqual(found, exact - 0.5)
 
     def test_perceptron(self):
-        self.judge("fashion-mlp", 600)
+        self.judge("fashion-mlp", "--steps", "600")
 
     def test_convolutions(self):
-        self.judge("fashion-cnn", 150)
+        self.judge("fashion-cnn", "--steps", "150")
+
+    @lathe.slow(90)
+    def test_trained_perceptron(self):
+        self.judge_trained("fashion-mlp", 87, seconds=600)
+
+    @lathe.slow(300)
+    def test_trained_convolutions(self):
+        self.judge_trained("fashion-cnn", 91, seconds=1200)
+
+    @lathe.slow(1000)
+    def test_trained_transformer(self):
+        self.judge_trained("fashion-vit", 88, seconds=3000)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,27 @@ static std::string readText(const json &whole, const char *key) {
                                                     : "";
 }
 
+static Expected<std::vector<std::string>> readKeep(const json &whole) {
+  std::vector<std::string> names;
+  auto found = whole.find("keep");
+  if (found == whole.end())
+    return names;
+  if (!found->is_array())
+    return makeError("expected 'keep' to be a list of names, got {0}",
+                     show(*found));
+  if (found->size() > kMaxSites)
+    return makeError("it keeps {0} products, more than the {1} a ranges file "
+                     "may",
+                     found->size(), kMaxSites);
+  for (const json &name : *found) {
+    if (!name.is_string() || name.get_ref<const std::string &>().empty())
+      return makeError("expected names of products in 'keep', got {0}",
+                       show(name));
+    names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
 Expected<Ranges> parseRanges(StringRef text) {
   if (text.size() > kMaxBytes)
     return makeError("it holds {0} bytes, more than the {1} a ranges file may",
@@ -154,6 +175,10 @@ Expected<Ranges> parseRanges(StringRef text) {
   auto samples = whole.find("samples");
   if (samples != whole.end() && samples->is_number_integer())
     result.samples = samples->get<int64_t>();
+  auto keep = readKeep(whole);
+  if (!keep)
+    return keep.takeError();
+  result.keep = std::move(*keep);
   size_t numbers = 0;
   for (const auto &[name, value] : sites->items()) {
     auto site = readSite(name, value);
@@ -202,9 +227,15 @@ std::string formatRanges(const Ranges &ranges) {
       "{\n  \"format\": \"" + kFormat.str() +
       "\",\n  \"version\": 1,\n  \"model\": " + quoted(ranges.model) +
       ",\n  \"method\": " + quoted(ranges.method) +
-      ",\n  \"samples\": " + std::to_string(ranges.samples) +
-      ",\n  \"sites\": {";
-  const char *between = "\n";
+      ",\n  \"samples\": " + std::to_string(ranges.samples);
+  const char *between = ",\n  \"keep\": [\n    ";
+  for (const std::string &name : ranges.keep) {
+    text += between + quoted(name);
+    between = ",\n    ";
+  }
+  text += ranges.keep.empty() ? "" : "\n  ]";
+  text += ",\n  \"sites\": {";
+  between = "\n";
   for (const SiteRanges &site : ranges.sites) {
     text += between + ("    " + quoted(site.name)) + ": {";
     between = ",\n";

@@ -16,6 +16,7 @@
 
 #include "lathe/Analysis/LoadTime.h"
 #include "lathe/Support/Ranges.h"
+#include "lathe/Support/Recipe.h"
 #include "lathe/Transforms/Passes.h"
 #include "lathe/Transforms/QuantizationSites.h"
 
@@ -79,7 +80,7 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
 
   LogicalResult readOptions();
   LogicalResult checkNames();
-  bool isKept(StringRef name) const;
+  StringRef whyKept(StringRef name) const;
   FailureOr<Roles> findRoles(QuantizableOpInterface op,
                              const LoadTime &loadTime, std::string &whyNot);
   LogicalResult quantize(QuantizableOpInterface op, const LoadTime &loadTime,
@@ -104,22 +105,14 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
 };
 } // namespace
 
-/// `name` by a pattern in which * stands for any letters.
-static bool matches(StringRef name, StringRef pattern) {
-  auto [front, rest] = pattern.split('*');
-  if (front.size() == pattern.size())
-    return name == pattern;
-  if (!name.consume_front(front))
-    return false;
-  for (size_t skipped = 0; skipped <= name.size(); ++skipped)
-    if (matches(name.drop_front(skipped), rest))
-      return true;
-  return false;
-}
-
-bool Quantize::isKept(StringRef name) const {
-  return llvm::any_of(
-      keep, [&](const std::string &pattern) { return matches(name, pattern); });
+/// Why a product stays in floats: an option or the file names it; "" else.
+StringRef Quantize::whyKept(StringRef name) const {
+  auto namesIt = [&](StringRef pattern) {
+    return matchesPattern(pattern, name);
+  };
+  if (llvm::any_of(keep, namesIt))
+    return "option 'keep' names it";
+  return llvm::any_of(found.keep, namesIt) ? "the ranges keep it" : "";
 }
 
 /// A parameter, its slice in a loop over layers, or what views make of one.
@@ -148,24 +141,30 @@ LogicalResult Quantize::checkNames() {
   auto isLookup = [&](StringRef pattern) {
     return getOperation()
         ->walk([&](QuantizableOpInterface op) {
-          return matches(getQuantizationName(op), pattern)
+          return matchesPattern(pattern, getQuantizationName(op))
                      ? WalkResult::interrupt()
                      : WalkResult::advance();
         })
         .wasInterrupted();
   };
-  for (const std::string &pattern : keep)
-    if (!names([&](const QuantizationSite &site) {
-          return matches(site.opName(), pattern);
-        }) &&
-        !isLookup(pattern)) {
-      InFlightDiagnostic error = getOperation().emitError("option 'keep': no "
-                                                          "product is called '")
-                                 << pattern << "'";
-      if (!sites.empty())
-        error << ", one is '" << sites.front().opName() << "'";
-      return error;
-    }
+  auto check = [&](const auto &patterns, const Twine &where) -> LogicalResult {
+    for (StringRef pattern : patterns)
+      if (!names([&](const QuantizationSite &site) {
+            return matchesPattern(pattern, site.opName());
+          }) &&
+          !isLookup(pattern)) {
+        InFlightDiagnostic error = getOperation().emitError()
+                                   << where << ": no product is called '"
+                                   << pattern << "'";
+        if (!sites.empty())
+          error << ", one is '" << sites.front().opName() << "'";
+        return failure();
+      }
+    return success();
+  };
+  if (failed(check(keep, "option 'keep'")) ||
+      failed(check(found.keep, "'keep' of the ranges in '" + ranges + "'")))
+    return failure();
   if (!ranges.empty() && !sites.empty() &&
       !names([&](const QuantizationSite &site) {
         return found.find(site.name) != nullptr;
@@ -290,10 +289,9 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
       roles->activation ? &sites[siteOf.lookup({op, roles->activation->index})]
                         : nullptr;
   std::string name = site ? site->opName().str() : getQuantizationName(op);
-  if (isKept(name)) {
-    note = "option 'keep' names it";
+  note = whyKept(name);
+  if (!note.empty())
     return failure();
-  }
   OpBuilder builder(op);
   QuantizationBuilder b(builder, op.getLoc());
   OpOperand &weight = op->getOpOperand(roles->weight.index);

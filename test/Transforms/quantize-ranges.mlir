@@ -2,6 +2,13 @@
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%S/Inputs/ranges.json explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=WHY
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json" | FileCheck %s --check-prefix=EITHER
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json keep=l*s keep=one explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=KEEP
+// RUN: sed 's/"sites"/"keep": ["one", "lay*"], "sites"/' %S/Inputs/ranges.json > %t.keep.json
+// RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%t.keep.json keep=unknown explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=FILE-KEEPS
+// RUN: lathe-opt %s --lathe-quantize="scheme=int4-weights ranges=%t.keep.json explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=WEIGHTS
+// RUN: sed 's/"sites"/"keep": ["one", "two"], "sites"/' %S/Inputs/ranges.json > %t.wrong.json
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 ranges=%t.wrong.json" 2>&1 | FileCheck %s --check-prefix=FILE-NAME
+// RUN: sed 's/"sites"/"keep": "one", "sites"/' %S/Inputs/ranges.json > %t.text.json
+// RUN: not lathe-opt %s --lathe-quantize="scheme=int8 ranges=%t.text.json" 2>&1 | FileCheck %s --check-prefix=FILE-LIST
 // RUN: not lathe-opt %s --lathe-quantize="scheme=int8 keep=nothing" 2>&1 | FileCheck %s --check-prefix=NAME
 // RUN: not lathe-opt %s --lathe-quantize="scheme=int8-static" 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: not lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/other-ranges.json" 2>&1 | FileCheck %s --check-prefix=OTHER
@@ -11,6 +18,8 @@
 // RUN: not lathe-opt %s --lathe-quantize="scheme=int4-weights group=48" 2>&1 | FileCheck %s --check-prefix=GROUP
 
 // NAME: error: option 'keep': no product is called 'nothing', one is 'one'
+// FILE-NAME: error: 'keep' of the ranges in '{{.*}}.wrong.json': no product is called 'two', one is 'one'
+// FILE-LIST: error: cannot read the ranges '{{.*}}.text.json': expected 'keep' to be a list of names, got "one"
 // NONE: error: expected 'ranges' for scheme 'int8-static'
 // OTHER: error: the ranges in '{{.*}}other-ranges.json' are of another model: none is called 'one#0' or like another operand of a product
 // FILE: error: {{.*}}quantize-ranges.mlir{{.*}}it is not valid JSON
@@ -47,6 +56,16 @@ lathe.parameter @ws : tensor<2x8x8xf32>
 // KEEP: remark: {{.*}}stays in floats: option 'keep' names it
 // KEEP: remark: {{.*}}stays in floats: the ranges have 3
 // KEEP: remark: {{.*}}is quantized: unknown, {{.*}}, activations by each row's range
+
+// FILE-KEEPS: remark: {{.*}}stays in floats: the ranges keep it
+// FILE-KEEPS: remark: {{.*}}stays in floats: the ranges keep it
+// FILE-KEEPS: remark: {{.*}}stays in floats: the ranges have 3
+// FILE-KEEPS: remark: {{.*}}stays in floats: option 'keep' names it
+
+// WEIGHTS: remark: {{.*}}stays in floats: the ranges keep it
+// WEIGHTS: remark: {{.*}}stays in floats: the ranges keep it
+// WEIGHTS: remark: {{.*}}is quantized: short
+// WEIGHTS: remark: {{.*}}is quantized: unknown
 func.func @main(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
   %w = lathe.get_parameter @w : tensor<8x8xf32>
   %ws = lathe.get_parameter @ws : tensor<2x8x8xf32>

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "MaxDrop.h"
 #include "Report.h"
 #include "SiteObserver.h"
 #include "Verbs.h"
@@ -13,6 +14,7 @@
 #include "lathe/Support/Histogram.h"
 #include "lathe/Support/Progress.h"
 #include "lathe/Support/Ranges.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -26,6 +28,7 @@ struct CalibrateOptions : ModelOptions, ModelDataOptions {
   std::string output, json, method = "minmax";
   double percentile = 99.99;
   bool quiet = false;
+  MaxDropOptions maxDrop;
 };
 
 class Calibration {
@@ -37,6 +40,8 @@ public:
 private:
   llvm::Error observe(SiteObserver &observer, ModelData &data);
   llvm::Error choose(const SiteObserver &observer, const ModelData &data);
+  /// The products that --max-drop leaves in floats.
+  llvm::Error keep(ModelOnData &opened, ModelData evaluation);
   void print() const;
   llvm::Error writeFigures(const ModelData &data) const;
 
@@ -44,6 +49,9 @@ private:
   CLI::App &verb;
   std::vector<std::vector<Histogram>> histograms; ///< of values, by range
   Ranges ranges;
+  /// What the user asks for; calibration itself runs the float model.
+  QuantizationOptions quantization;
+  std::optional<KeepDecision> decision;
   /// Of the ranges of each site, the least signal to noise ratio of 8 bits.
   std::vector<double> snr;
   double seconds = 0;
@@ -136,6 +144,35 @@ llvm::Error Calibration::choose(const SiteObserver &observer,
   return llvm::Error::success();
 }
 
+llvm::Error Calibration::keep(ModelOnData &opened, ModelData evaluation) {
+  std::optional<MetricKind> kind;
+  if (!options.maxDrop.metric.empty())
+    kind = metricFromName(options.maxDrop.metric);
+  auto metric =
+      ModelMetric::create(*opened.model, std::move(evaluation), options, kind);
+  if (!metric)
+    return makeError("");
+  SmallString<128> path;
+  if (std::error_code error =
+          llvm::sys::fs::createTemporaryFile("lathe-ranges", "json", path))
+    return makeError("cannot make a temporary file: {0}", error.message());
+  auto remove =
+      llvm::make_scope_exit([&] { (void)llvm::sys::fs::remove(path); });
+  if (llvm::Error error = writeRanges(path, ranges))
+    return error;
+  CompileOptions compile = options.compileOptions();
+  compile.quantization = quantization;
+  compile.quantization.ranges = path.str().str();
+  auto decided = decideWhatToKeep(options.maxDrop, opened, *metric, options,
+                                  compile, !options.quiet);
+  if (!decided)
+    return decided.takeError();
+  decision = std::move(*decided);
+  ranges.keep = quantization.keep;
+  llvm::append_range(ranges.keep, decision->kept);
+  return llvm::Error::success();
+}
+
 static std::string formatShare(double share) {
   return share == 0 ? "0" : llvm::formatv("{0:f3}%", share * 100).str();
 }
@@ -163,7 +200,7 @@ void Calibration::print() const {
 llvm::Error Calibration::writeFigures(const ModelData &data) const {
   nlohmann::ordered_json report{{"ranges", options.output},
                                 {"method", ranges.method},
-                                {"samples", data.samples()},
+                                {"samples", ranges.samples},
                                 {"batch", data.batchSize()},
                                 {"seconds", seconds}};
   report["sites"] = nlohmann::ordered_json::object();
@@ -176,65 +213,76 @@ llvm::Error Calibration::writeFigures(const ModelData &data) const {
     if (std::isfinite(snr))
       one["snr_db"] = snr;
   }
+  if (decision) {
+    report["max_drop"] = decision->toJson();
+    report["max_drop"]["allowed"] = *options.maxDrop.points;
+    report["max_drop"]["scheme"] = quantization.scheme.text();
+  }
   return writeJson(options.json, report);
 }
 
 int Calibration::run() {
   auto start = std::chrono::steady_clock::now();
-  options.noteUnused({"--quantize", "--ranges", "--keep"},
-                     "while ranges are looked for");
+  quantization = options.quantization;
   options.quantization = {};
-  if (auto compiled = isCompiledFile(options.file); !compiled)
-    return fail(compiled.takeError());
-  else if (*compiled)
-    return fail("expected a model, .mlir or .onnx: a compiled one has no ops "
-                "to look at");
+  bool isLimited = options.maxDrop.points.has_value();
+  if (isLimited && !quantization.scheme)
+    return fail("expected --quantize with the scheme that --max-drop is for");
+  if (isLimited)
+    options.noteUnused({"--ranges"}, "while ranges are looked for");
+  else
+    options.noteUnused({"--quantize", "--ranges", "--keep", "--metric",
+                        "--eval", "--eval-samples", "--max-evaluations"},
+                       "without --max-drop");
   if (options.output.empty())
     options.output = llvm::sys::path::stem(options.file).str() + ".ranges.json";
-  CompilerContext context;
-  PreparedModel prepared;
-  std::unique_ptr<Model> model =
-      loadModel(context.get(), options, {}, prepared);
-  if (!model)
-    return kFailed;
-  auto data = ModelData::open(options, options, *model, verb);
-  if (!data)
-    return fail(data.takeError());
-  OwningOpRef<ModuleOp> module = model->recognize(data->shapes());
-  if (!module) {
-    noteSizes(model->inputs(), data->shapes());
-    return kFailed;
+  ModelOnData opened;
+  if (int code = opened.open(options, options, verb, isLimited))
+    return code;
+  ModelData &data = *opened.data;
+  std::optional<ModelData> evaluation;
+  if (isLimited) {
+    auto other =
+        openEvaluation(options.maxDrop, options, options, opened, verb);
+    if (!other)
+      return fail(other.takeError());
+    evaluation.emplace(std::move(*other));
   }
-  SiteObserver observer(std::move(module), model->entry().getSymName());
+  SiteObserver observer(
+      OwningOpRef<ModuleOp>(cast<ModuleOp>((*opened.module)->clone())),
+      opened.model->entry().getSymName());
   if (observer.numHidden())
     llvm::errs() << "lathe: note: " << observer.numHidden()
                  << " operands of ops in a 'while' get no ranges and stay "
                     "floats\n";
   if (observer.sites().empty())
     return fail("the model has no op that could be quantized");
-  llvm::Error error = observe(observer, *data);
+  llvm::Error error = observe(observer, data);
   if (!error)
-    error = choose(observer, *data);
+    error = choose(observer, data);
+  if (!error && isLimited)
+    error = keep(opened, std::move(*evaluation));
   if (!error)
     error = writeRanges(options.output, ranges);
-  if (error) {
-    std::string text = llvm::toString(std::move(error));
-    return text.empty() ? kFailed : fail(text);
-  }
+  if (error)
+    return failOnce(std::move(error));
   seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
   if (!options.json.empty())
-    if (llvm::Error error = writeFigures(*data))
+    if (llvm::Error error = writeFigures(data))
       return fail(std::move(error));
   if (!options.quiet)
     print();
+  if (decision)
+    decision->print(options.maxDrop, quantization.scheme.text(), !options.quiet,
+                    llvm::outs());
   size_t count = 0;
   for (const SiteRanges &site : ranges.sites)
     count += site.low.size();
   llvm::outs() << llvm::formatv(
       "calibrate: {0} sites, {1} ranges of {2} samples by {3} in {4}\n",
-      ranges.sites.size(), count, data->samples(), ranges.method,
+      ranges.sites.size(), count, ranges.samples, ranges.method,
       options.output);
   return kDone;
 }
@@ -250,7 +298,11 @@ void addCalibrateVerb(CLI::App &app, int &exitCode) {
       "  lathe calibrate minilm.mlir --weights DIR --data sentences/\n"
       "      (a file NAME.npy per input, the leading dim counts the examples)\n"
       "  lathe calibrate model.onnx --input x=x.npy --input mask=ones "
-      "--samples 64\n\n"
+      "--samples 64\n"
+      "  lathe calibrate fashion-cnn.mlir --weights best.safetensors "
+      "--quantize int8 --max-drop 0.5%\n"
+      "      (looks for products that must stay in floats, and writes them "
+      "into the file)\n\n"
       "The model runs on some hundred examples of what it is meant for, and "
       "the numbers that\n"
       "flow into products and convolutions are counted. The ranges go into a "
@@ -263,6 +315,7 @@ void addCalibrateVerb(CLI::App &app, int &exitCode) {
       "  mse         what rounding and clipping together change the least\n");
   options->ModelOptions::add(*verb, /*takesCompiled=*/false);
   options->ModelDataOptions::add(*verb);
+  options->maxDrop.add(*verb, *options);
   verb->add_option("-o,--output", options->output, "Where the ranges go")
       ->default_str("MODEL.ranges.json");
   verb->add_option("--method", options->method, "How a range is chosen")

@@ -46,13 +46,45 @@ void ModelDataOptions::add(CLI::App &verb) {
   addDataForms(verb);
 }
 
+bool isGenerator(StringRef text) {
+  StringRef kind = text.split('=').second.split(':').first;
+  return kind == "random" || kind == "zeros" || kind == "ones" ||
+         kind == "iota";
+}
+
+std::vector<InputDeclaration> listLabels(const Model &entry) {
+  const std::vector<InputDeclaration> &own = entry.inputs();
+  auto isOwn = [&](StringRef name) {
+    return llvm::any_of(own, [&](auto &one) { return one.name == name; });
+  };
+  std::vector<InputDeclaration> labels;
+  if (!entry.module().lookupSymbol<func::FuncOp>("loss")) {
+    if (!own.empty() && !own[0].shape.empty() && !isOwn("label"))
+      labels.push_back(
+          {"label", DType::I64, {own[0].shape[0]}, {own[0].dimNames[0]}});
+    return labels;
+  }
+  OwningOpRef<ModuleOp> copy(cast<ModuleOp>(entry.module()->clone()));
+  std::unique_ptr<Model> loss = Model::fromModule(std::move(copy), "loss");
+  if (loss)
+    for (const InputDeclaration &input : loss->inputs())
+      if (!isOwn(input.name) && !isFloat(input.dtype) && !input.shape.empty() &&
+          input.name != train::kRandomKey)
+        labels.push_back(input);
+  return labels;
+}
+
 namespace {
 /// Puts the options, files and shapes of one ModelData together.
 class Opener {
 public:
   Opener(ModelDataOptions &options, const ModelOptions &model,
-         const Model &entry, CLI::App &verb)
-      : options(options), model(model), verb(verb), inputs(entry.inputs()) {}
+         const Model &entry, CLI::App &verb,
+         std::vector<InputDeclaration> labels)
+      : options(options), model(model), verb(verb), inputs(entry.inputs()),
+        ownInputs(inputs.size()) {
+    llvm::append_range(inputs, labels);
+  }
   Error takeRecipe();
   Error chooseTexts();
   Error chooseShapes();
@@ -61,8 +93,10 @@ public:
   ModelDataOptions &options;
   const ModelOptions &model;
   CLI::App &verb;
-  const std::vector<InputDeclaration> &inputs;
-  std::vector<std::string> recipeData, texts;
+  /// The model's own, then labels.
+  std::vector<InputDeclaration> inputs;
+  size_t ownInputs;
+  std::vector<std::string> recipeData, recipeEval, texts;
   std::map<std::string, std::string> generators; ///< by input
   OpenFiles files;
   std::vector<SmallVector<int64_t>> shapes;
@@ -71,8 +105,14 @@ public:
   int64_t batch = 0;
 
 private:
+  ArrayRef<InputDeclaration> modelInputs() const {
+    return ArrayRef(inputs).take_front(ownInputs);
+  }
   bool isInput(StringRef name) const {
     return llvm::any_of(inputs, [&](auto &one) { return one.name == name; });
+  }
+  Error refuseName(StringRef name) const {
+    return makeError(unknownInput(name, modelInputs().vec()));
   }
   Expected<std::string> findInFolder(StringRef folder, StringRef name) const;
   /// The file alone that was given for `input`, if it is an array.
@@ -103,6 +143,8 @@ Error Opener::takeRecipe() {
     });
     if (entry.key == "data")
       recipeData = entry.values;
+    else if (entry.key == "eval")
+      recipeEval = entry.values;
     else if (StringRef key = entry.key;
              !entry.values.empty() &&
              (key == "normalize" || key == "shift" || key == "limit" ||
@@ -145,11 +187,9 @@ Error Opener::chooseTexts() {
   std::set<std::string> given;
   for (StringRef text : model.inputs) {
     auto [name, value] = text.split('=');
-    StringRef kind = value.split(':').first;
-    if (kind == "random" || kind == "zeros" || kind == "ones" ||
-        kind == "iota") {
+    if (isGenerator(text)) {
       if (!isInput(name))
-        return makeError(unknownInput(name, inputs));
+        return refuseName(name);
       generators[name.str()] = value.str();
     } else {
       options.data.push_back(text.str());
@@ -166,22 +206,27 @@ Error Opener::chooseTexts() {
   for (const std::string &text : texts)
     if (auto [name, file] = StringRef(text).split('='); !file.empty()) {
       if (!isInput(name))
-        return makeError(unknownInput(name, inputs));
+        return refuseName(name);
       given.insert(name.str());
     }
   for (const std::string &folder : folders)
-    for (const InputDeclaration &input : inputs)
+    for (auto [i, input] : llvm::enumerate(inputs))
       if (!generators.count(input.name) && given.insert(input.name).second) {
         auto path = findInFolder(folder, input.name);
-        if (!path)
+        if (path) {
+          texts.push_back(input.name + "=" + *path);
+          continue;
+        }
+        if (i < ownInputs)
           return path.takeError();
-        texts.push_back(input.name + "=" + *path);
+        llvm::consumeError(path.takeError());
+        given.erase(input.name);
       }
   std::string missing;
-  for (const InputDeclaration &input : inputs)
+  for (const InputDeclaration &input : modelInputs())
     missing += (missing.empty() ? "" : ", ") + quote(input.name) + " of type " +
                dtypeName(input.dtype).str();
-  if (texts.empty() && generators.size() < inputs.size())
+  if (texts.empty() && generators.size() < ownInputs)
     return makeError("there is no --data; the model takes {0}", missing);
   return Error::success();
 }
@@ -209,7 +254,7 @@ const TensorView *Opener::findArray(const InputDeclaration &input) const {
 /// Open sizes are those of the data, the batch is what the user says.
 Error Opener::chooseShapes() {
   std::vector<std::string> names;
-  for (const InputDeclaration &input : inputs)
+  for (const InputDeclaration &input : modelInputs())
     if (!generators.count(input.name))
       names.push_back(input.name);
   train::Vocabulary vocabulary;
@@ -217,6 +262,9 @@ Error Opener::chooseShapes() {
   if (!opened)
     return opened.takeError();
   files = std::move(*opened);
+  inputs.erase(std::remove_if(inputs.begin() + ownInputs, inputs.end(),
+                              [&](auto &label) { return !findArray(label); }),
+               inputs.end());
 
   ModelOptions sizes = model;
   std::set<std::string> named;
@@ -283,10 +331,13 @@ Error Opener::makeDataset() {
 
 Expected<ModelData> ModelData::open(ModelDataOptions &options,
                                     const ModelOptions &model,
-                                    const Model &entry, CLI::App &verb) {
-  Opener opener(options, model, entry, verb);
+                                    const Model &entry, CLI::App &verb,
+                                    std::vector<InputDeclaration> labels) {
+  Opener opener(options, model, entry, verb, std::move(labels));
   if (Error error = opener.takeRecipe())
     return std::move(error);
+  if (options.eval.empty())
+    options.eval = opener.recipeEval;
   if (Error error = opener.chooseTexts())
     return std::move(error);
   if (Error error = opener.chooseShapes())
@@ -306,9 +357,11 @@ Expected<ModelData> ModelData::open(ModelDataOptions &options,
 
   ModelData data;
   data.sizes = opener.shapes;
+  data.sizes.resize(opener.ownInputs);
+  data.specs = opener.specs;
   exec::Program signature;
   std::vector<std::string> specs;
-  for (auto [input, shape] : llvm::zip_equal(opener.inputs, opener.shapes)) {
+  for (auto [input, shape] : llvm::zip(opener.inputs, data.sizes)) {
     const std::string &name = input.name;
     auto spec = llvm::find_if(
         opener.specs, [&](const TensorSpec &one) { return one.name == name; });
@@ -327,36 +380,77 @@ Expected<ModelData> ModelData::open(ModelDataOptions &options,
   auto generated = makeInputs(signature, specs, {}, model.seed);
   if (!generated)
     return generated.takeError();
-  data.generated = std::move(*generated);
+  data.generated = std::make_shared<std::vector<Tensor>>(std::move(*generated));
   if (!opener.dataset) {
     data.rows = opener.shapes.empty() || opener.shapes[0].empty()
                     ? 1
                     : opener.shapes[0][0];
     return std::move(data);
   }
-  train::LoaderOptions loader;
-  loader.seed = model.seed;
-  auto made = train::Loader::create(opener.dataset, loader);
+  data.seed = model.seed;
+  data.dataset = std::move(opener.dataset);
+  data.rows = opener.batch;
+  data.available = available;
+  data.useAtMost(wanted);
+  if (Error error = data.startLoader())
+    return std::move(error);
+  return std::move(data);
+}
+
+Error ModelData::startLoader() {
+  train::LoaderOptions options;
+  options.seed = seed;
+  auto made = train::Loader::create(dataset, options);
   if (!made)
     return made.takeError();
-  data.loader = std::move(*made);
-  data.rows = opener.batch;
-  data.count = std::max<int64_t>(1, wanted / opener.batch);
-  return std::move(data);
+  loader = std::move(*made);
+  rewind();
+  return Error::success();
+}
+
+void ModelData::useAtMost(int64_t samples) {
+  count = std::max<int64_t>(1, std::min(available - first, samples) / rows);
+}
+
+Expected<ModelData> ModelData::holdOut(int64_t samples) {
+  if (!dataset)
+    return makeError("expected --data to hold some of it out: all inputs are "
+                     "made up");
+  int64_t batches = available / rows;
+  if (batches < 2)
+    return makeError("expected data for more than one batch of {0} examples, "
+                     "to hold some out, got {1} (--batch, --eval)",
+                     rows, available);
+  count = std::min(count, (batches + 1) / 2);
+  ModelData other;
+  other.sizes = sizes;
+  other.rows = rows;
+  other.first = count * rows;
+  other.available = available;
+  other.specs = specs;
+  other.seed = seed;
+  other.dataset = dataset;
+  other.fromLoader = fromLoader;
+  other.generated = generated;
+  other.useAtMost(samples);
+  if (Error error = other.startLoader())
+    return std::move(error);
+  return std::move(other);
 }
 
 void ModelData::rewind() {
   if (loader)
-    loader->seek({});
+    loader->seek({0, static_cast<uint64_t>(first)});
 }
 
 Expected<std::vector<TensorView>> ModelData::next() {
-  std::vector<TensorView> views(generated.begin(), generated.end());
+  std::vector<TensorView> views(generated->begin(), generated->end());
   if (!loader)
     return views;
   auto batch = loader->next();
   if (!batch)
     return batch.takeError();
+  lastBatch = batch->tensors;
   for (auto [view, index] : llvm::zip_equal(views, fromLoader))
     if (index >= 0)
       view = batch->tensors[index];

@@ -7,11 +7,10 @@
 
 #include "QuantizationNoise.h"
 
-#include "ExposedRun.h"
-#include "SiteObserver.h"
+#include "DataRun.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Ranges.h"
-#include "lathe/Support/Recipe.h"
+#include "lathe/Transforms/QuantizationSites.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 
@@ -39,9 +38,6 @@ private:
   void addRows();
   llvm::Error runGroup(ArrayRef<unsigned> group, ModelData &data,
                        llvm::function_ref<void()> step, bool isFirst);
-  llvm::Expected<ExposedProgram> makeProgram(ModuleOp of,
-                                             ArrayRef<unsigned> wanted,
-                                             const CompileOptions &how);
 
   ModuleOp module;
   StringRef entry;
@@ -155,18 +151,6 @@ llvm::Error NoiseMeter::prepare() {
   return addCopies();
 }
 
-llvm::Expected<ExposedProgram>
-NoiseMeter::makeProgram(ModuleOp of, ArrayRef<unsigned> wanted,
-                        const CompileOptions &how) {
-  WeightSource weights;
-  if (llvm::Error error = openWeights(options, weights))
-    return std::move(error);
-  SessionOptions session = options.sessionOptions();
-  session.progress = false;
-  return ExposedProgram::create(of, entry, wanted, ExposedForm::Whole, how,
-                                weights, session);
-}
-
 /// `from` and `reference` are stacked alike; adds them up in the rows from
 /// `first`, a layer in each.
 static void addNoise(Value value, ArrayRef<ScanOp> layers, const Tensor &from,
@@ -198,47 +182,45 @@ llvm::Error NoiseMeter::runGroup(ArrayRef<unsigned> group, ModelData &data,
   SmallVector<unsigned> wanted = placesIn(products);
   llvm::sort(wanted);
   // First, so that errors are of the user's ranges.
-  auto quantized = makeProgram(module, wanted, compile);
+  auto quantized = makeExposed(module, entry, wanted, compile, options);
   if (!quantized)
     return quantized.takeError();
-  auto floats = makeProgram(*doubled, both, doubledCompile);
+  auto floats = makeExposed(*doubled, entry, both, doubledCompile, options);
   if (!floats)
     return floats.takeError();
   auto valueAt = [](const ExposedRun &run, ArrayRef<unsigned> places,
                     unsigned place) -> const Tensor & {
     return run.values[llvm::lower_bound(places, place) - places.begin()];
   };
-  data.rewind();
-  for (int64_t batch = 0; batch < data.batches(); ++batch) {
-    step();
-    auto inputs = data.next();
-    if (!inputs)
-      return inputs.takeError();
-    auto here = floats->run(*inputs);
-    if (!here)
-      return here.takeError();
-    auto there = quantized->run(*inputs);
-    if (!there)
-      return there.takeError();
-    for (unsigned i : group) {
-      Value value = products[i].op->getResult(0);
-      SmallVector<ScanOp> layers = findLayerScans(value);
-      const Tensor &reference = valueAt(*here, both, originals[i].place);
-      auto *rows = &table.products[firstRow[i]];
-      addNoise(
-          value, layers, valueAt(*here, both, copies[i].place), reference,
-          [&](int64_t layer) -> SignalToNoise & { return rows[layer].alone; });
-      addNoise(
-          value, layers, valueAt(*there, wanted, products[i].place), reference,
-          [&](int64_t layer) -> SignalToNoise & { return rows[layer].within; });
-    }
-    if (isFirst)
-      for (auto [output, mine, theirs] :
-           llvm::zip_equal(table.outputs, there->results, here->results))
-        if (isFloat(mine.dtype()))
-          output.within.add(mine, theirs);
-  }
-  return llvm::Error::success();
+  return forEachBatch(
+      data, step, [&](ArrayRef<TensorView> inputs) -> llvm::Error {
+        auto here = floats->run(inputs);
+        if (!here)
+          return here.takeError();
+        auto there = quantized->run(inputs);
+        if (!there)
+          return there.takeError();
+        for (unsigned i : group) {
+          Value value = products[i].op->getResult(0);
+          SmallVector<ScanOp> layers = findLayerScans(value);
+          const Tensor &reference = valueAt(*here, both, originals[i].place);
+          auto *rows = &table.products[firstRow[i]];
+          addNoise(value, layers, valueAt(*here, both, copies[i].place),
+                   reference, [&](int64_t layer) -> SignalToNoise & {
+                     return rows[layer].alone;
+                   });
+          addNoise(value, layers, valueAt(*there, wanted, products[i].place),
+                   reference, [&](int64_t layer) -> SignalToNoise & {
+                     return rows[layer].within;
+                   });
+        }
+        if (isFirst)
+          for (auto [output, mine, theirs] :
+               llvm::zip_equal(table.outputs, there->results, here->results))
+            if (isFloat(mine.dtype()))
+              output.within.add(mine, theirs);
+        return llvm::Error::success();
+      });
 }
 
 llvm::Error NoiseMeter::run(ModelData &data,
@@ -248,17 +230,10 @@ llvm::Error NoiseMeter::run(ModelData &data,
       (void)llvm::sys::fs::remove(doubledCompile.quantization.ranges);
   });
   // Each result is there three times.
-  std::vector<SmallVector<unsigned>> groups;
-  uint64_t bytes = 0;
-  for (auto [i, product] : llvm::enumerate(products)) {
-    uint64_t more = 3 * countExposedBytes(product.op->getResult(0));
-    if (groups.empty() || bytes + more > kExposedBytes) {
-      groups.emplace_back();
-      bytes = 0;
-    }
-    bytes += more;
-    groups.back().push_back(i);
-  }
+  std::vector<uint64_t> bytes;
+  for (const Product &product : products)
+    bytes.push_back(3 * countExposedBytes(product.op->getResult(0)));
+  std::vector<SmallVector<unsigned>> groups = groupByBytes(bytes);
   for (const SmallVector<unsigned> &group : groups)
     if (llvm::Error error = runGroup(
             group, data, [&] { step(groups.size() * data.batches()); },

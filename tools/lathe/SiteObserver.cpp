@@ -7,48 +7,9 @@
 
 #include "SiteObserver.h"
 
-#include "ExposedRun.h"
+#include "DataRun.h"
 
 namespace lathe {
-
-SmallVector<ScanOp> findScansAround(Value value) {
-  SmallVector<ScanOp> scans;
-  for (Operation *op = value.getParentBlock()->getParentOp(); op;
-       op = op->getParentOp())
-    if (auto scan = dyn_cast<ScanOp>(op))
-      scans.insert(scans.begin(), scan);
-  return scans;
-}
-
-uint64_t countExposedBytes(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
-  return type.getNumElements() *
-         llvm::divideCeil(type.getElementTypeBitWidth(), 8) *
-         countRanges(findScansAround(value));
-}
-
-void splitByRange(Value value, ArrayRef<ScanOp> layers,
-                  const TensorView &stacked,
-                  llvm::function_ref<void(int64_t, const TensorView &)> see) {
-  SmallVector<ScanOp> around = findScansAround(value);
-  ArrayRef<int64_t> shape = stacked.shape().drop_front(around.size());
-  int64_t parts = countRanges(around);
-  uint64_t bytes = parts ? stacked.numBytes() / parts : 0;
-  for (int64_t part = 0; part < parts; ++part) {
-    // Of the iteration of every scan, those that have ranges of their own.
-    int64_t range = 0, rest = part, factor = 1;
-    for (ScanOp scan : llvm::reverse(around)) {
-      int64_t trips = scan.computeTripCount();
-      if (llvm::is_contained(layers, scan)) {
-        range += rest % trips * factor;
-        factor *= trips;
-      }
-      rest /= trips;
-    }
-    see(range, TensorView(stacked.dtype(), shape,
-                          static_cast<char *>(stacked.data()) + part * bytes));
-  }
-}
 
 SiteObserver::SiteObserver(OwningOpRef<ModuleOp> taken, StringRef entry)
     : module(std::move(taken)), entry(entry) {
@@ -96,19 +57,11 @@ int64_t SiteObserver::rangeOf(unsigned site, int64_t i) const {
   return i / (listed[site].numRanges() / value.numRanges());
 }
 
-/// Sets of values that fit in memory together, at least one each.
 std::vector<SmallVector<unsigned>> SiteObserver::groups() const {
-  std::vector<SmallVector<unsigned>> result;
-  uint64_t bytes = 0;
-  for (auto [number, value] : llvm::enumerate(observed)) {
-    if (result.empty() || bytes + value.bytes > kExposedBytes) {
-      result.emplace_back();
-      bytes = 0;
-    }
-    bytes += value.bytes;
-    result.back().push_back(number);
-  }
-  return result;
+  std::vector<uint64_t> bytes;
+  for (const Observed &value : observed)
+    bytes.push_back(value.bytes);
+  return groupByBytes(bytes);
 }
 
 unsigned SiteObserver::passesOverData() const { return groups().size(); }
@@ -117,28 +70,17 @@ llvm::Error SiteObserver::run(
     const CompileOptions &compile, const ModelOptions &options, ModelData &data,
     llvm::function_ref<void(unsigned, int64_t, const TensorView &)> see,
     llvm::function_ref<void()> step) {
-  SessionOptions session = options.sessionOptions();
-  session.progress = false;
   for (const SmallVector<unsigned> &group : groups()) {
-    SmallVector<unsigned> wanted, numbers;
+    SmallVector<unsigned> wanted;
     for (unsigned number : group)
       if (observed[number].place)
         wanted.push_back(*observed[number].place);
     llvm::sort(wanted);
-    WeightSource weights;
-    if (llvm::Error error = openWeights(options, weights))
-      return error;
-    auto program = ExposedProgram::create(
-        *module, entry, wanted, ExposedForm::Whole, compile, weights, session);
+    auto program = makeExposed(*module, entry, wanted, compile, options);
     if (!program)
       return program.takeError();
-    data.rewind();
-    for (int64_t batch = 0; batch < data.batches(); ++batch) {
-      step();
-      auto inputs = data.next();
-      if (!inputs)
-        return inputs.takeError();
-      auto result = program->run(*inputs);
+    auto look = [&](ArrayRef<TensorView> inputs) -> llvm::Error {
+      auto result = program->run(inputs);
       if (!result)
         return result.takeError();
       for (unsigned number : group) {
@@ -149,13 +91,16 @@ llvm::Error SiteObserver::run(
                       ->values[llvm::lower_bound(wanted, *value.place) -
                                wanted.begin()]
                       .view()
-                : (*inputs)[cast<BlockArgument>(value.value).getArgNumber()];
+                : inputs[cast<BlockArgument>(value.value).getArgNumber()];
         splitByRange(value.value, value.scans, stacked,
                      [&](int64_t range, const TensorView &part) {
                        see(number, range, part);
                      });
       }
-    }
+      return llvm::Error::success();
+    };
+    if (llvm::Error error = forEachBatch(data, step, look))
+      return error;
   }
   return llvm::Error::success();
 }

@@ -12,23 +12,6 @@
 
 namespace lathe {
 
-/// All scans around a value, the outermost first: exposeValues stacks along
-/// them.
-SmallVector<ScanOp> findScansAround(Value value);
-
-/// Splits `stacked`, what exposeValues gives of `value`, by iterations: calls
-/// `see` with each part and its place among the ranges that the scans in
-/// `layers` have.
-void splitByRange(
-    Value value, ArrayRef<ScanOp> layers, const TensorView &stacked,
-    llvm::function_ref<void(int64_t range, const TensorView &part)> see);
-
-/// Bytes of what exposeValues gives of a value.
-uint64_t countExposedBytes(Value value);
-
-/// How much of this is looked at in one run.
-inline constexpr uint64_t kExposedBytes = uint64_t(512) << 20;
-
 /// Runs a model and shows the values of its quantization sites, as many at a
 /// time as fit in memory.
 class SiteObserver {
@@ -44,7 +27,8 @@ public:
     int64_t numRanges() const { return countRanges(scans); }
   };
 
-  /// Takes over a module from Model::recognize.
+  /// Takes over a module from Model::recognize: it gets ops that hand on what
+  /// loops carry and slice.
   SiteObserver(OwningOpRef<ModuleOp> module, StringRef entry);
 
   func::FuncOp function() const;

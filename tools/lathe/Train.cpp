@@ -7,6 +7,7 @@
 
 #include "ExecutableCache.h"
 #include "InputLimits.h"
+#include "ModelMetric.h"
 #include "NonFinite.h"
 #include "RecipeFile.h"
 #include "Report.h"
@@ -69,10 +70,7 @@ static std::optional<int64_t> ignoredLabel(const TrainOptions &options,
                                            const Model &model) {
   if (options.verb->count("--ignore-label"))
     return options.ignoreLabel;
-  std::set<std::optional<int64_t>> found;
-  ModuleOp module = model.module();
-  module.walk([&](CrossEntropyOp op) { found.insert(op.getIgnoreIndex()); });
-  return found.size() == 1 ? *found.begin() : std::nullopt;
+  return findIgnoredLabel(model);
 }
 
 /// The inputs of @loss for the batch and the sizes that the user names.

@@ -9,6 +9,7 @@
 //
 //   {"format": "lathe-ranges", "version": 1,
 //    "model": "minilm.mlir", "method": "percentile 99.99", "samples": 256,
+//    "keep": ["minilm.mlir:113:10"],
 //    "sites": {
 //      "minilm.mlir:96:10#0": {
 //        "low": [-3.1, ...], "high": [2.9, ...], "magnitude": [3.1, ...],
@@ -18,6 +19,8 @@
 // with one number per iteration of the scans around a site, row-major, or one
 // alone. lathe/Transforms/QuantizationSites.h says what a site is called. Of a
 // site "low" and "high" must be there; keys that are not known are passed over.
+// "keep", which may be missing, lists products that stay in floats, as option
+// 'keep' of lathe-quantize does.
 //
 //===----------------------------------------------------------------------===//
 #ifndef LATHE_SUPPORT_RANGES_H
@@ -48,6 +51,8 @@ struct SiteRanges {
 struct Ranges {
   std::string model, method; ///< for people
   int64_t samples = 0;
+  /// Products to leave in floats: names, with * for any letters.
+  std::vector<std::string> keep;
   std::vector<SiteRanges> sites; ///< no two of one name
 
   /// Null where there is none.
@@ -55,8 +60,8 @@ struct Ranges {
 };
 
 /// Errors: no ranges file, another version, lists of different or no length,
-/// numbers that are not finite, low above high; more than 65,536 sites,
-/// 131,072 ranges or 16 MiB.
+/// numbers that are not finite, low above high, "keep" that lists no texts;
+/// more than 65,536 sites or names, 131,072 ranges or 16 MiB.
 llvm::Expected<Ranges> parseRanges(llvm::StringRef text);
 /// The same from a file, which the error names.
 llvm::Expected<Ranges> readRanges(llvm::StringRef path);

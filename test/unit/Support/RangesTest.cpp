@@ -74,6 +74,18 @@ TEST(Ranges, ReadsTheLeast) {
   EXPECT_TRUE(must(parseRanges(wrap("{}"))).sites.empty());
 }
 
+TEST(Ranges, Keeps) {
+  Ranges wanted;
+  wanted.keep = {"a.mlir:1:2", "x \"y\"*"};
+  std::string text = formatRanges(wanted);
+  EXPECT_EQ(must(parseRanges(text)).keep, wanted.keep);
+  // A file that keeps nothing says nothing of it.
+  wanted.keep.clear();
+  EXPECT_EQ(formatRanges(wanted).find("keep"), std::string::npos);
+  EXPECT_TRUE(must(parseRanges(wrap("{}"))).keep.empty());
+  EXPECT_TRUE(must(parseRanges(wrap("{}, \"keep\": []"))).keep.empty());
+}
+
 TEST(Ranges, Refuses) {
   auto refuse = [](const std::string &text, const char *words) {
     EXPECT_ERROR(parseRanges(text), words);
@@ -110,6 +122,18 @@ TEST(Ranges, Refuses) {
   refuse(wrap(R"({"x#0": {"low": [1e999], "high": [2]}})"), "not valid JSON");
   refuse(wrap(R"({"x#0": {"low": [null], "high": [2]}})"),
          "expected finite numbers in 'low', got null");
+  refuse(wrap(R"({}, "keep": "a")"),
+         "expected 'keep' to be a list of names, got \"a\"");
+  refuse(wrap(R"({}, "keep": {"a": 1})"),
+         "expected 'keep' to be a list of names, got {\"a\":1}");
+  refuse(wrap(R"({}, "keep": null)"),
+         "expected 'keep' to be a list of names, got null");
+  refuse(wrap(R"({}, "keep": ["a", 7])"),
+         "expected names of products in 'keep', got 7");
+  refuse(wrap(R"({}, "keep": [["a"]])"),
+         "expected names of products in 'keep', got [\"a\"]");
+  refuse(wrap(R"({}, "keep": [""])"),
+         "expected names of products in 'keep', got \"\"");
 }
 
 // What would take much memory or time.
@@ -127,6 +151,11 @@ TEST(Ranges, Hostile) {
   for (int i = 0; i <= 65536; ++i)
     many += (i ? ",\"" : "\"") + std::to_string(i) + "\":{}";
   EXPECT_ERROR(parseRanges(wrap(many + "}")), "it holds 65537 sites");
+  many = "[\"a\"";
+  for (int i = 0; i < 65536; ++i)
+    many += ",\"a\"";
+  EXPECT_ERROR(parseRanges(wrap("{}, \"keep\": " + many + "]")),
+               "it keeps 65537 products");
   std::string list = "[0";
   for (int i = 0; i < 1 << 17; ++i)
     list += ",0";

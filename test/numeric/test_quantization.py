@@ -108,12 +108,13 @@ class Fashion(cli.CommandLine):
             right += (outputs["logits"].argmax(1) == label[start:start + 2000]).sum()
         return right / 100
 
-    def judge(self, name, *options, seconds=200):
+    def judge(self, name, *options, more=(), seconds=200):
         self.train(name, "run", *options, seconds=seconds)
         exact = self.points(name)
         self.works("calibrate", lathe.MODELS / f"{name}.mlir", "--weights", "run/best.safetensors", "-o", "ranges.json", seconds=100)
         for allowed, options in ((0.3, ["int8-dynamic"]), (0.3, ["int8-static", "--ranges", self.folder / "ranges.json"]),
-                                 (0.3, ["int8-weights"]), (1, ["int4-weights"]), (1, ["int4-weights:128"])):
+                                 (0.3, ["int8-weights"]), (1, ["int4-weights"]),
+                                 *more):
             found = self.points(name, "--quantize", *options)
             print(f"{name} {options[0]}: {found:.2f} of {exact:.2f}")
             self.assertGreaterEqual(found, exact - allowed, options[0])
@@ -121,7 +122,7 @@ class Fashion(cli.CommandLine):
 
     def judge_trained(self, name, least, seconds):
         """By the whole recipe; then an epoch with products of 4 bits."""
-        exact = self.judge(name, seconds=seconds)
+        exact = self.judge(name, more=[(1, ["int4-weights:64"]), (1, ["int4-weights:128"])], seconds=seconds)
         self.assertGreater(exact, least)
         self.train(name, "aware", "--quantize", "int4-weights:128", "--weights", "run/best.safetensors", "--epochs", "1",
                    "--learning-rate", "0.0005", "--warmup-steps", "0", seconds=seconds)

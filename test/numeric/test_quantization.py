@@ -113,8 +113,7 @@ class Fashion(cli.CommandLine):
         exact = self.points(name)
         self.works("calibrate", lathe.MODELS / f"{name}.mlir", "--weights", "run/best.safetensors", "-o", "ranges.json", seconds=100)
         for allowed, options in ((0.3, ["int8-dynamic"]), (0.3, ["int8-static", "--ranges", self.folder / "ranges.json"]),
-                                 (0.3, ["int8-weights"]), (1, ["int4-weights"]),
-                                 *more):
+                                 (0.3, ["int8-weights"]), (1, ["int4-weights"]), *more):
             found = self.points(name, "--quantize", *options)
             print(f"{name} {options[0]}: {found:.2f} of {exact:.2f}")
             self.assertGreaterEqual(found, exact - allowed, options[0])

@@ -333,7 +333,7 @@ class RandomPasses(unittest.TestCase):
         self.addCleanup(plants.close)
         for name, (shown, found) in plants.run().items():
             with self.subTest(name):
-                # A cast that a product follows, which rounds the same, may as well be dropped.
+                # Behind attention, whose own roundings are not written out, 16 bits go unnoticed.
                 self.assertGreaterEqual(found, max(2, shown / 3), f"of {shown} graphs with the mistake")
 
 

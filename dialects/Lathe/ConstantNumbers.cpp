@@ -7,6 +7,9 @@
 
 #include "dialects/Lathe/ConstantNumbers.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace lathe {
 
 NumberKind::NumberKind(Type element)
@@ -67,8 +70,12 @@ DenseElementsAttr writeNumbers(RankedTensorType type,
     return DenseElementsAttr::get(type, values);
   }
   SmallVector<APFloat> values;
+  // 8-bit floats have no infinities: casts saturate.
+  double largest = type.getElementType().isFloat8E4M3FN() ? 448 : HUGE_VAL;
   for (const Number &number : numbers) {
-    APFloat value(number.f);
+    APFloat value(std::isnan(number.f)
+                      ? number.f
+                      : std::clamp(number.f, -largest, largest));
     bool losesInfo;
     value.convert(cast<FloatType>(type.getElementType()).getFloatSemantics(),
                   APFloat::rmNearestTiesToEven, &losesInfo);

@@ -274,10 +274,11 @@ LogicalResult PackedMatmulOp::verify() {
   }
   auto lhs = tensorType(getLhs()), packed = tensorType(getPacked());
   Type element = packed.getElementType();
-  if (!lhs.getElementType().isF32() || !element.isInteger(8) ||
+  if (!lhs.getElementType().isF32() ||
+      !(element.isInteger(8) || element.isFloat8E4M3FN()) ||
       packed.getRank() != 3)
     return emitOpError("expected a left-hand side of f32 and a right-hand side "
-                       "of 8-bit integers in panels of rank 3 beside a scale, "
+                       "of 8-bit numbers in panels of rank 3 beside a scale, "
                        "got ")
            << lhs << " and " << packed;
   if (group < 0)

@@ -16,9 +16,9 @@ def MatmulOp : Lathe_PureOp<"matmul", [Fusible, Differentiable, Quantizable]> {
     `[..., m, k] x [..., k, n] -> [..., m, n]`; leading dims broadcast as in
     NumPy. `transpose_lhs` and `transpose_rhs` swap the last two dims first.
     16-bit floats accumulate in f32; integers in their own type, wrapping.
-    Operands of 8-bit integers, signed or not, give i32.
+    Operands of 8-bit integers, signed or not, give i32, 8-bit floats f32.
   }];
-  let arguments = (ins Lathe_NumericTensor:$lhs, Lathe_NumericTensor:$rhs,
+  let arguments = (ins Lathe_FactorTensor:$lhs, Lathe_FactorTensor:$rhs,
                        UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs);
   let results = (outs Lathe_NumericTensor:$result);
 }
@@ -29,12 +29,12 @@ def LinearOp : Lathe_PureOp<"linear", [Fusible, Differentiable, Quantizable]> {
     `[..., k]`, weight `[n, k]` (the layout of public checkpoints), optional bias
     `[n]` -> `[..., n]`. Element types as for `matmul`; the bias has the result's.
   }];
-  let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$weight,
+  let arguments = (ins Lathe_FactorTensor:$input, Lathe_FactorTensor:$weight,
                        Optional<Lathe_NumericTensor>:$bias);
   let results = (outs Lathe_NumericTensor:$result);
 }
 
-defvar PackedTensor = RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>;
+defvar PackedTensor = RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I8, UI8]>;
 
 def PackOp : Lathe_PureOp<"pack", [FusibleKindOnly]> {
   let summary = "the right-hand matrix of a contraction in panels of columns";
@@ -65,12 +65,12 @@ def PackedMatmulOp : Lathe_PureOp<"packed_matmul", [FusibleKindOnly]> {
     last panel may be padded. The packed side has no batch dims. Element types as
     for `matmul`.
 
-    With `scale` the packed side holds integers, plain or of 4 bits, that are
-    multiplied by it where they are read: f32
+    With `scale` the packed side holds integers, plain or of 4 bits, or 8-bit
+    floats, that are multiplied by it where they are read: f32
     `[ceil(n / panel), ceil(k / group), panel]`, one for every `group` rows of a
     column (`group = 0`: for all). The left-hand side and the result are f32.
   }];
-  let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>:$lhs,
+  let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I8, UI8]>:$lhs,
                        PackedTensor:$packed, Optional<RankedTensorOf<[F32]>>:$scale,
                        I64Attr:$n, DefaultValuedAttr<I64Attr, "0">:$group);
   let results = (outs Lathe_NumericTensor:$result);

@@ -20,7 +20,7 @@ def ConvOp : Lathe_PureOp<"conv", [FusibleKindOnly, Differentiable, Quantizable,
     public checkpoints, optional bias `[out]`. Element types as for `linear`. Empty `strides`, `dilations` mean
     all 1; empty `pad_low`, `pad_high` mean 0.
   }];
-  let arguments = (ins Lathe_NumericTensor:$input, Lathe_NumericTensor:$filter,
+  let arguments = (ins Lathe_FactorTensor:$input, Lathe_FactorTensor:$filter,
                        Optional<Lathe_NumericTensor>:$bias,
                        Strides:$strides, Strides:$dilations,
                        Strides:$pad_low, Strides:$pad_high,
@@ -36,8 +36,8 @@ def PackedConvOp : Lathe_PureOp<"packed_conv", [FusibleKindOnly]> {
     `pack([kh * kw * c, out])`, so the product is an implicit matrix product.
     Element types as for `matmul`.
   }];
-  let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>:$input,
-                       RankedTensorOf<[F64, F32, F16, BF16, I8, UI8]>:$packed,
+  let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I8, UI8]>:$input,
+                       RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I8, UI8]>:$packed,
                        DenseI64ArrayAttr:$kernel, Strides:$strides, Strides:$dilations,
                        I64Attr:$out_channels);
   let results = (outs Lathe_NumericTensor:$result);

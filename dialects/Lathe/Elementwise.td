@@ -107,7 +107,8 @@ def ShrOp : Lathe_BinaryOp<"shr", Lathe_IntTensor,
 def CompareOp : Lathe_ElementwiseOp<"compare"> {
   let summary = "elementwise comparison";
   let description = "Comparisons with NaN are false, except `ne`.";
-  let arguments = (ins Lathe_ComparePredicate:$predicate, Lathe_Tensor:$lhs, Lathe_Tensor:$rhs);
+  let arguments = (ins Lathe_ComparePredicate:$predicate, Lathe_OrderedTensor:$lhs,
+                       Lathe_OrderedTensor:$rhs);
   let results = (outs Lathe_BoolTensor:$result);
   let assemblyFormat = [{
     $predicate `,` $lhs `,` $rhs attr-dict `:` functional-type(operands, results)

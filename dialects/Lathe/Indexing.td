@@ -34,16 +34,18 @@ def GatherNdOp : Lathe_PureOp<"gather_nd", [FusibleKindOnly, Differentiable]> {
 }
 def ScatterElementsOp : Lathe_PureOp<"scatter_elements", [FusibleKindOnly, Differentiable]> {
   let summary = "`input` with `updates` written at `indices` along an axis, in order";
-  let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, Lathe_Tensor:$updates,
+  let arguments = (ins Lathe_OrderedTensor:$input, Lathe_IndexTensor:$indices,
+                       Lathe_OrderedTensor:$updates,
                        I64Attr:$axis,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
-  let results = (outs Lathe_Tensor:$result);
+  let results = (outs Lathe_OrderedTensor:$result);
 }
 def ScatterNdOp : Lathe_PureOp<"scatter_nd", [FusibleKindOnly, Differentiable]> {
   let summary = "`input` with `updates` written at index tuples, in order";
-  let arguments = (ins Lathe_Tensor:$input, Lathe_IndexTensor:$indices, Lathe_Tensor:$updates,
+  let arguments = (ins Lathe_OrderedTensor:$input, Lathe_IndexTensor:$indices,
+                       Lathe_OrderedTensor:$updates,
                        DefaultValuedAttr<Lathe_ScatterMode, "ScatterMode::assign">:$mode);
-  let results = (outs Lathe_Tensor:$result);
+  let results = (outs Lathe_OrderedTensor:$result);
 }
 def EmbeddingOp : Lathe_PureOp<"embedding", [FusibleKindOnly, Decomposable, Quantizable]> {
   let summary = "rows of a table: gather on axis 0";

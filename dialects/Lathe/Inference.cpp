@@ -151,7 +151,7 @@ FailureOr<Type> productElementType(const Site &site, Value lhs, Value rhs) {
   if (isByte(a) && isByte(b))
     return Type(IntegerType::get(a.getContext(), 32));
   if (a == b)
-    return a;
+    return a.isFloat8E4M3FN() ? Type(Float32Type::get(a.getContext())) : a;
   std::string text;
   llvm::raw_string_ostream(text) << "'" << a << "' and '" << b << "'";
   return inferenceError(

@@ -47,13 +47,23 @@ def Lathe_Dialect : Dialect {
 // Types
 //===----------------------------------------------------------------------===//
 
-def Lathe_Tensor : RankedTensorOf<[F64, F32, F16, BF16, I64, I32, I16, I8, I1,
-                                   UI64, UI32, UI16, UI8]>;
+// What can be stored and moved.
+def Lathe_Tensor : RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I64, I32, I16,
+                                   I8, I1, UI64, UI32, UI16, UI8]>;
+// What can be compared: no arithmetic but that of products takes 8-bit floats.
+def Lathe_OrderedTensor : RankedTensorOf<[F64, F32, F16, BF16, I64, I32, I16, I8,
+                                          I1, UI64, UI32, UI16, UI8]>;
 def Lathe_FloatTensor : RankedTensorOf<[F64, F32, F16, BF16]>;
 def Lathe_IntTensor : RankedTensorOf<[I64, I32, I16, I8, I1,
                                       UI64, UI32, UI16, UI8]>;
 def Lathe_NumericTensor : RankedTensorOf<[F64, F32, F16, BF16, I64, I32, I16,
                                           I8, UI64, UI32, UI16, UI8]>;
+// What stands for other numbers by a scale.
+def Lathe_QuantizedTensor : RankedTensorOf<[I64, I32, I16, I8, I1, UI64, UI32,
+                                            UI16, UI8, F8E4M3FN]>;
+// Operands of products.
+def Lathe_FactorTensor : RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I64, I32,
+                                         I16, I8, UI64, UI32, UI16, UI8]>;
 def Lathe_BoolTensor : RankedTensorOf<[I1]>;
 def Lathe_IndexTensor : RankedTensorOf<[I64, I32]>;
 

@@ -94,6 +94,9 @@ static LogicalResult checkStorage(Operation *op, Type element,
   if (!type)
     return op->emitOpError("expected 'storage' of a type !quant.any, got ")
            << *storage;
+  if (isa<FloatType>(element))
+    return op->emitOpError("expected no 'storage' beside a zero point of ")
+           << element << ", got " << *storage;
   StorageRange all = getStorageRange(element, TypeAttr());
   if (type.isSigned() == element.isUnsignedInteger() ||
       type.getStorageTypeMin() < all.low || type.getStorageTypeMax() > all.high)
@@ -219,14 +222,21 @@ static Value spread(Composer &c, OpTy op, Value parameter) {
                          ArrayRef<int64_t>(axis));
 }
 
-// The cast to the zero point's type saturates.
+// The cast to the zero point's type saturates, and rounds where that is of
+// floats.
 template <typename OpTy> static Value quantize(Composer &c, OpTy op) {
   Value x = c.widen(op.getInput());
   Type element = tensorType(x).getElementType(),
        stored = tensorType(op.getZeroPoint()).getElementType();
   Value scale = spread(c, op, c.widen(op.getScale()));
   Value zero = spread(c, op, c.cast(op.getZeroPoint(), element));
-  Value rounded = c.make<AddOp>(c.make<RoundOp>(c.make<DivOp>(x, scale)), zero);
+  Value quotient = c.make<DivOp>(x, scale);
+  if (isa<FloatType>(stored))
+    return c.cast(isZeroConstant(op.getZeroPoint())
+                      ? quotient
+                      : c.make<AddOp>(quotient, zero),
+                  stored);
+  Value rounded = c.make<AddOp>(c.make<RoundOp>(quotient), zero);
   if (op.getStorage()) {
     StorageRange range = getStorageRange(stored, op.getStorageAttr());
     rounded = c.make<MaxOp>(rounded, c.constant(element, double(range.low)));
@@ -244,9 +254,14 @@ static Value dequantize(Composer &c, OpTy op, Value stored) {
   Type difference = type.getElementTypeBitWidth() < 32
                         ? element
                         : IntegerType::get(type.getContext(), 64);
-  Value zero = spread(c, op, c.cast(op.getZeroPoint(), difference));
-  Value shifted =
-      c.cast(c.make<SubOp>(c.cast(stored, difference), zero), element);
+  Value zero;
+  if (!isa<FloatType>(type.getElementType()) ||
+      !isZeroConstant(op.getZeroPoint()))
+    zero = spread(c, op, c.cast(op.getZeroPoint(), difference));
+  Value shifted = c.cast(stored, difference);
+  if (zero)
+    shifted = c.make<SubOp>(shifted, zero);
+  shifted = c.cast(shifted, element);
   Value result = c.make<MulOp>(shifted, spread(c, op, scale));
   return c.cast(result, tensorType(op.getScale()).getElementType());
 }

@@ -13,7 +13,7 @@ include "dialects/Lathe/LatheBase.td"
 // What these ops share: the numbers q stand for (q - zero_point) * scale.
 class Lathe_QuantizationOp<string mnemonic, list<Trait> traits = []> :
     Lathe_PureOp<mnemonic, !listconcat([FusibleKindOnly, Decomposable, AdaptsToLayout], traits)> {
-  dag parameters = (ins Lathe_FloatTensor:$scale, Lathe_IntTensor:$zero_point,
+  dag parameters = (ins Lathe_FloatTensor:$scale, Lathe_QuantizedTensor:$zero_point,
                         DefaultValuedAttr<I64Attr, "1">:$axis,
                         DefaultValuedAttr<I64Attr, "0">:$group,
                         OptionalAttr<TypeAttr>:$storage);
@@ -36,18 +36,22 @@ def QuantizeOp : Lathe_QuantizationOp<"quantize"> {
     `!quant.any<i8<-127:127>:f32>`, `!quant.any<i4<-7:7>:f32>`. Numbers of 4 bits
     stand in bytes; packed weights hold two in one.
 
+    With a zero point of f8E4M3FN, usually 0, the result is x / scale + zero_point
+    rounded to the nearest 8-bit float, half to even, which saturates at 448; NaN
+    stays NaN.
+
     ```mlir
     %q = lathe.quantize %w, %s, %z {axis = 1 : i64, group = 32 : i64, storage = !quant.any<i4<-7:7>:f32>}
         : (tensor<384x1536xf32>, tensor<384x48xf32>, tensor<384x48xi8>) -> tensor<384x1536xi8>
     ```
   }];
   let arguments = !con((ins Lathe_FloatTensor:$input), parameters);
-  let results = (outs Lathe_IntTensor:$result);
+  let results = (outs Lathe_QuantizedTensor:$result);
 }
 def DequantizeOp : Lathe_QuantizationOp<"dequantize"> {
   let summary = "(q - zero_point) * scale";
   let description = "As for `quantize`; the scale's type is the result's. The difference does not wrap.";
-  let arguments = !con((ins Lathe_IntTensor:$input), parameters);
+  let arguments = !con((ins Lathe_QuantizedTensor:$input), parameters);
   let results = (outs Lathe_FloatTensor:$result);
 }
 def FakeQuantizeOp : Lathe_QuantizationOp<"fake_quantize", [StraightThrough]> {

@@ -17,6 +17,11 @@ StorageRange getStorageRange(Type element, TypeAttr storage) {
     auto type = cast<quant::AnyQuantizedType>(storage.getValue());
     return {type.getStorageTypeMin(), type.getStorageTypeMax()};
   }
+  if (auto type = dyn_cast<FloatType>(element)) {
+    APFloat largest = APFloat::getLargest(type.getFloatSemantics());
+    int64_t high = int64_t(largest.convertToDouble());
+    return {-high, high};
+  }
   unsigned width = element.getIntOrFloatBitWidth();
   if (element.isUnsignedInteger())
     return {0, width < 64 ? int64_t(llvm::maxUIntN(width)) : INT64_MAX};
@@ -30,9 +35,11 @@ bool isZeroConstant(Value value) {
     value = op->getOperand(0);
   }
   DenseElementsAttr elements;
-  if (!matchPattern(value, m_Constant(&elements)) ||
-      !isa<IntegerType>(elements.getElementType()))
+  if (!matchPattern(value, m_Constant(&elements)))
     return false;
+  if (isa<FloatType>(elements.getElementType()))
+    return llvm::all_of(elements.getValues<APFloat>(),
+                        [](const APFloat &number) { return number.isZero(); });
   return llvm::all_of(elements.getValues<APInt>(),
                       [](const APInt &number) { return number.isZero(); });
 }
@@ -79,12 +86,23 @@ LogicalResult alignParameters(Composer &c, ArrayRef<QuantizedOperand> operands,
 
 LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
                          std::string &whyNot) {
+  Type first = tensorType(operands[0].quantized).getElementType();
+  llvm::raw_string_ostream os(whyNot);
   for (const QuantizedOperand &operand : operands) {
     Type element = tensorType(operand.quantized).getElementType();
-    if (element.isInteger(8) || element.isUnsignedInteger(8))
+    if (element.isFloat8E4M3FN() && !isZeroConstant(operand.zeroPoint)) {
+      os << "takes 8-bit floats with a zero point that is the constant 0";
+      return failure();
+    }
+    if (element.isFloat8E4M3FN() != first.isFloat8E4M3FN()) {
+      os << "takes two operands of 8-bit floats or none, not '" << first
+         << "' and '" << element << "'";
+      return failure();
+    }
+    if (element.isInteger(8) || element.isUnsignedInteger(8) ||
+        element.isFloat8E4M3FN())
       continue;
-    llvm::raw_string_ostream(whyNot)
-        << "takes products of 8-bit integers, not of '" << element << "'";
+    os << "takes products of 8-bit integers, not of '" << element << "'";
     return failure();
   }
   return success();

@@ -11,7 +11,8 @@
 //
 //   sa sb (sum(qa qb) - za sum(qb) - zb sum(qa) + k za zb),
 //
-// where the bracket is exact in i32, which wraps.
+// where the bracket is exact in i32, which wraps. 8-bit floats have no zero
+// points, and their sum is one of f32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,7 +24,8 @@
 namespace lathe {
 
 /// The smallest and largest number that is stored, of elements `element` and an
-/// attribute `storage` (null: all numbers of the type).
+/// attribute `storage` (null: all numbers of the type, of floats the finite
+/// ones).
 struct StorageRange {
   int64_t low, high;
 };
@@ -56,12 +58,13 @@ struct ProductSide {
   llvm::function_ref<Value()> sum;
 };
 
-/// Reasons why a product of these operands is not one of 8-bit integers.
+/// Reasons why a product of these operands is not one of 8-bit integers, nor of
+/// 8-bit floats.
 LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
                          std::string &whyNot);
 
 /// What is left to do with `sum`, the i32 sum of products of `depth` pairs:
-/// exactly, in i32.
+/// exactly, in i32. Nothing, where both zero points are 0.
 Value subtractZeroPoints(Composer &c, Value sum, const ProductSide &lhs,
                          const ProductSide &rhs, int64_t depth);
 

@@ -26,8 +26,8 @@ class Lathe_ReduceOp<string mnemonic, Type type, string what> :
 }
 def ReduceSumOp : Lathe_ReduceOp<"reduce_sum", Lathe_NumericTensor, "sum over axes">;
 def ReduceMeanOp : Lathe_ReduceOp<"reduce_mean", Lathe_NumericTensor, "mean over axes">;
-def ReduceMaxOp : Lathe_ReduceOp<"reduce_max", Lathe_Tensor, "maximum over axes; NaN wins; any for i1">;
-def ReduceMinOp : Lathe_ReduceOp<"reduce_min", Lathe_Tensor, "minimum over axes; NaN wins; all for i1">;
+def ReduceMaxOp : Lathe_ReduceOp<"reduce_max", Lathe_OrderedTensor, "maximum over axes; NaN wins; any for i1">;
+def ReduceMinOp : Lathe_ReduceOp<"reduce_min", Lathe_OrderedTensor, "minimum over axes; NaN wins; all for i1">;
 def ReduceProdOp : Lathe_ReduceOp<"reduce_prod", Lathe_NumericTensor, "product over axes">;
 
 class Lathe_ArgReduceOp<string mnemonic, string what> :

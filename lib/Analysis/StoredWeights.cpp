@@ -21,8 +21,10 @@ bool lathe::isStoredWeight(Operation *op) {
     return dequantize && isStoredWeight(dequantize);
   }
   auto dequantize = dyn_cast<DequantizeOp>(op);
-  if (!dequantize || !dequantize->hasOneUse() ||
-      !getElementTypeOrSelf(dequantize.getInput().getType()).isInteger(8))
+  if (!dequantize || !dequantize->hasOneUse())
+    return false;
+  Type stored = getElementTypeOrSelf(dequantize.getInput().getType());
+  if (!stored.isInteger(8) && !stored.isFloat8E4M3FN())
     return false;
   Type element = getElementTypeOrSelf(dequantize.getType());
   if (!element.isF32() && !element.isF16() && !element.isBF16())

@@ -39,6 +39,7 @@ constexpr Names kNames[] = {
     {4, "ui32", "<u4", "U32"},
     {2, "ui16", "<u2", "U16"},
     {1, "ui8", "|u1", "U8"},
+    {1, "f8E4M3FN", "<V1", "F8_E4M3"},
 };
 const Names &names(DType type) { return kNames[static_cast<size_t>(type)]; }
 } // namespace
@@ -48,8 +49,12 @@ StringRef dtypeName(DType type) { return names(type).ir; }
 StringRef dtypeNpyDescr(DType type) { return names(type).npy; }
 StringRef dtypeSafetensorsName(DType type) { return names(type).safetensors; }
 
-bool isFloat(DType type) { return type <= DType::BF16; }
-bool isUnsignedInteger(DType type) { return type >= DType::U64; }
+bool isFloat(DType type) {
+  return type <= DType::BF16 || type == DType::F8E4M3;
+}
+bool isUnsignedInteger(DType type) {
+  return type >= DType::U64 && type <= DType::U8;
+}
 
 std::optional<DType> parseSafetensorsDType(StringRef name) {
   for (DType type : kAllDTypes)
@@ -159,6 +164,33 @@ float bfloatToFloat(uint16_t bits) {
   return bitCast<float>(uint32_t(bits) << 16);
 }
 
+float e4m3ToFloat(uint8_t bits) {
+  int exponent = bits >> 3 & 0xF, fraction = bits & 7;
+  float size = (bits & 0x7F) == 0x7F ? std::numeric_limits<float>::quiet_NaN()
+               : exponent == 0       ? std::ldexp(float(fraction), -9)
+                               : std::ldexp(float(8 + fraction), exponent - 10);
+  return bits & 0x80 ? -size : size;
+}
+
+uint8_t doubleToE4m3(double value) {
+  uint8_t sign = std::signbit(value) ? 0x80 : 0;
+  if (std::isnan(value))
+    return sign | 0x7F;
+  double size = std::min(std::fabs(value), 448.0);
+  if (size == 0)
+    return sign;
+  // The last bit is worth 2^-9 up to 2^-5, then twice as much from every power
+  // of two on. A carry moves into the exponent.
+  int exponent;
+  std::frexp(size, &exponent);
+  exponent = std::max(exponent - 4, -9);
+  double scaled = std::ldexp(size, -exponent), floored = std::floor(scaled);
+  int last = int(floored);
+  if (scaled - floored > 0.5 || (scaled - floored == 0.5 && (last & 1)))
+    ++last;
+  return sign | uint8_t((exponent + 9) * 8 + last);
+}
+
 uint16_t doubleToHalf(double value) { return roundTo16(value, 10, 15); }
 uint16_t doubleToBfloat(double value) { return roundTo16(value, 7, 127); }
 
@@ -190,6 +222,8 @@ double loadAsDouble(DType type, const void *data) {
     return load<uint16_t>(data);
   case DType::U8:
     return load<uint8_t>(data);
+  case DType::F8E4M3:
+    return e4m3ToFloat(static_cast<uint8_t>(load<uint8_t>(data)));
   }
   llvm_unreachable("no such element type");
 }
@@ -222,6 +256,8 @@ void storeFromDouble(DType type, void *data, double value) {
     return store<uint16_t>(data, saturate<uint16_t>(value));
   case DType::U8:
     return store<uint8_t>(data, saturate<uint8_t>(value));
+  case DType::F8E4M3:
+    return store<uint8_t>(data, doubleToE4m3(value));
   }
   llvm_unreachable("no such element type");
 }

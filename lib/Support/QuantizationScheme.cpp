@@ -21,7 +21,8 @@ std::string QuantizationScheme::text() const {
 std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
                                                           std::string *whyNot) {
   static constexpr StringLiteral known[] = {
-      "int8", "int8-dynamic", "int8-static", "int8-weights", "int4-weights"};
+      "int8",         "int8-dynamic", "int8-static", "int8-weights",
+      "int4-weights", "fp8",          "fp8-weights"};
   auto refuse = [&](const Twine &reason) {
     if (whyNot)
       *whyNot = reason.str();
@@ -29,13 +30,13 @@ std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
   };
   auto [name, group] = text.split(':');
   if (!is_contained(known, name))
-    return refuse("expected int8, int8-dynamic, int8-static, int8-weights or "
-                  "int4-weights, got '" +
+    return refuse("expected int8, int8-dynamic, int8-static, int8-weights, "
+                  "int4-weights, fp8 or fp8-weights, got '" +
                   name + "'");
   QuantizationScheme scheme{name.str()};
   if (!text.contains(':'))
     return scheme;
-  if (!name.ends_with("-weights"))
+  if (!name.ends_with("-weights") && name != "fp8")
     return refuse("expected no group beside '" + name +
                   "': sums in integers have one scale");
   if (!to_integer(group, scheme.group) ||

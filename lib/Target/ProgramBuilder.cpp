@@ -36,6 +36,7 @@ FailureOr<exec::TensorType> toExecutableType(RankedTensorType type) {
                   .Case<Float32Type>([](Type) { return exec::F32; })
                   .Case<Float16Type>([](Type) { return exec::F16; })
                   .Case<BFloat16Type>([](Type) { return exec::BF16; })
+                  .Case<Float8E4M3FNType>([](Type) { return exec::F8E4M3; })
                   .Case<IntegerType>([](IntegerType integer) {
                     bool isUnsigned = integer.isUnsigned();
                     switch (integer.getWidth()) {

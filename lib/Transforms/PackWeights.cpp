@@ -20,7 +20,8 @@ using namespace lathe;
 static bool isPackable(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   Type element = type.getElementType();
-  return (element.isF32() || element.isBF16() || element.isF16()) &&
+  return (element.isF32() || element.isBF16() || element.isF16() ||
+          element.isFloat8E4M3FN()) &&
          type.hasStaticShape() && type.getNumElements() != 0;
 }
 
@@ -136,9 +137,12 @@ Value PackWeights::addBias(OpBuilder &builder, Location loc, Value product,
 static bool isZero(Value value) {
   while (auto *op = value.getDefiningOp()) {
     if (auto constant = dyn_cast<ConstantOp>(op)) {
-      auto elements = dyn_cast<DenseIntElementsAttr>(constant.getValue());
-      return elements && elements.isSplat() &&
-             elements.getSplatValue<APInt>().isZero();
+      auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
+      if (!elements || !elements.isSplat())
+        return false;
+      return isa<FloatType>(elements.getElementType())
+                 ? elements.getSplatValue<APFloat>().isZero()
+                 : elements.getSplatValue<APInt>().isZero();
     }
     if (!isa<BroadcastOp, ReshapeOp>(op))
       break;
@@ -168,7 +172,9 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
   Value numbers = dequantize.getInput(), scale = dequantize.getScale();
   ArrayRef<int64_t> shape = getShape(numbers);
   auto type = cast<RankedTensorType>(numbers.getType());
-  if (shape.size() != 2 || !type.getElementType().isSignlessInteger(8))
+  Type stored = type.getElementType();
+  if (shape.size() != 2 ||
+      !(stored.isSignlessInteger(8) || stored.isFloat8E4M3FN()))
     return {};
   int64_t axis = dequantize.getAxis(), n = shape[1 - depthAxis];
   axis = axis < 0 ? axis + 2 : axis;

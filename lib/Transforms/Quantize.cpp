@@ -38,6 +38,10 @@ struct Scheme {
   bool isStatic, isDynamic;
   /// Elements that share a weight's scale; 0: all of a sum.
   int64_t group;
+  /// Of 8-bit floats, not of integers. Activations, too, may have groups.
+  bool isFloat = false;
+
+  bool isWeightOnly() const { return !isStatic && !isDynamic; }
 };
 constexpr Scheme kSchemes[] = {
     {"int8", 8, true, true, 0},
@@ -45,6 +49,8 @@ constexpr Scheme kSchemes[] = {
     {"int8-static", 8, true, false, 0},
     {"int8-weights", 8, false, false, 0},
     {"int4-weights", 4, false, false, 32},
+    {"fp8", 8, true, true, 0, true},
+    {"fp8-weights", 8, false, false, 0, true},
 };
 
 /// The operand that is known at load, and the one that is not, if any.
@@ -186,8 +192,7 @@ LogicalResult Quantize::readOptions() {
     return error << ", got '" << scheme << "'";
   }
   chosen = *known;
-  bool isWeightOnly = !chosen.isStatic && !chosen.isDynamic;
-  if (group != 0 && !isWeightOnly)
+  if (group != 0 && !chosen.isWeightOnly() && !chosen.isFloat)
     return getOperation().emitError("expected 'group' for weights alone, which "
                                     "sums in integers cannot have, got scheme "
                                     "'")
@@ -256,7 +261,9 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
     whyNot = "the ranges have no '" + site.name + "'";
     return {};
   }
-  size_t count = known ? known->low.size() : 1;
+  const std::vector<double> *reach =
+      !known ? nullptr : chosen.isFloat ? &known->magnitude : &known->low;
+  size_t count = known ? reach->size() : 1;
   if (count != 1 && int64_t(count) != site.numRanges()) {
     whyNot = "the ranges have " + std::to_string(count) + " numbers for '" +
              site.name + "', expected 1 or " + std::to_string(site.numRanges());
@@ -267,13 +274,21 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
     if (one.block == block &&
         (one.ranges == known ||
          (one.ranges && known && one.ranges->low == known->low &&
-          one.ranges->high == known->high)))
+          one.ranges->high == known->high &&
+          one.ranges->magnitude == known->magnitude)))
       return one.value;
-  Value value =
-      b.roundTrip(site.value,
-                  known ? b.staticScale(known->low, known->high, site.scans)
-                        : b.dynamicScale(site.value, place.reducedAxes),
-                  training);
+  ArrayRef<int64_t> axes = place.reducedAxes;
+  QuantizationScale scale;
+  if (known)
+    scale = chosen.isFloat
+                ? b.staticFloatScale(known->magnitude, site.scans)
+                : b.staticScale(known->low, known->high, site.scans);
+  else if (chosen.isFloat)
+    // Windows overlap, so an image has one scale.
+    scale = b.floatScale(site.value, axes, axes.size() == 1 ? chosen.group : 0);
+  else
+    scale = b.dynamicScale(site.value, axes);
+  Value value = b.roundTrip(site.value, scale, training);
   // Which elements share a range differs from op to op.
   if (known)
     rounded[site.value].push_back({block, known, value});
@@ -302,12 +317,17 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
       return failure();
     op->setOperand(roles->activation->index, value);
   }
+  // Lookups stay with integers, which are closer: nothing is summed up.
+  bool isFloat = chosen.isFloat && site;
   unsigned bits = std::max(chosen.weightBits, roles->weight.leastBits);
+  ArrayRef<int64_t> axes = roles->weight.reducedAxes;
+  int64_t perScale = bits == chosen.weightBits ? chosen.group : 0;
   QuantizationScale scale =
-      b.weightScale(weight.get(), roles->weight.reducedAxes, bits,
-                    bits == chosen.weightBits ? chosen.group : 0);
+      isFloat ? b.floatScale(weight.get(), axes, perScale)
+              : b.weightScale(weight.get(), axes, bits, perScale);
   weight.set(b.roundTrip(weight.get(), scale, training));
-  note = name + ", weights of " + std::to_string(bits) + " bits, " +
+  note = name + ", weights of " + std::to_string(bits) +
+         (isFloat ? "-bit floats, " : " bits, ") +
          (scale.group ? "a scale for every " + std::to_string(scale.group) +
                             " along axis " + std::to_string(scale.axis)
                       : "a scale per channel") +

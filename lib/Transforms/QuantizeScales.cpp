@@ -17,6 +17,9 @@ using namespace lathe;
 /// any scale does.
 static constexpr double kSmallestScale = 0x1p-120;
 
+/// The largest number of f8E4M3FN.
+static constexpr int64_t kLargestFloat8 = 448;
+
 /// With few bits it pays to cut off the ends of a group: parts of the largest
 /// magnitude that are tried.
 static constexpr double kParts[] = {1, 0.9, 0.8};
@@ -91,35 +94,57 @@ Value QuantizationBuilder::searchScale(const Groups &groups, int64_t low,
   return best;
 }
 
+QuantizationBuilder::Groups
+QuantizationBuilder::startGroups(QuantizationScale &result, Value value,
+                                 ArrayRef<int64_t> axes, int64_t group) {
+  if (group > 0) {
+    // Of a filter a group takes whole windows of several channels.
+    for (int64_t axis : axes.drop_front())
+      group /= std::max<int64_t>(getType(value).getDimSize(axis), 1);
+    result.axis = axes.front();
+    result.group = std::max<int64_t>(group, 1);
+  }
+  return inGroups(value, axes, result.group);
+}
+
+void QuantizationBuilder::finishGroups(QuantizationScale &result, Value scale,
+                                       Value value, ArrayRef<int64_t> axes,
+                                       Type element) {
+  if (result.group > 0) {
+    SmallVector<int64_t> shape(getType(value).getShape());
+    shape[result.axis] = llvm::divideCeil(shape[result.axis], result.group);
+    for (int64_t axis : axes.drop_front())
+      shape[axis] = 1;
+    scale = make<ReshapeOp>(scale, shape);
+  }
+  result.scale = scale;
+  auto zeros = RankedTensorType::get(getType(scale).getShape(), element);
+  result.zeroPoint = make<ConstantOp>(
+      cast<DenseElementsAttr>(builder.getZeroAttr(zeros)));
+}
+
 QuantizationScale
 QuantizationBuilder::weightScale(Value weight, ArrayRef<int64_t> reducedAxes,
                                  unsigned bits, int64_t group) {
   QuantizationScale result;
-  SmallVector<int64_t> shape(getType(weight).getShape());
-  if (group > 0) {
-    // Of a filter a group takes whole windows of several channels.
-    for (int64_t axis : reducedAxes.drop_front())
-      group /= std::max<int64_t>(shape[axis], 1);
-    result.axis = reducedAxes.front();
-    result.group = std::max<int64_t>(group, 1);
-  }
-  Groups groups = inGroups(weight, reducedAxes, result.group);
+  Groups groups = startGroups(result, weight, reducedAxes, group);
   int64_t high = llvm::maxIntN(bits), low = bits < 8 ? -high - 1 : -high;
-  result.scale =
+  Value scale =
       bits < 8 ? searchScale(groups, low, high) : symmetricScale(groups, high);
-  if (result.group > 0) {
-    shape[result.axis] = llvm::divideCeil(shape[result.axis], result.group);
-    for (int64_t axis : reducedAxes.drop_front())
-      shape[axis] = 1;
-    result.scale = make<ReshapeOp>(result.scale, shape);
-  }
-  auto zeros = RankedTensorType::get(getType(result.scale).getShape(),
-                                     builder.getI8Type());
-  result.zeroPoint =
-      make<ConstantOp>(DenseElementsAttr::get(zeros, APInt(8, 0)));
+  finishGroups(result, scale, weight, reducedAxes, builder.getI8Type());
   result.storage = TypeAttr::get(quant::AnyQuantizedType::get(
       quant::QuantizationFlags::Signed, builder.getIntegerType(bits),
       builder.getF32Type(), low, high));
+  return result;
+}
+
+QuantizationScale
+QuantizationBuilder::floatScale(Value value, ArrayRef<int64_t> reducedAxes,
+                                int64_t group) {
+  QuantizationScale result;
+  Groups groups = startGroups(result, value, reducedAxes, group);
+  finishGroups(result, symmetricScale(groups, kLargestFloat8), value,
+               reducedAxes, builder.getFloat8E4M3FNType());
   return result;
 }
 
@@ -148,6 +173,28 @@ static Value sliceBy(ScanOp scan, Value stacked) {
       type.clone(type.getShape().drop_front()), stacked.getLoc());
 }
 
+SmallVector<int64_t> QuantizationBuilder::layerShape(size_t count,
+                                                     ArrayRef<ScanOp> scans) {
+  SmallVector<int64_t> shape;
+  if (count > 1)
+    for (ScanOp scan : scans)
+      shape.push_back(ScanOp(scan).computeTripCount());
+  return shape;
+}
+
+Value QuantizationBuilder::layerConstant(DenseElementsAttr numbers,
+                                         ArrayRef<ScanOp> scans) {
+  OpBuilder::InsertionGuard guard(builder);
+  bool isPerLayer = numbers.getType().getRank() != 0;
+  if (isPerLayer)
+    builder.setInsertionPoint(scans.front());
+  Value value = make<ConstantOp>(numbers);
+  if (isPerLayer)
+    for (ScanOp scan : scans)
+      value = sliceBy(scan, value);
+  return value;
+}
+
 QuantizationScale QuantizationBuilder::staticScale(ArrayRef<double> low,
                                                    ArrayRef<double> high,
                                                    ArrayRef<ScanOp> scans) {
@@ -159,24 +206,35 @@ QuantizationScale QuantizationBuilder::staticScale(ArrayRef<double> low,
     scales.push_back(float(scale));
     zeroPoints.push_back(std::clamp(std::nearbyint(-from / scale), 0.0, 255.0));
   }
-  SmallVector<int64_t> shape;
-  if (low.size() > 1)
-    for (ScanOp scan : scans)
-      shape.push_back(ScanOp(scan).computeTripCount());
-  OpBuilder::InsertionGuard guard(builder);
-  if (!shape.empty())
-    builder.setInsertionPoint(scans.front());
+  SmallVector<int64_t> shape = layerShape(low.size(), scans);
   Type byte = builder.getIntegerType(8, /*isSigned=*/false);
+  auto constant = [&](Type element, auto &&numbers) {
+    return layerConstant(
+        DenseElementsAttr::get(RankedTensorType::get(shape, element),
+                               ArrayRef(numbers)),
+        scans);
+  };
   QuantizationScale result;
-  result.scale = make<ConstantOp>(DenseElementsAttr::get(
-      RankedTensorType::get(shape, builder.getF32Type()), ArrayRef(scales)));
-  result.zeroPoint = make<ConstantOp>(DenseElementsAttr::get(
-      RankedTensorType::get(shape, byte), ArrayRef(zeroPoints)));
-  if (!shape.empty())
-    for (ScanOp scan : scans) {
-      result.scale = sliceBy(scan, result.scale);
-      result.zeroPoint = sliceBy(scan, result.zeroPoint);
-    }
+  result.scale = constant(builder.getF32Type(), scales);
+  result.zeroPoint = constant(byte, zeroPoints);
+  return result;
+}
+
+QuantizationScale
+QuantizationBuilder::staticFloatScale(ArrayRef<double> magnitude,
+                                      ArrayRef<ScanOp> scans) {
+  SmallVector<float> scales;
+  for (double most : magnitude)
+    scales.push_back(float(std::max(most / kLargestFloat8, kSmallestScale)));
+  auto type = RankedTensorType::get(layerShape(scales.size(), scans),
+                                    builder.getF32Type());
+  QuantizationScale result;
+  result.scale =
+      layerConstant(DenseElementsAttr::get(type, ArrayRef(scales)), scans);
+  result.zeroPoint = make<ConstantOp>(
+      DenseElementsAttr::get(RankedTensorType::get(
+                                 {}, builder.getFloat8E4M3FNType()),
+                             APFloat(APFloat::Float8E4M3FN())));
   return result;
 }
 

@@ -38,6 +38,11 @@ public:
   QuantizationScale weightScale(Value weight, ArrayRef<int64_t> reducedAxes,
                                 unsigned bits, int64_t group);
 
+  /// Of 8-bit floats: the largest number becomes the largest of them. With
+  /// `group`, neighbours along the first of `reducedAxes` share a scale.
+  QuantizationScale floatScale(Value value, ArrayRef<int64_t> reducedAxes,
+                               int64_t group);
+
   /// Of bytes, by the range of the elements along `reducedAxes`, with 0 in it.
   QuantizationScale dynamicScale(Value value, ArrayRef<int64_t> reducedAxes);
 
@@ -46,6 +51,9 @@ public:
   /// builder's place must be in all of these.
   QuantizationScale staticScale(ArrayRef<double> low, ArrayRef<double> high,
                                 ArrayRef<ScanOp> scans);
+  /// The same of 8-bit floats, of numbers up to `magnitude`.
+  QuantizationScale staticFloatScale(ArrayRef<double> magnitude,
+                                     ArrayRef<ScanOp> scans);
 
   /// dequantize(quantize(value)), as one op that gradients go through with
   /// `training`.
@@ -64,6 +72,15 @@ private:
   };
   /// All along `axes`, or `group` neighbours along the first of them.
   Groups inGroups(Value value, ArrayRef<int64_t> axes, int64_t group);
+  /// `result` with its group and axis, and what shares a scale.
+  Groups startGroups(QuantizationScale &result, Value value,
+                     ArrayRef<int64_t> axes, int64_t group);
+  /// Sets the scale, of `groups` of `value`, and zero points of 0.
+  void finishGroups(QuantizationScale &result, Value scale, Value value,
+                    ArrayRef<int64_t> axes, Type element);
+  /// Constants of this shape, sliced where there is one per iteration.
+  Value layerConstant(DenseElementsAttr numbers, ArrayRef<ScanOp> scans);
+  SmallVector<int64_t> layerShape(size_t count, ArrayRef<ScanOp> scans);
   Value symmetricScale(const Groups &groups, int64_t limit);
   Value searchScale(const Groups &groups, int64_t low, int64_t high);
   /// `scale`, but never so small that a quotient by it is lost.

@@ -98,3 +98,39 @@ func.func @wide(%x: tensor<4x8xi16>, %s: tensor<f32>, %z: tensor<i16>) -> tensor
   %1 = lathe.linear %0, %0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x4xf32>
   return %1 : tensor<4x4xf32>
 }
+
+// -----
+
+// 8-bit floats are summed up in f32.
+// CHECK-LABEL: func.func @floats
+// CHECK: %[[P:.*]] = lathe.linear %{{.*}}, %{{.*}} : (tensor<4x8xf8E4M3FN>, tensor<16x8xf8E4M3FN>) -> tensor<4x16xf32>
+// CHECK: %[[A:.*]] = lathe.mul %[[P]], %{{.*}} : (tensor<4x16xf32>, tensor<4x1xf32>)
+// CHECK: lathe.mul %[[A]], %{{.*}} : (tensor<4x16xf32>, tensor<16xf32>)
+func.func @floats(%x: tensor<4x8xf8E4M3FN>, %s: tensor<4x1xf32>, %w: tensor<16x8xf8E4M3FN>, %sw: tensor<16x1xf32>) -> tensor<4x16xf32> {
+  %z = lathe.constant dense<0.0> : tensor<4x1xf8E4M3FN>
+  %zw = lathe.constant dense<0.0> : tensor<16x1xf8E4M3FN>
+  %0 = lathe.dequantize %x, %s, %z : (tensor<4x8xf8E4M3FN>, tensor<4x1xf32>, tensor<4x1xf8E4M3FN>) -> tensor<4x8xf32>
+  %1 = lathe.dequantize %w, %sw, %zw : (tensor<16x8xf8E4M3FN>, tensor<16x1xf32>, tensor<16x1xf8E4M3FN>) -> tensor<16x8xf32>
+  %2 = lathe.linear %0, %1 : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  return %2 : tensor<4x16xf32>
+}
+
+// -----
+
+func.func @zero_points_of_floats(%x: tensor<4x8xf8E4M3FN>, %s: tensor<f32>, %z: tensor<f8E4M3FN>) -> tensor<4x4xf32> {
+  %0 = lathe.dequantize %x, %s, %z : (tensor<4x8xf8E4M3FN>, tensor<f32>, tensor<f8E4M3FN>) -> tensor<4x8xf32>
+  // expected-remark @below {{stays in floats: takes 8-bit floats with a zero point that is the constant 0}}
+  %1 = lathe.linear %0, %0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x4xf32>
+  return %1 : tensor<4x4xf32>
+}
+
+// -----
+
+func.func @mixed(%x: tensor<4x8xf8E4M3FN>, %w: tensor<4x8xi8>, %s: tensor<f32>, %z: tensor<i8>) -> tensor<4x4xf32> {
+  %zx = lathe.constant dense<0.0> : tensor<f8E4M3FN>
+  %0 = lathe.dequantize %x, %s, %zx : (tensor<4x8xf8E4M3FN>, tensor<f32>, tensor<f8E4M3FN>) -> tensor<4x8xf32>
+  %1 = lathe.dequantize %w, %s, %z : (tensor<4x8xi8>, tensor<f32>, tensor<i8>) -> tensor<4x8xf32>
+  // expected-remark @below {{stays in floats: takes two operands of 8-bit floats or none, not 'f8E4M3FN' and 'i8'}}
+  %2 = lathe.linear %0, %1 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x4xf32>
+  return %2 : tensor<4x4xf32>
+}

@@ -1,6 +1,7 @@
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%S/Inputs/ranges.json" | FileCheck %s
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%S/Inputs/ranges.json explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=WHY
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json" | FileCheck %s --check-prefix=EITHER
+// RUN: lathe-opt %s --lathe-quantize="scheme=fp8 ranges=%S/Inputs/ranges.json" | FileCheck %s --check-prefix=FLOATS
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8 ranges=%S/Inputs/ranges.json keep=l*s keep=one explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=KEEP
 // RUN: sed 's/"sites"/"keep": ["one", "lay*"], "sites"/' %S/Inputs/ranges.json > %t.keep.json
 // RUN: lathe-opt %s --lathe-quantize="scheme=int8-static ranges=%t.keep.json keep=unknown explain" -o /dev/null 2>&1 | FileCheck %s --check-prefix=FILE-KEEPS
@@ -23,7 +24,7 @@
 // NONE: error: expected 'ranges' for scheme 'int8-static'
 // OTHER: error: the ranges in '{{.*}}other-ranges.json' are of another model: none is called 'one#0' or like another operand of a product
 // FILE: error: {{.*}}quantize-ranges.mlir{{.*}}it is not valid JSON
-// SCHEME: error: expected 'scheme' of int8, int8-dynamic, int8-static, int8-weights, int4-weights, got 'int9'
+// SCHEME: error: expected 'scheme' of int8, int8-dynamic, int8-static, int8-weights, int4-weights, fp8, fp8-weights, got 'int9'
 // ACTIVATIONS: error: expected 'group' for weights alone, which sums in integers cannot have, got scheme 'int8'
 // GROUP: error: expected 'group' of 32, 64 or 128, got 48
 
@@ -43,6 +44,13 @@ lathe.parameter @ws : tensor<2x8x8xf32>
 // CHECK: lathe.quantize %[[X]], %[[SI]], %[[ZI]]
 // CHECK-NOT: lathe.quantize %{{.*}} -> tensor<4x8xui8>
 // CHECK: return
+
+// The largest magnitude becomes 448; there is no zero point.
+// FLOATS-LABEL: func.func @main
+// FLOATS: %[[S:.*]] = lathe.constant dense<0.00915178563> : tensor<f32>
+// FLOATS: lathe.quantize %arg0, %[[S]], %{{.*}} : (tensor<4x8xf32>, tensor<f32>, tensor<f8E4M3FN>) -> tensor<4x8xf8E4M3FN>
+// FLOATS: lathe.scan
+// FLOATS: lathe.quantize %{{.*}} : (tensor<4x8xf32>, tensor<f32>, tensor<f8E4M3FN>) -> tensor<4x8xf8E4M3FN>
 
 // WHY: remark: {{.*}}is quantized: one, weights of 8 bits, a scale per channel, activations by the ranges
 // WHY: remark: {{.*}}is quantized: layers, weights of 8 bits, a scale per channel, activations by the ranges

@@ -2,6 +2,8 @@
 // RUN: lathe-opt %s --lathe-quantize=explain --split-input-file --verify-diagnostics -o /dev/null
 // RUN: lathe-opt %s --lathe-quantize=scheme=int8-weights --split-input-file | FileCheck %s --check-prefix=WEIGHTS
 // RUN: lathe-opt %s --lathe-quantize="scheme=int4-weights group=64" --split-input-file | FileCheck %s --check-prefix=INT4
+// RUN: lathe-opt %s --lathe-quantize=scheme=fp8 --split-input-file | FileCheck %s --check-prefix=FP8
+// RUN: lathe-opt %s --lathe-quantize="scheme=fp8 group=32" --split-input-file | FileCheck %s --check-prefix=BLOCKS
 
 lathe.parameter @w : tensor<16x96xf32>
 lathe.parameter @b : tensor<16xf32>
@@ -30,6 +32,18 @@ lathe.parameter @b : tensor<16xf32>
 // INT4: lathe.pad {{.*}} -> tensor<16x128xf32>
 // INT4: lathe.reshape {{.*}} -> tensor<16x2x64xf32>
 // INT4: lathe.quantize {{.*}}, {{.*}}, {{.*}} {{{.*}}group = 64 : i64, storage = !quant.any<i4:f32>} : (tensor<16x96xf32>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x96xi8>
+
+// A scale per row of either side; the weight's largest number becomes 448.
+// FP8-LABEL: func.func @dense
+// FP8: lathe.reduce_max {{.*}} {axes = array<i64: 1>, keepdims = true} {{.*}} -> tensor<4x1xf32>
+// FP8: lathe.constant dense<4.480000e+02>
+// FP8: lathe.quantize %arg0, {{.*}} : (tensor<4x96xf32>, tensor<4x1xf32>, tensor<4x1xf8E4M3FN>) -> tensor<4x96xf8E4M3FN>
+// FP8: lathe.reduce_max {{.*}} {axes = array<i64: 1>, keepdims = true} {{.*}} -> tensor<16x1xf32>
+// FP8: lathe.quantize {{.*}} : (tensor<16x96xf32>, tensor<16x1xf32>, tensor<16x1xf8E4M3FN>) -> tensor<16x96xf8E4M3FN>
+
+// BLOCKS-LABEL: func.func @dense
+// BLOCKS: lathe.quantize %arg0, {{.*}} {group = 32 : i64} : (tensor<4x96xf32>, tensor<4x3xf32>, tensor<4x3xf8E4M3FN>) -> tensor<4x96xf8E4M3FN>
+// BLOCKS: lathe.quantize {{.*}} {group = 32 : i64} : (tensor<16x96xf32>, tensor<16x3xf32>, tensor<16x3xf8E4M3FN>) -> tensor<16x96xf8E4M3FN>
 func.func @dense(%x: tensor<4x96xf32>) -> tensor<4x16xf32> {
   %w = lathe.get_parameter @w : tensor<16x96xf32>
   %b = lathe.get_parameter @b : tensor<16xf32>

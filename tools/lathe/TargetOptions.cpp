@@ -90,7 +90,7 @@ void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options) {
           },
           "Round operands of products to few bits: int8-dynamic, int8-static "
           "(with --ranges), int8 (either), int8-weights[:GROUP], "
-          "int4-weights[:GROUP]")
+          "int4-weights[:GROUP], fp8[:GROUP], fp8-weights[:GROUP]")
       ->check(kQuantizationScheme);
   verb.add_option("--ranges", options.ranges,
                   "Ranges of activations, from lathe calibrate")

@@ -86,6 +86,7 @@ private:
   Value floatToInt(Value value, Type to, bool isUnsigned);
   Value truncateToOdd(Value value);
   Value truncateToBf16(Value value);
+  Value truncateToE4m3(Value value);
 };
 
 } // namespace lathe

@@ -384,8 +384,10 @@ def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
     | `int8` | the same | static where `ranges` has the op, else dynamic |
     | `int8-weights` | i8, a scale per channel, or per `group` elements of a sum | as they are |
     | `int4-weights` | 4 bits, a scale per `group` elements of a sum | as they are |
+    | `fp8` | f8E4M3FN, a scale per channel, or per `group` elements of a sum | f8E4M3FN, a scale per row (or `group` elements of one), or the one of `ranges` |
+    | `fp8-weights` | f8E4M3FN, a scale per channel, or per `group` elements of a sum | as they are |
 
-    Weights have zero point 0, and scale max|w| / 127; with 4 bits that of a few
+    Weights have zero point 0, and scale max|w| / 127 (8-bit floats: / 448); with 4 bits that of a few
     parts of the largest |w| which has the least square error. A row of
     activations is quantized by (largest - smallest) / 255, both with 0 among
     them, so that 0 stays 0. Tables of embeddings have a scale per row, and 8 bits
@@ -408,10 +410,11 @@ def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
   }];
   let options = [
     Option<"scheme", "scheme", "std::string", "\"int8-dynamic\"",
-           "int8, int8-dynamic, int8-static, int8-weights or int4-weights">,
+           "int8, int8-dynamic, int8-static, int8-weights, int4-weights, fp8 or "
+           "fp8-weights">,
     Option<"group", "group", "int64_t", "0",
-           "Elements of a sum that share a weight's scale: 32, 64 or 128; 0: the "
-           "scheme's own (all, but 32 with 4 bits)">,
+           "Elements of a sum that share a scale: 32, 64 or 128; 0: the scheme's own "
+           "(all, but 32 with 4 bits)">,
     Option<"ranges", "ranges", "std::string", "\"\"",
            "File with the ranges of activations, from 'lathe calibrate'">,
     ListOption<"keep", "keep", "std::string",
@@ -436,6 +439,7 @@ def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
     `dequantize`, of 8-bit integers, is computed on those: sums of products in
     i32, exact, minus the part of the zero points, times the scales. That of an
     activation's zero point is the sum of the weight's columns, known at load.
+    Products of 8-bit floats are summed up in f32, with zero points of 0.
     Models that come with their quantization (ONNX's QuantizeLinear) and those of
     `lathe-quantize` take the same way. Refused are scales that differ along the
     axis of the sum; `explain` says so.

@@ -51,7 +51,8 @@ Type getComputeType(Type elementType) {
 }
 
 Type getAccumulatorType(Type elementType) {
-  if (elementType.isF16() || elementType.isBF16())
+  if (elementType.isF16() || elementType.isBF16() ||
+      elementType.isFloat8E4M3FN())
     return Float32Type::get(elementType.getContext());
   return getComputeType(elementType);
 }
@@ -298,6 +299,16 @@ Value ElementBuilder::truncateToBf16(Value value) {
   return create<arith::BitcastOp>(typeLike(getBF16Type(), like), half);
 }
 
+// There are no infinities: what is too large becomes the largest number.
+// Comparisons with NaN are false, which leaves it.
+Value ElementBuilder::truncateToE4m3(Value value) {
+  Type like = value.getType();
+  Value most = number(448, like), least = number(-448, like);
+  value = select(compare("gt", value, most), most, value);
+  value = select(compare("lt", value, least), least, value);
+  return create<arith::TruncFOp>(typeLike(getFloat8E4M3FNType(), like), value);
+}
+
 Value ElementBuilder::floatCast(Value value, Type to) {
   Type from = getElementTypeOrSelf(value.getType());
   if (from == to)
@@ -312,8 +323,15 @@ Value ElementBuilder::floatCast(Value value, Type to) {
                                  create<arith::ShLIOp>(bits, integer(16, i32)));
     return floatCast(value, to);
   }
-  if (from.isF64() && to.getIntOrFloatBitWidth() == 16)
+  if (from.isF64() && to.getIntOrFloatBitWidth() <= 16)
     return floatCast(truncateToOdd(value), to);
+  // Every 8-bit float is one of 16 bits, and the other way there is one
+  // rounding.
+  Type f32 = typeLike(getF32Type(), like);
+  if (from.isFloat8E4M3FN())
+    return floatCast(create<arith::ExtFOp>(f32, value), to);
+  if (to.isFloat8E4M3FN())
+    return truncateToE4m3(floatCast(value, getF32Type()));
   if (from.isF16() && to.isBF16())
     value = create<arith::ExtFOp>(typeLike(getF32Type(), like), value);
   if (to.isBF16())
@@ -361,7 +379,7 @@ Value ElementBuilder::cast(Value value, Type from, Type to) {
   if (isa<FloatType>(to)) {
     // Integers below 16 bits are exact in f32, below 64 bits in f64.
     Type by = to;
-    if (to.getIntOrFloatBitWidth() == 16)
+    if (to.getIntOrFloatBitWidth() <= 16)
       by = width(value) <= 16 ? Type(getF32Type()) : Type(getF64Type());
     Type type = typeLike(by, like);
     Value number = isUnsigned

@@ -7,6 +7,8 @@
 
 #include "Node.h"
 
+#include <limits>
+
 namespace lathe::onnx_import {
 namespace {
 
@@ -103,12 +105,23 @@ LogicalResult clipAttributes(Node &n) {
   return n.result(x);
 }
 
+/// Casts saturate; with `saturate = 0` what would round to more than the largest
+/// 8-bit float becomes NaN.
+LogicalResult castBy(Node &n, Type type) {
+  Val x = n.in(0);
+  if (n.ok() && type && type.isFloat8E4M3FN() && n.i("saturate", 1) == 0 &&
+      n.isFloat(x)) {
+    Val size = n.make<AbsOp>(x);
+    constexpr double kLastToRoundDown = 464;
+    Val nan = n.scalar(n.elem(x), std::numeric_limits<double>::quiet_NaN());
+    x = n.select(greater(size, kLastToRoundDown), nan, x);
+  }
+  return n.result(n.convert(x, type));
+}
 LogicalResult castTo(Node &n) {
-  return n.result(n.convert(n.in(0), n.elementType(n.i("to"))));
+  return castBy(n, n.elementType(n.i("to")));
 }
-LogicalResult castLike(Node &n) {
-  return n.result(n.convert(n.in(0), n.elem(n.in(1))));
-}
+LogicalResult castLike(Node &n) { return castBy(n, n.elem(n.in(1))); }
 
 LogicalResult isInf(Node &n) {
   Val x = n.in(0);

@@ -46,6 +46,8 @@ Type toElementType(MLIRContext &context, DType type) {
     return integer(16, true);
   case DType::U8:
     return integer(8, true);
+  case DType::F8E4M3:
+    return FloatType::getFloat8E4M3FN(&context);
   }
   llvm_unreachable("all element types are handled");
 }

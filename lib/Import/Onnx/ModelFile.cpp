@@ -224,6 +224,8 @@ static std::optional<DType> hostType(int32_t type) {
     return DType::U16;
   case onnx::TensorProto::UINT8:
     return DType::U8;
+  case 17: // FLOAT8E4M3FN, which older schemas do not name
+    return DType::F8E4M3;
   default:
     return std::nullopt;
   }

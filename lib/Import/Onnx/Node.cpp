@@ -149,6 +149,8 @@ Type Node::elementType(int64_t onnxType) {
     return b.getF16Type();
   case onnx::TensorProto::BFLOAT16:
     return b.getBF16Type();
+  case 17: // FLOAT8E4M3FN, which older schemas do not name
+    return b.getFloat8E4M3FNType();
   case onnx::TensorProto::INT64:
     return b.getI64Type();
   case onnx::TensorProto::INT32:

@@ -53,6 +53,8 @@ LogicalResult quantize(Node &n) {
     type = n.elementType(n.i("output_dtype"));
   if (!n.ok())
     return failure();
+  if (isa<FloatType>(type) && n.i("saturate", 1) == 0)
+    return n.fail("8-bit floats that do not saturate are not supported");
   Val zero = asScalar(n, zeroPoint(n, 2, scale, type));
   x = n.convert(x, n.elem(scale));
   auto [axis, group] = placeOfScale(n, x, scale);

@@ -145,7 +145,7 @@ static bool readPacked(Contraction &c, PackedMatmulOp op,
   Type a = c.a.elementType, b = c.b.elementType;
   int64_t depth = c.a.view.sizes.back();
   bool f32 = a.isF32(), bytes = a.isInteger(8) && b.isInteger(8);
-  if (op.getScale() && f32 && b.isInteger(8)) {
+  if (op.getScale() && f32 && (b.isInteger(8) || b.isFloat8E4M3FN())) {
     c.kind = b.isUnsignedInteger() ? Kind::Weights4 : Kind::Weights8;
     c.scale = views.operands[2];
     c.group = op.getGroup() ? op.getGroup() : depth;
@@ -155,9 +155,8 @@ static bool readPacked(Contraction &c, PackedMatmulOp op,
   } else if (a.isBF16() && b.isBF16() && sizes.size() == 4) {
     c.interleave = 2;
   } else if (!isFloatUpTo32(a) || !isFloatUpTo32(b)) {
-    whyNot = "only products of f32, bf16, f16, of bytes and of f32 by weights "
-             "with scales "
-             "have a tiled schedule";
+    whyNot = "only products of f32, bf16, f16, 8-bit floats, of bytes and of "
+             "f32 by weights with scales have a tiled schedule";
     return false;
   }
   c.packed = true;
@@ -196,8 +195,8 @@ bool Contraction::read(const KernelViews &views, std::string &whyNot) {
     return readPacked(c, op, views, whyNot);
   for (const AnchorOperand &operand : views.operands)
     if (!isFloatUpTo32(operand.elementType)) {
-      whyNot = "only f32, bf16 and f16 products have a tiled schedule where "
-               "nothing is packed";
+      whyNot = "only products of floats up to 32 bits have a tiled schedule "
+               "where nothing is packed";
       return false;
     }
   if (isa<LinearOp>(views.anchor)) {

@@ -1,4 +1,4 @@
-//===- ExpandFloats.cpp - 16-bit floats to f32 and back as integers -------===//
+//===- ExpandFloats.cpp - 8- and 16-bit floats to f32 and back ------------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -34,6 +34,7 @@ public:
   }
   Type i32() { return of(b.getI32Type()); }
   Type i16() { return of(b.getIntegerType(16)); }
+  Type i8() { return of(b.getI8Type()); }
   Type f32() { return of(b.getF32Type()); }
   Value number(uint32_t bits) {
     auto attribute = b.getI32IntegerAttr(int32_t(bits));
@@ -44,7 +45,8 @@ public:
   }
   Value bits(Value x, Type type) { return b.create<arith::BitcastOp>(type, x); }
   Value widen(Value x) {
-    return b.create<arith::ExtUIOp>(i32(), bits(x, i16()));
+    bool isByte = getElementTypeOrSelf(x).getIntOrFloatBitWidth() == 8;
+    return b.create<arith::ExtUIOp>(i32(), bits(x, isByte ? i8() : i16()));
   }
   Value shiftLeft(Value x, unsigned by) {
     return b.create<arith::ShLIOp>(x, number(by));
@@ -124,6 +126,42 @@ static Value truncateToHalf(Lanes &l, Value x) {
   return l.b.create<arith::OrIOp>(result, sign);
 }
 
+static Value extendE4m3(Lanes &l, Value x) {
+  Value word = l.widen(x);
+  Value sign = l.shiftLeft(l.mask(word, 0x80), 24);
+  Value size = l.mask(word, 0x7f);
+  // The exponent's bias goes from 7 to 127.
+  Value normal = l.add(l.shiftLeft(size, 20), l.number(120 << 23));
+  normal = l.select(l.isAbove(size, 0x7e), l.number(0x7fc00000), normal);
+  // Below the smallest normal one it counts 2^-9.
+  Value small = l.b.create<arith::SIToFPOp>(l.f32(), size);
+  small =
+      l.b.create<arith::MulFOp>(small, l.bits(l.number(118 << 23), l.f32()));
+  Value result = l.select(l.isAbove(size, 7), normal, l.bits(small, l.i32()));
+  return l.bits(l.b.create<arith::OrIOp>(result, sign), l.f32());
+}
+
+/// Of what is 448 or less, or NaN; as truncateToHalf does.
+static Value truncateToE4m3(Lanes &l, Value x) {
+  Value word = l.bits(x, l.i32());
+  Value size = l.mask(word, 0x7fffffff);
+  Value sign = l.shiftRight(l.mask(word, 0x80000000), 24);
+  Value odd = l.mask(l.shiftRight(size, 20), 1);
+  Value normal = l.shiftRight(
+      l.add(l.add(size, l.number(uint32_t(7 - 127) * (1u << 23) + 0x7ffff)),
+            odd),
+      20);
+  // Adding 2^14 leaves multiples of 2^-9 in the last bits, rounded.
+  Value base = l.bits(l.number(141 << 23), l.f32());
+  Value small = l.b.create<arith::AddFOp>(l.bits(size, l.f32()), base);
+  small =
+      l.b.create<arith::SubIOp>(l.bits(small, l.i32()), l.number(141 << 23));
+  // Below 2^-6, and NaN.
+  Value result = l.select(l.isAbove(size, 0x3c7fffff), normal, small);
+  result = l.select(l.isAbove(size, 0x7f800000), l.number(0x7f), result);
+  return l.b.create<arith::OrIOp>(result, sign);
+}
+
 void expandFloats(func::FuncOp function, const CpuFeatures &features) {
   SmallVector<Operation *> casts;
   function.walk([&](Operation *op) {
@@ -136,17 +174,22 @@ void expandFloats(func::FuncOp function, const CpuFeatures &features) {
          to = getElementTypeOrSelf(op->getResult(0));
     Type narrow = isWider ? from : to;
     if (!(isWider ? to : from).isF32() ||
-        (narrow.isF16() ? features.convertsHalf
-                        : !isWider && features.convertsBfloat))
+        (narrow.isF16()    ? features.convertsHalf
+         : narrow.isBF16() ? !isWider && features.convertsBfloat
+                           : false))
       continue;
     Lanes l(op);
     Value x = op->getOperand(0), result;
     if (isWider) {
-      result = narrow.isBF16() ? extendBfloat(l, x) : extendHalf(l, x);
+      result = narrow.isBF16()  ? extendBfloat(l, x)
+               : narrow.isF16() ? extendHalf(l, x)
+                                : extendE4m3(l, x);
     } else {
-      Value word =
-          narrow.isBF16() ? truncateToBfloat(l, x) : truncateToHalf(l, x);
-      result = l.bits(l.b.create<arith::TruncIOp>(l.i16(), word), l.of(narrow));
+      Value word = narrow.isBF16()  ? truncateToBfloat(l, x)
+                   : narrow.isF16() ? truncateToHalf(l, x)
+                                    : truncateToE4m3(l, x);
+      Type bits = narrow.getIntOrFloatBitWidth() == 8 ? l.i8() : l.i16();
+      result = l.bits(l.b.create<arith::TruncIOp>(bits, word), l.of(narrow));
     }
     op->getResult(0).replaceAllUsesWith(result);
     op->erase();

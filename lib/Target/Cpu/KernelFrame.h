@@ -48,11 +48,11 @@ Value emitMultiplyAdd(ImplicitLocOpBuilder &b, Value lhs, Value rhs, Value sum);
 /// Lanes [0, valid) of a vector of `width`, as its mask.
 Value emitMask(ImplicitLocOpBuilder &b, Value valid, int64_t width);
 
-/// `lanes` elements of `buffer` from `index` on, 16-bit floats as f32; where
+/// `lanes` elements of `buffer` from `index` on, smaller floats as f32; where
 /// `mask` is given, 0 in lanes that it leaves out.
 Value loadVector(ImplicitLocOpBuilder &b, Value buffer, Value index,
                  int64_t lanes, Value mask = {});
-/// One element, a 16-bit float as f32, in all lanes.
+/// One element, a smaller float as f32, in all lanes.
 Value loadSplat(ImplicitLocOpBuilder &b, Value buffer, Value index,
                 int64_t lanes);
 /// An element or vector of f32 into `buffer`, rounded where that holds 16-bit
@@ -64,9 +64,10 @@ void storeElement(ImplicitLocOpBuilder &b, Value value, Value buffer,
 /// 16-bit floats as f32, f32 as `element`: no op where they are so.
 Value widenFloat(ImplicitLocOpBuilder &b, Value value);
 Value roundFloat(ImplicitLocOpBuilder &b, Value value, Type element);
-/// f32, bf16 or f16: what schedules read as f32.
+/// f32, bf16, f16 or 8-bit floats: what schedules read as f32.
 inline bool isFloatUpTo32(Type element) {
-  return element.isF32() || element.isBF16() || element.isF16();
+  return element.isF32() || element.isBF16() || element.isF16() ||
+         element.isFloat8E4M3FN();
 }
 
 /// `for (iv = begin; iv < end; iv += step) body`; without carried values.

@@ -25,8 +25,11 @@ public:
                            Value index, Value) const override {
     auto lanes = VectorType::get(width, b.getI32Type());
     auto floats = VectorType::get(width, b.getF32Type());
-    Value bytes = b.create<vector::LoadOp>(
-        VectorType::get(width, b.getI8Type()), buffer, index);
+    Type stored = cast<MemRefType>(buffer.getType()).getElementType();
+    if (isa<FloatType>(stored))
+      return {loadVector(b, buffer, index, width)};
+    Value bytes = b.create<vector::LoadOp>(VectorType::get(width, stored),
+                                           buffer, index);
     if (!halves)
       return {b.create<arith::SIToFPOp>(
           floats, b.create<arith::ExtSIOp>(lanes, bytes))};

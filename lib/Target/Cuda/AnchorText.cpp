@@ -162,6 +162,29 @@ static std::string getProductType(Type elementType) {
              : typeName(getStorageType(elementType));
 }
 
+OperandText OperandText::widened() const {
+  OperandText text(*this);
+  text.storedType = elementType;
+  text.elementType = Float16Type::get(elementType.getContext());
+  text.isComputed = true;
+  text.tensor.reset();
+  text.vector = std::min<int64_t>(vector, 8);
+  std::string stored = typeName(storedType ? storedType : elementType);
+  text.body = {"const auto find = [&]() -> const " + stored + " * {"};
+  for (const std::string &line : body)
+    text.body.push_back("  " + line);
+  text.body.push_back("};");
+  text.body.push_back("Pack<f16, N> x = {};");
+  text.body.push_back("if (const " + stored + " *from = find()) {");
+  text.body.push_back("  const Pack<" + stored + ", N> q = loadPack<N>(from);");
+  text.body.push_back("  #pragma unroll");
+  text.body.push_back("  for (int i = 0; i < N; ++i)");
+  text.body.push_back("    x.at[i] = toF16(toFloat(q.at[i]));");
+  text.body.push_back("}");
+  text.body.push_back("return x;");
+  return text;
+}
+
 void OperandText::print(CodeWriter &writer) const {
   std::string type = getProductType(elementType);
   writer.line();
@@ -220,10 +243,8 @@ std::string OperandText::construct() const {
 
 Type getSumType(Type elementType) {
   MLIRContext *context = elementType.getContext();
-  if (elementType.isF16() || elementType.isBF16())
-    return Float32Type::get(context);
   if (isa<FloatType>(elementType))
-    return elementType;
+    return elementType.isF64() ? elementType : Float32Type::get(context);
   return IntegerType::get(context,
                           std::max(32u, elementType.getIntOrFloatBitWidth()));
 }

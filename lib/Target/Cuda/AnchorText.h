@@ -75,6 +75,9 @@ struct OperandText {
                  const AnchorOperand &operand, const Access &access,
                  const Access &scale, const Access &zeroPoint,
                  std::string &whyNot);
+  /// One of 8-bit floats as the same of f16, which they become when they are
+  /// read.
+  OperandText widened() const;
   void print(CodeWriter &writer) const;
   /// The struct of gemm_tma.cuh.
   void printTensor(CodeWriter &writer) const;

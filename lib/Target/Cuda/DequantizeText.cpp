@@ -54,6 +54,8 @@ static std::string splatText(TypedAttr splat) {
            ".0f";
   }
   llvm::APFloat value = cast<FloatAttr>(splat).getValue();
+  if (value.isPosZero())
+    return "0.0f";
   bool lost;
   value.convert(llvm::APFloat::IEEEsingle(), llvm::APFloat::rmNearestTiesToEven,
                 &lost);
@@ -69,11 +71,11 @@ OperandText::fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
   Type type = operand.elementType;
   ArrayRef<ExprPtr> sources = operand.dequantize->operands;
   Type stored = sources[0]->elementType;
-  if (!stored.isInteger(8) ||
+  if (!(stored.isInteger(8) || stored.isFloat8E4M3FN()) ||
       !(type.isF32() || type.isF16() || type.isBF16())) {
     llvm::raw_string_ostream(whyNot)
         << "dequantizes " << stored << " to " << type
-        << ", expected 8-bit integers and floats of 16 or 32 bits";
+        << ", expected 8-bit numbers and floats of 16 or 32 bits";
     return failure();
   }
   AnchorOperand bytes{operand.argument, operand.view, stored};
@@ -90,7 +92,8 @@ OperandText::fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
 
   std::string typeText = typeName(getStorageType(type));
   std::vector<std::string> before, inside;
-  std::string storedText = stored.isUnsignedInteger() ? "u8" : "i8";
+  std::string storedText =
+      stored.isUnsignedInteger() ? "u8" : typeName(getStorageType(stored));
   before.push_back("const Pack<" + storedText + ", N> q = loadPack<N>(base + " +
                    offsetText(access, coordinates, text.offset) + ");");
   /// One number per element, or for all N of them.
@@ -114,7 +117,8 @@ OperandText::fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
   };
   std::string s = parameter("s", *sources[1], scale),
               z = parameter("z", *sources[2], zeroPoint);
-  std::string value = "(float)q.at[i]";
+  std::string value =
+      isa<FloatType>(stored) ? "toFloat(q.at[i])" : "(float)q.at[i]";
   if (z != "0.0f")
     value = "(" + value + " - " + z + ")";
   text.body = std::move(before);

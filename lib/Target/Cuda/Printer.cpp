@@ -34,6 +34,8 @@ std::string typeName(Type type) {
     return "f16";
   if (type.isBF16())
     return "bf16";
+  if (type.isFloat8E4M3FN())
+    return "e4m3";
   if (type.isInteger(1))
     return "bool";
   return "i" + std::to_string(type.getIntOrFloatBitWidth());
@@ -51,7 +53,7 @@ static std::string unsignedName(Type type) {
 static std::string floatLiteral(const APFloat &value, Type type) {
   bool isDouble = type.isF64();
   APInt bits = value.bitcastToAPInt();
-  if (type.isF16() || type.isBF16())
+  if (type.getIntOrFloatBitWidth() < 32)
     return (typeName(type) + "{" + Twine(bits.getZExtValue()) + "}").str();
   if (!value.isFinite())
     return ((isDouble ? "doubleFromBits(0x" : "floatFromBits(0x") +
@@ -246,10 +248,10 @@ std::string Printer::unsignedOperand(Value value) {
   return "(" + unsignedNameOf(value.getType()) + ")" + asOperand(get(value));
 }
 
-/// 16-bit floats are computed on as float.
+/// Smaller floats are computed on as float.
 std::string Printer::floatOperand(Value value) {
   Type type = value.getType();
-  if (type.isF16() || type.isBF16())
+  if (isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 32)
     return "toFloat(" + get(value) + ")";
   return asOperand(get(value));
 }
@@ -426,11 +428,11 @@ bool Printer::printScalar(Operation &op) {
     return false;
   Value result = op.getResult(0);
   Type type = result.getType();
-  bool isSmall = type.isF16() || type.isBF16();
+  bool isSmall = isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 32;
   auto number = [&](const Twine &text) {
     keep(result, isSmall
-                     ? Twine("to" + StringRef(type.isF16() ? "F16" : "BF16") +
-                             "(" + text + ")")
+                     ? Twine("to" + StringRef(typeName(type)).upper() + "(" +
+                             text + ")")
                            .str()
                      : text.str());
     return true;

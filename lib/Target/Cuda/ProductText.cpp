@@ -25,6 +25,9 @@ struct Candidate {
 };
 } // namespace
 
+/// The first whose mma takes 8-bit floats.
+static constexpr unsigned kFloat8Architecture = 89;
+
 /// Multiprocessors to fill; an H100 has 132, an A100 108.
 static constexpr int64_t kMultiprocessors = 132;
 
@@ -41,7 +44,8 @@ static SmallVector<Candidate> getCandidates(Type elementType,
   else if (isHalf && means.warpGroups)
     candidates = {{{Wgmma, 256, 128, 64, 128, 128, 4, 256}, 1.6},
                   {{Wgmma, 128, 128, 64, 64, 128, 4, 256}, 1.3}};
-  if (isHalf || elementType.isInteger(8) || means.tf32) {
+  if (isHalf || elementType.isInteger(8) || elementType.isFloat8E4M3FN() ||
+      means.tf32) {
     int64_t depth = 128 / bytes;
     candidates.append({{{Mma, 128, 128, depth, 64, 32, 3, 256}, 1.0},
                        {{Mma, 128, 64, depth, 32, 32, 3, 256}, 0.8},
@@ -229,7 +233,8 @@ static void writeTile(CodeWriter &writer, const ProductTile &tile) {
 FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
                                    const GpuFeatures &features,
                                    const ProductSizes &sizes,
-                                   const OperandText &a, const OperandText &b,
+                                   const OperandText &givenA,
+                                   const OperandText &givenB,
                                    const EpilogueText &epilogue,
                                    std::string &whyNot) {
   if (sizes.batch * sizes.m * sizes.n == 0) {
@@ -238,6 +243,11 @@ FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
     file.closeGrid();
     return file.take(0);
   }
+  // Before sm_89 tensor cores know no 8-bit floats, but every one is an f16.
+  bool widens = givenA.elementType.isFloat8E4M3FN() &&
+                features.architecture < kFloat8Architecture;
+  const OperandText a = widens ? givenA.widened() : givenA,
+                    b = widens ? givenB.widened() : givenB;
   Type elementType = a.elementType, sumType = getSumType(elementType);
   // Elements that come one by one are no work for few large blocks.
   bool hasVectors = a.vector > 1 && b.vector > 1;

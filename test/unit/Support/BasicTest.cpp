@@ -85,6 +85,33 @@ TEST(DType, BfloatRoundsToNearestEven) {
   EXPECT_EQ(doubleToBfloat(3.4e38), 0x7F80);
 }
 
+TEST(DType, Float8RoundsToNearestEvenAndSaturates) {
+  for (int bits = 0; bits < 256; ++bits) {
+    float value = e4m3ToFloat(uint8_t(bits));
+    if ((bits & 0x7F) == 0x7F) {
+      EXPECT_TRUE(std::isnan(value));
+      EXPECT_EQ(doubleToE4m3(value) & 0x7F, 0x7F);
+      continue;
+    }
+    ASSERT_EQ(doubleToE4m3(value), bits);
+    if (bits & 0x80 || bits == 0x7E)
+      continue;
+    // Between two neighbours the middle is the even one's.
+    double next = e4m3ToFloat(uint8_t(bits + 1)), middle = (value + next) / 2;
+    EXPECT_EQ(doubleToE4m3(middle), bits + bits % 2);
+    EXPECT_EQ(doubleToE4m3(std::nextafter(middle, 0)), bits);
+    EXPECT_EQ(doubleToE4m3(std::nextafter(middle, 1e9)), bits + 1);
+  }
+  EXPECT_EQ(e4m3ToFloat(0x01), 0x1p-9f);
+  EXPECT_EQ(e4m3ToFloat(0x08), 0x1p-6f);
+  EXPECT_EQ(e4m3ToFloat(0x7E), 448);
+  EXPECT_EQ(doubleToE4m3(465), 0x7E);
+  EXPECT_EQ(doubleToE4m3(-1e300), 0xFE);
+  EXPECT_EQ(doubleToE4m3(HUGE_VAL), 0x7E);
+  EXPECT_EQ(doubleToE4m3(0x1p-10), 0); // tie goes to even
+  EXPECT_EQ(doubleToE4m3(-0.0), 0x80);
+}
+
 TEST(DType, IntegersSaturate) {
   char bytes[8];
   storeFromDouble(DType::I8, bytes, 1e9);

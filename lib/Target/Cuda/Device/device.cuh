@@ -54,7 +54,7 @@ LATHE_FN float floatFromBits(u32 bits) { return bitCast<float>(bits); }
 LATHE_FN double doubleFromBits(u64 bits) { return bitCast<double>(bits); }
 
 //===----------------------------------------------------------------------===//
-// 16-bit floats: storage only, arithmetic is done in float
+// 8- and 16-bit floats: storage only, arithmetic is done in float
 //===----------------------------------------------------------------------===//
 
 struct f16 {
@@ -62,6 +62,10 @@ struct f16 {
 };
 struct bf16 {
   u16 bits;
+};
+/// e4m3fn: up to 448, no infinities, NaN where the last seven bits are ones.
+struct e4m3 {
+  u8 bits;
 };
 
 LATHE_FN float toFloat(f16 x) {
@@ -95,6 +99,42 @@ LATHE_FN bf16 toBF16(float x) {
   if (x != x)
     return {(u16)((bits >> 16) | 0x40)};
   return {(u16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+#endif
+}
+
+LATHE_FN float toFloat(e4m3 x) {
+#if !LATHE_HOST && __CUDA_ARCH__ >= 890
+  u32 pair;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"((u16)x.bits));
+  return toFloat(f16{(u16)pair});
+#else
+  // As an f16 of another bias.
+  const u32 size = x.bits & 0x7f;
+  const float value = toFloat(f16{(u16)(size << 7)}) * 256.0f;
+  const u32 word = size == 0x7f ? 0x7fc00000u : bitCast<u32>(value);
+  return floatFromBits(word | (u32)(x.bits & 0x80) << 24);
+#endif
+}
+/// Rounds to nearest, ties to even; what is too large becomes 448, NaN stays.
+LATHE_FN e4m3 toE4M3(float x) {
+#if !LATHE_HOST && __CUDA_ARCH__ >= 890
+  u16 pair;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;"
+      : "=h"(pair)
+      : "f"(0.0f), "f"(x));
+  return {(u8)pair};
+#else
+  const u32 word = bitCast<u32>(x), size = word & 0x7fffffffu;
+  u32 result;
+  if (size > 0x7f800000u)
+    result = 0x7f;
+  else if (size >= 0x43e00000u) // 448
+    result = 0x7e;
+  else if (size < 0x3c800000u) // 2^-6: the sum's last bit counts 2^-9
+    result = bitCast<u32>(floatFromBits(size) + 16384.0f) - 0x46800000u;
+  else
+    result = (size - (120u << 23) + 0x7ffffu + (size >> 20 & 1)) >> 20;
+  return {(u8)(result | (word >> 24 & 0x80))};
 #endif
 }
 

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// For f16, bf16, i8 and u8, and f32 as tf32, on sm_80 and newer. A block
+// For f16, bf16, i8 and u8, and f32 as tf32, on sm_80 and newer, and for e4m3
+// on sm_89 and newer. A block
 // computes a tile of C from strips of A and B that are 128 bytes of k deep; a
 // warp computes some rows by columns of it with mma.sync. `stages` strips are
 // in shared memory: one is computed with, the others are on their way

@@ -7,8 +7,9 @@
 //
 // mma.sync and ldmatrix of sm_80 and newer. A warp multiplies 16 rows of A with
 // 8 columns of B over 32 bytes of k: 16 elements of 16 bits, 32 of 8 bits
-// (signed or not, as each side likes), or 8 floats, of which it takes sign,
-// exponent and the first 10 bits behind the leading one (tf32). With lane = 4 g
+// (integers, signed or not, as each side likes; from sm_89 on floats), or 8
+// floats, of which it takes sign, exponent and the first 10 bits behind the
+// leading one (tf32). With lane = 4 g
 // + t, and words of 4 bytes along k:
 //
 //   A, 4 words a lane:  word t of row g, of row g + 8; word t + 4 of both
@@ -34,6 +35,9 @@ LATHE_FN double simElement(u32 word, int e, f16) {
 }
 LATHE_FN double simElement(u32 word, int e, bf16) {
   return toFloat(bf16{(u16)(word >> 16 * e)});
+}
+LATHE_FN double simElement(u32 word, int e, e4m3) {
+  return toFloat(e4m3{(u8)(word >> 8 * e)});
 }
 LATHE_FN i32 simElement(u32 word, int e, i8) { return (i8)(word >> 8 * e); }
 LATHE_FN i32 simElement(u32 word, int e, u8) { return (u8)(word >> 8 * e); }
@@ -170,6 +174,9 @@ template <typename T> LATHE_FN u32 roundWord(u32 word, T) { return word; }
 LATHE_MMA(f16, f16, float, "f", "m16n8k16.row.col.f32.f16.f16.f32")
 LATHE_MMA(bf16, bf16, float, "f", "m16n8k16.row.col.f32.bf16.bf16.f32")
 LATHE_MMA(float, float, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
+#if LATHE_HOST || __CUDA_ARCH__ >= 890
+LATHE_MMA(e4m3, e4m3, float, "f", "m16n8k32.row.col.f32.e4m3.e4m3.f32")
+#endif
 LATHE_MMA(i8, i8, i32, "r", "m16n8k32.row.col.s32.s8.s8.s32")
 LATHE_MMA(i8, u8, i32, "r", "m16n8k32.row.col.s32.s8.u8.s32")
 LATHE_MMA(u8, i8, i32, "r", "m16n8k32.row.col.s32.u8.s8.s32")

@@ -125,3 +125,36 @@ func.func @storage_sign(%x: tensor<2x3xui8>, %s: tensor<f32>, %z: tensor<ui8>) {
   %0 = lathe.dequantize %x, %s, %z {storage = !quant.any<i8:f32>} : (tensor<2x3xui8>, tensor<f32>, tensor<ui8>) -> tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @storage_of_floats(%x: tensor<2x3xf32>, %s: tensor<f32>, %z: tensor<f8E4M3FN>) {
+  // expected-error @+1 {{'lathe.quantize' op expected no 'storage' beside a zero point of 'f8E4M3FN', got '!quant.any<i8:f32>'}}
+  %0 = lathe.quantize %x, %s, %z {storage = !quant.any<i8:f32>} : (tensor<2x3xf32>, tensor<f32>, tensor<f8E4M3FN>) -> tensor<2x3xf8E4M3FN>
+  return
+}
+
+// -----
+
+func.func @arithmetic(%x: tensor<2x3xf8E4M3FN>) {
+  // expected-error @+1 {{'lathe.add' op operand #0 must be ranked tensor of}}
+  %0 = lathe.add %x, %x : (tensor<2x3xf8E4M3FN>, tensor<2x3xf8E4M3FN>) -> tensor<2x3xf8E4M3FN>
+  return
+}
+
+// -----
+
+func.func @comparison(%x: tensor<2x3xf8E4M3FN>) {
+  // expected-error @+1 {{'lathe.reduce_max' op operand #0 must be ranked tensor of}}
+  %0 = lathe.reduce_max %x {axes = array<i64: 0>} : (tensor<2x3xf8E4M3FN>) -> tensor<3xf8E4M3FN>
+  return
+}
+
+// -----
+
+func.func @mixed_product(%x: tensor<2x3xf8E4M3FN>, %y: tensor<3x2xi8>) {
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'lathe.matmul' op expected operands of one element type, or both of 8-bit integers, got 'f8E4M3FN' and 'i8'}}
+  %0 = lathe.matmul %x, %y : (tensor<2x3xf8E4M3FN>, tensor<3x2xi8>) -> tensor<2x2xf32>
+  return
+}

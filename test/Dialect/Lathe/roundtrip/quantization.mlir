@@ -26,3 +26,18 @@ func.func @blocks(%x: tensor<2x7xf32>, %row: tensor<2x1xf32>, %zrow: tensor<2x1x
   %2 = lathe.dequantize %1, %s, %z {group = 2 : i64} : (tensor<2x7xi8>, tensor<2x4xf32>, tensor<2x4xi8>) -> tensor<2x7xf32>
   return
 }
+
+// CHECK-LABEL: func @floats
+func.func @floats(%x: tensor<2x8xf32>, %s: tensor<2x1xf32>, %z: tensor<2x1xf8E4M3FN>, %w: tensor<3x8xf8E4M3FN>) {
+  // CHECK: lathe.quantize %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x8xf32>, tensor<2x1xf32>, tensor<2x1xf8E4M3FN>) -> tensor<2x8xf8E4M3FN>
+  %0 = lathe.quantize %x, %s, %z : (tensor<2x8xf32>, tensor<2x1xf32>, tensor<2x1xf8E4M3FN>) -> tensor<2x8xf8E4M3FN>
+  // CHECK: lathe.dequantize %{{.*}} : (tensor<2x8xf8E4M3FN>, tensor<2x1xf32>, tensor<2x1xf8E4M3FN>) -> tensor<2x8xf32>
+  %1 = lathe.dequantize %0, %s, %z : (tensor<2x8xf8E4M3FN>, tensor<2x1xf32>, tensor<2x1xf8E4M3FN>) -> tensor<2x8xf32>
+  // CHECK: lathe.linear %{{.*}}, %{{.*}} : (tensor<2x8xf8E4M3FN>, tensor<3x8xf8E4M3FN>) -> tensor<2x3xf32>
+  %2 = lathe.linear %0, %w : (tensor<2x8xf8E4M3FN>, tensor<3x8xf8E4M3FN>) -> tensor<2x3xf32>
+  // CHECK: lathe.pack %{{.*}} {transposed} : (tensor<3x8xf8E4M3FN>) -> tensor<1x8x32xf8E4M3FN>
+  %3 = lathe.pack %w {transposed} : (tensor<3x8xf8E4M3FN>) -> tensor<1x8x32xf8E4M3FN>
+  // CHECK: lathe.transpose %{{.*}} : (tensor<3x8xf8E4M3FN>) -> tensor<8x3xf8E4M3FN>
+  %4 = lathe.transpose %w {permutation = array<i64: 1, 0>} : (tensor<3x8xf8E4M3FN>) -> tensor<8x3xf8E4M3FN>
+  return
+}

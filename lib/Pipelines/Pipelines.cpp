@@ -115,8 +115,11 @@ static GraphPasses listPasses(bool isCpu, const GraphPipelineOptions &options) {
     precision.explain = options.explain;
     passes.onFunctions(createPrecision(precision));
   }
-  if (options.optimize && isCpu)
-    passes.onFunctions(createPackWeights());
+  if (options.optimize) {
+    PackWeightsOptions pack;
+    pack.fewBits = !isCpu;
+    passes.onFunctions(createPackWeights(pack));
+  }
   // Attention has schedules of its own; without optimization it is expanded,
   // too, which gives an independent way to the same numbers.
   // On CUDA the schedules cut reductions themselves.

@@ -176,6 +176,9 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
   if (shape.size() != 2 ||
       !(stored.isSignlessInteger(8) || stored.isFloat8E4M3FN()))
     return {};
+  int64_t bits = getBits(dequantize);
+  if (fewBits && bits != 4)
+    return {};
   int64_t axis = dequantize.getAxis(), n = shape[1 - depthAxis];
   axis = axis < 0 ? axis + 2 : axis;
   auto groupAttr = dequantize->getAttrOfType<IntegerAttr>("group");
@@ -204,7 +207,6 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
         builder.getDenseI64ArrayAttr(sizes));
   }
   bool transposed = depthAxis == 1;
-  int64_t bits = getBits(dequantize);
   Value packed = pack(builder, loc, numbers, transposed, 1, bits == 4 ? 4 : 0);
   Value scales = pack(builder, loc, scale, transposed);
   return builder.create<PackedMatmulOp>(
@@ -217,6 +219,8 @@ Value PackWeights::packLinear(OpBuilder &builder, LinearOp op,
   if (Value product = packQuantized(builder, op, op.getInput(), op.getWeight(),
                                     /*depthAxis=*/1, loadTime))
     return addBias(builder, op.getLoc(), product, op.getBias());
+  if (fewBits)
+    return {};
   ScanOp scan = getInvariantScan(op.getWeight(), op);
   int64_t interleave = getInterleave(op.getInput(), op.getWeight());
   if (!interleave || (!scan && !loadTime.isKnownOrSlice(op.getWeight())) ||
@@ -236,6 +240,8 @@ Value PackWeights::packMatmul(OpBuilder &builder, MatmulOp op,
     if (Value product = packQuantized(builder, op, op.getLhs(), op.getRhs(),
                                       op.getTransposeRhs() ? 1 : 0, loadTime))
       return product;
+  if (fewBits)
+    return {};
   ScanOp scan = getInvariantScan(op.getRhs(), op);
   int64_t interleave = getInterleave(op.getLhs(), op.getRhs());
   if (!interleave || op.getTransposeLhs() ||
@@ -270,7 +276,8 @@ static SmallVector<int64_t> orDefault(ArrayRef<int64_t> values, int64_t fill) {
 Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
                             const LoadTime &loadTime) {
   ArrayRef<int64_t> filterShape = getShape(op.getFilter());
-  if (op.getLayout() != ImageLayout::channels_last || op.getGroups() != 1 ||
+  if (fewBits || op.getLayout() != ImageLayout::channels_last ||
+      op.getGroups() != 1 ||
       filterShape.size() != 4 || loadTime.isKnownOrSlice(op.getInput()))
     return {};
   int64_t interleave = getInterleave(op.getInput(), op.getFilter());

@@ -14,6 +14,9 @@ from test_cuda_contraction import Program, tensor
 import numpy as np
 
 
+SUMS = {"i8": "i32", "ui8": "i32", "f8E4M3FN": "f32"}
+
+
 def make_program():
     program = Program(np.random.default_rng(0))
     # Only the types matter: no numbers are made.
@@ -24,7 +27,7 @@ def make_program():
         flags = [name for name, on in (("transpose_lhs", swap_a), ("transpose_rhs", swap_b)) if on]
         right = right or element
         operands = [(program.input(a, element), tensor(a, element)), (program.input(b, right), tensor(b, right))]
-        result = tensor([m, n], "i32" if "i8" in element else element)
+        result = tensor([m, n], SUMS.get(element, element))
         program.results.append((program.op("matmul", operands, result, f"{{{', '.join(flags)}}}" if flags else ""), result))
 
     def weight_only(m, k, n, element, axis, swap_b=False):
@@ -34,6 +37,12 @@ def make_program():
         operands, result = [(program.input([m, k], element), tensor([m, k], element)), weight], tensor([m, n], element)
         program.results.append((program.op("matmul", operands, result, "{transpose_rhs}" if swap_b else ""), result))
 
+    def nibbles(m, k, n):
+        """As lathe-pack-weights lays weights of 4 bits."""
+        packed, scale = [-(-n // 32), -(-k // 2), 32], [-(-n // 32), -(-k // 64), 32]
+        operands = [(program.input(shape, element), tensor(shape, element)) for shape, element in (([m, k], "f32"), (packed, "ui8"), (scale, "f32"))]
+        program.results.append((program.op("packed_matmul", operands, tensor([m, n], "f32"), f"{{n = {n} : i64, group = 64 : i64}}"), tensor([m, n], "f32")))
+
     def attention(element, depth, causal):
         shape, mask = [2, 4, 300, depth], [2, 1, 300, 300]
         q = (program.input(shape, element), tensor(shape, element))
@@ -42,7 +51,7 @@ def make_program():
 
     def conv(channels, filters, size, kernel, stride, element):
         image, weight = [2, channels, size, size], [filters, channels, kernel, kernel]
-        out = tensor([2, filters, (size - 1) // stride + 1, (size - 1) // stride + 1], "i32" if "i8" in element else element)
+        out = tensor([2, filters, (size - 1) // stride + 1, (size - 1) // stride + 1], SUMS.get(element, element))
         pads = ", ".join(f"{name} = array<i64: {value}, {value}>" for name, value in (
             ("strides", stride), ("pad_low", kernel // 2), ("pad_high", kernel // 2)))
         operands = [(program.input(image, element), tensor(image, element)), (program.input(weight, element), tensor(weight, element))]
@@ -57,6 +66,11 @@ def make_program():
     for left, right in (("ui8", "i8"), ("i8", "ui8"), ("ui8", "ui8")):
         matmul(4096, 1024, 4096, left, False, True, right)
         matmul(129, 77, 515, left, True, False, right)
+    for m, k, n in ((4096, 1024, 4096), (512, 512, 512), (1, 999, 333)):
+        matmul(m, k, n, "f8E4M3FN", False, True)
+        matmul(m, k, n, "f8E4M3FN", True, False)
+    for m, k, n in ((4096, 1024, 4096), (1, 4096, 4096), (129, 77, 515)):
+        nibbles(m, k, n)
     for element in ("f32", "f16", "bf16"):
         weight_only(4096, 1024, 4096, element, 0, True)
         weight_only(1, 4096, 4096, element, 0, True)
@@ -72,7 +86,7 @@ def make_program():
     for element in ("f32", "f16", "bf16"):
         for depth in (20, 64, 128):
             attention(element, depth, depth != 64)
-    for element in ("f32", "bf16", "ui8"):
+    for element in ("f32", "bf16", "ui8", "f8E4M3FN"):
         conv(64, 128, 56, 3, 1, element)
         conv(3, 64, 223, 7, 2, element)
         conv(256, 64, 14, 1, 1, element)

@@ -122,6 +122,68 @@ class Weights(unittest.TestCase):
         for seed in range(2):
             self.check(make(seed))
 
+    def test_groups(self):
+        self.check(make(7, group=8))
+
+    def nibbles(self, cases, seed=9):
+        """Products with weights of 4 bits, known at load: the model, its inputs and what they give."""
+        rng, lines, inputs, expected = np.random.default_rng(seed), [], {}, {}
+        arguments, results, values = [], [], []
+
+        def constant(array, element):
+            lines.append(f'  %v{len(lines)} = lathe.constant dense<"0x{array.tobytes().hex().upper()}"> : {tensor(array.shape, element)}')
+            return f"%v{len(lines) - 1}", tensor(array.shape, element)
+
+        for i, (m, k, n, group, isLinear) in enumerate(cases):
+            axis, shape = (1, (n, k)) if isLinear else (0, (k, n))
+            groups = -(-k // group) if group else 1
+            q = rng.integers(-8, 8, shape).astype(np.int8)
+            scale = (2.0 ** rng.integers(-3, 3, (n, groups) if isLinear else (groups, n))).astype(np.float32)
+            x = inputs[f"x{i}"] = rng.integers(-4, 5, (m, k)).astype(np.float32)
+            operands = [constant(q, "i8"), constant(scale, "f32"), constant(np.zeros(scale.shape, np.int8), "i8")]
+            attributes = f"axis = {axis} : i64, group = {group} : i64, storage = !quant.any<i4:f32>"
+            lines.append(f"  %v{len(lines)} = lathe.dequantize {', '.join(v for v, _ in operands)} {{{attributes}}} : "
+                         f"({', '.join(t for _, t in operands)}) -> {tensor(shape, 'f32')}")
+            lines.append(f"  %y{i} = lathe.{'linear' if isLinear else 'matmul'} %x{i}, %v{len(lines) - 1} : "
+                         f"({tensor(x.shape, 'f32')}, {tensor(shape, 'f32')}) -> {tensor((m, n), 'f32')}")
+            weight = q * (np.repeat(scale, group or k, axis)[:, :k] if isLinear else np.repeat(scale, group or k, axis)[:k])
+            expected[f"y{i}"] = x @ (weight.T if isLinear else weight)
+            arguments.append(f'%x{i}: {tensor(x.shape, "f32")} {{lathe.name = "x{i}"}}')
+            results.append(f'{tensor((m, n), "f32")} {{lathe.name = "y{i}"}}')
+            values.append(f"%y{i}")
+        types = ", ".join(result.split(" ")[0] for result in results)
+        text = "\n".join([f"func.func @main({', '.join(arguments)}) -> ({', '.join(results)}) {{", *lines,
+                          f"  return {', '.join(values)} : {types}", "}", ""])
+        return text, inputs, expected
+
+    # Odd depths, last groups that are shorter, columns that are no whole panels.
+    NIBBLES = [(1, 64, 64, 32, True), (20, 64, 40, 0, True), (33, 75, 100, 32, True), (5, 161, 3, 64, False), (70, 96, 129, 128, False)]
+
+    def test_two_weights_to_a_byte(self):
+        text, inputs, expected = self.nibbles(self.NIBBLES)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "nibbles.mlir"
+            path.write_text(text)
+            for options in ([], ["--precision", "tf32"], ["--no-optimize"]):
+                found, _ = lathe.run(path, inputs, options=["--target", "cuda-sim", *options])
+                for name, array in expected.items():
+                    np.testing.assert_array_equal(found[name], array, f"{name} with {options}")
+            texts = subprocess.run([lathe.LATHE, "compile", path, "--emit", "cuda", "--arch", "sm_80"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(texts.count("k % 2 * 4"), len(expected))
+
+    def test_faults_of_nibbles(self):
+        text, inputs, expected = self.nibbles([(20, 64, 40, 32, True)])
+
+        def is_right(changes):
+            texts = Texts(text)
+            texts.inline("SimtTile", changes)
+            outputs, error = texts.run(inputs)
+            self.assertIsNone(error)
+            return (outputs["y0"] == expected["y0"]).all()
+        self.assertTrue(is_right([]))
+        for old, new in (("k % 2 * 4", "(k + 1) % 2 * 4"), (" - 8)", ")"), ("k / 32", "k / 64"), (" + k / 2)", " + k / 4)")):
+            self.assertFalse(is_right([(old, new)]), new)
+
     def run_changed(self, changes):
         model = Model(5)
         x, w = model.argument([20, 64], "f16", "x"), model.argument([40, 64], "ui8", "w")

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from cli import CommandLine
+from cuda_text import Texts
 
 FLOAT8 = ml_dtypes.float8_e4m3fn
 WAYS = [["--isa", "sse"], ["--isa", "avx2"], ["--isa", "avx512"], ["--target", "cuda-sim", "--arch", "sm_80"],
@@ -25,7 +26,8 @@ def kind(array):
 def rounded(x):
     """Saturates, which ml_dtypes does not; f64 it rounds twice."""
     if x.dtype != np.float64:
-        return np.clip(x, x.dtype.type(-448), x.dtype.type(448)).astype(FLOAT8)
+        with np.errstate(invalid="ignore"):
+            return np.clip(x, x.dtype.type(-448), x.dtype.type(448)).astype(FLOAT8)
     table, size = CODES[:127].astype(np.float64), np.minimum(np.abs(x), 448)
     below = np.searchsorted(table, size, side="right") - 1
     middle = (table[below] + table[np.minimum(below + 1, 126)]) / 2
@@ -64,6 +66,8 @@ class Program:
 
 
 class Float8(CommandLine):
+    SECONDS = 40
+
     def run_ways(self, program, ways=WAYS):
         model = self.write("model.mlir", program.text())
         words = []
@@ -93,7 +97,8 @@ class Float8(CommandLine):
         halves = np.arange(65536).astype(np.uint16).view(np.float16)
         floats = halves.astype(np.float32)
         # Of f32 what is just beside a tie, too.
-        floats = np.concatenate([floats, np.nextafter(floats, np.float32(0)), np.nextafter(floats, np.float32(np.inf))])
+        with np.errstate(invalid="ignore"):
+            floats = np.concatenate([floats, np.nextafter(floats, np.float32(0)), np.nextafter(floats, np.float32(np.inf))])
         doubles = np.concatenate([[17 + 2.0**-40, 19 - 2.0**-40, 1e300, -1e-300, np.inf, -np.inf], np.linspace(-500, 500, 9973)])
         for array in (halves, floats, doubles, np.arange(-600, 600, dtype=np.int32)):
             program.add("cast", [program.input(array)], rounded(array.astype(np.float64) if array.dtype == np.int32 else array), infix=" to f8E4M3FN")
@@ -117,7 +122,7 @@ class Float8(CommandLine):
                         q.astype(np.float32) * wide, attributes)
         self.check(program)
 
-    def add_products(self, program, a, b, known, exact):
+    def add_products(self, program, a, b, known, exact, few=False):
         """a [m, k] times b [k, n] by every op."""
         wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
         expected = (wide_a @ wide_b).astype(np.float32)
@@ -126,6 +131,8 @@ class Float8(CommandLine):
         add, right = program.input, program.constant if known else program.input
         weight = b.T.copy()
         program.add("matmul", [add(a), right(b)], expected, slack=slack)
+        if few:
+            return
         program.add("matmul", [add(a.T.copy()), right(weight)], expected, "transpose_lhs, transpose_rhs", slack)
         program.add("linear", [add(a), right(weight)], expected, slack=slack)
         side = 3 if k % 9 == 0 else 1
@@ -134,18 +141,65 @@ class Float8(CommandLine):
 
     def test_all_pairs(self):
         """A product of two has at most eight digits."""
-        program = Program()
-        for known in (False, True):
-            self.add_products(program, NUMBERS[:, None], NUMBERS[None, :], known, exact=True)
-        self.check(program)
+        for ways, few in ((WAYS[:3], False), (WAYS[3:], True)):
+            program = Program()
+            for known in (False, True)[:2 - few]:
+                self.add_products(program, NUMBERS[:, None], NUMBERS[None, :], known, exact=True, few=few)
+            self.check(program, ways)
 
     def test_sums(self):
         random, program = np.random.default_rng(4), Program()
         for m, k, n in ((5, 36, 37), (70, 264, 48), (1, 130, 64)):
             a, b = random.choice(NUMBERS, (m, k)), random.choice(NUMBERS, (k, n))
-            for known in (False, True):
-                self.add_products(program, a, b, known, exact=False)
+            self.add_products(program, a, b, m != 5, exact=False)
         self.check(program)
+
+    def scaled(self, wrong=False):
+        """Both sides with a scale per row; `wrong` tells the weight's axis wrongly, as a bug would."""
+        random, program = np.random.default_rng(6), Program()
+        m, k = 9, 40
+        near = NUMBERS[np.abs(NUMBERS.astype(np.float32)) < 30]
+        q, w = random.choice(near, (m, k)), random.choice(near, (k, k))
+        sx, sw = ((random.random(shape) * 0.1 + 0.01).astype(np.float32) for shape in ((m, 1), (k,)))
+
+        def dequantize(array, scale, axis):
+            values = [program.constant(array) if array is w else program.input(array), program.input(scale), program.constant(np.zeros(scale.shape, FLOAT8))]
+            program.lines.append(f"  %d{len(program.lines)} = lathe.dequantize {', '.join(v for v, _ in values)} {{axis = {axis} : i64}} : "
+                                 f"({', '.join(t for _, t in values)}) -> {kind(array.astype(np.float32))}")
+            return f"%d{len(program.lines) - 1}", kind(array.astype(np.float32))
+
+        a = q.astype(np.float64) * sx
+        b = w.astype(np.float64) * sw[:, None]
+        program.add("linear", [dequantize(q, sx, 1), dequantize(w, sw, int(wrong))], (a @ b.T).astype(np.float32), slack=2e-6 * (np.abs(a) @ np.abs(b.T)))
+        return program
+
+    def test_scales(self):
+        program = self.scaled()
+        self.check(program)
+        kernels = self.works("compile", self.folder / "model.mlir", "--emit", "kernels").stdout
+        self.assertRegex(kernels, r"packed_matmul .*f8E4M3FN>, tensor<2x40x32xf8E4M3FN>\) -> tensor<9x40xf32>")
+        with self.assertRaises(AssertionError):
+            self.check(self.scaled(wrong=True), WAYS[:1])
+
+    def test_faults_of_texts(self):
+        program = Program()
+        random = np.random.default_rng(7)
+        a, b = random.choice(NUMBERS, (20, 64)), random.choice(NUMBERS, (40, 64))
+        expected = a.astype(np.float64) @ b.astype(np.float64).T
+        slack = 2e-6 * (np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64)).T)
+        program.add("linear", [program.input(a), program.input(b)], expected.astype(np.float32))
+        for arch, changes in (("sm_90a", [("e4m3{(u8)(word >> 8 * e)}", "e4m3{(u8)(word >> 8 * (e ^ 1) ^ e)}"),
+                                          ("perWord = 4 / sizeof(A)", "perWord = 2 / sizeof(A)")]),
+                              ("sm_80", [("find()) {\n      const Pack<e4m3, N> q = loadPack<N>(from);\n      #pragma unroll\n      for (int i = 0; i < N; ++i)\n"
+                                          "        x.at[i] = toF16(toFloat(q.at[i]));\n    }\n    return x;\n  }\n};\n\nstruct B",
+                                          "find()) {\n      const Pack<e4m3, N> q = loadPack<N>(from);\n      for (int i = 0; i < N; ++i)\n"
+                                          "        x.at[i] = toF16(toFloat(e4m3{(u8)(q.at[i].bits & 0x7f)}));\n    }\n    return x;\n  }\n};\n\nstruct B")])):
+            for change in ([], *([change] for change in changes)):
+                texts = Texts(program.text(), arch)
+                texts.inline("MmaTile", change)
+                outputs, error = texts.run(program.inputs)
+                self.assertIsNone(error)
+                self.assertEqual((np.abs(outputs["r0"] - expected) <= slack).all(), not change, change)
 
     def test_weights_alone(self):
         """f32 times dequantized weights, with a scale per column, per group, and for all."""

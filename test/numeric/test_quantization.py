@@ -71,18 +71,28 @@ class MiniLM(cli.CommandLine):
     def test_int8_dynamic(self):
         self.judge(0.99, "--quantize", "int8-dynamic")
 
-    def test_int8_static(self):
+    def calibrate(self):
+        """The ranges of other sentences."""
         folder = self.folder / "data"
         folder.mkdir()
         for name, array in minilm_onnx.tokenize(self.folder_of_weights, sentences(7, 64), length=64).items():
             np.save(folder / f"{name}.npy", array)
         self.works("calibrate", self.MODEL, "--weights", self.folder_of_weights / "model.safetensors", "--data", folder,
                    "-o", "ranges.json", seconds=120)
-        static = ["--quantize", "int8-static", "--ranges", self.folder / "ranges.json"]
+        return self.folder / "ranges.json"
+
+    def test_int8_static(self):
+        static = ["--quantize", "int8-static", "--ranges", self.calibrate()]
         # One range for all tokens: the mean is above 0.99, not every sentence; the worst layer is the second dense one.
         self.judge(0.98, *static, least_mean=0.99)
         line = next(i for i, text in enumerate(self.MODEL.read_text().splitlines(), 1) if "%f2 = lathe.linear" in text)
         self.judge(0.99, *static, "--keep", f"minilm.mlir:{line}:*")
+
+    def test_float8(self):
+        self.judge(0.99, "--quantize", "fp8")
+        self.judge(0.99, "--quantize", "fp8:128")
+        self.judge(0.99, "--quantize", "fp8-weights")
+        self.judge(0.99, "--precision", "fp8", "--ranges", self.calibrate())
 
     def test_weights_alone(self):
         self.judge(0.999, "--quantize", "int8-weights")

@@ -48,7 +48,7 @@ class QuantizationAware(cli.CommandLine):
     def test_wrong_schemes(self):
         done = self.lathe("train", MODELS / "fashion-mlp.mlir", "--quantize", "int3")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("expected int8, int8-dynamic, int8-static, int8-weights or int4-weights, got 'int3'", done.stderr)
+        self.assertIn("expected int8, int8-dynamic, int8-static, int8-weights, int4-weights, fp8 or fp8-weights, got 'int3'", done.stderr)
         self.refused("expected 'ranges' for scheme 'int8-static'", "train", MODELS / "fashion-mlp.mlir", "--quantize", "int8-static",
                      "--output-dir", "none", seconds=100)
 

@@ -37,7 +37,9 @@ void ModelOptions::add(CLI::App &verb, bool takesCompiled) {
   addPrecisionOption(verb, precision,
                      "What products, convolutions and attention of f32 compute "
                      "on; their sums, and everything else, stay f32. tf32: on "
-                     "tensor cores of the CUDA targets");
+                     "tensor cores of the CUDA targets; fp8: short for "
+                     "--quantize fp8",
+                     &quantization);
   verb.add_option("--entry", entry, "The model's function to run, such as loss")
       ->default_str("main, or the only one");
   verb.add_option("--input", inputs,

@@ -57,20 +57,37 @@ void addTileOption(CLI::App &verb, std::vector<std::string> &tiles) {
 }
 
 void addPrecisionOption(CLI::App &verb, Precision &precision,
-                        const std::string &help) {
+                        const std::string &help,
+                        QuantizationOptions *quantization) {
+  bool takesFloat8 = quantization != nullptr;
   verb.add_option_function<std::string>(
           "--precision",
-          [&precision](const std::string &text) {
-            precision = *precisionFromName(text);
+          [&precision, quantization](const std::string &text) {
+            if (text != "fp8") {
+              precision = *precisionFromName(text);
+              return;
+            }
+            if (quantization->scheme)
+              throw CLI::ValidationError(
+                  "--precision",
+                  "expected no --quantize beside fp8, which is short for "
+                  "--quantize fp8, got --quantize " +
+                      quantization->scheme.text());
+            quantization->scheme.name = "fp8";
           },
           help)
       ->check(CLI::Validator(
-          [](std::string &text) -> std::string {
-            if (precisionFromName(text))
+          [takesFloat8](std::string &text) -> std::string {
+            if (precisionFromName(text) || (takesFloat8 && text == "fp8"))
               return "";
-            return "expected f32, tf32, bf16 or f16, got '" + text + "'";
+            if (text == "fp8")
+              return "expected f32, tf32, bf16 or f16; --quantize fp8 rounds "
+                     "to 8-bit floats";
+            return (takesFloat8 ? "expected f32, tf32, bf16, f16 or fp8, got '"
+                                : "expected f32, tf32, bf16 or f16, got '") +
+                   text + "'";
           },
-          "{f32,tf32,bf16,f16}"))
+          takesFloat8 ? "{f32,tf32,bf16,f16,fp8}" : "{f32,tf32,bf16,f16}"))
       ->default_str(precisionName(precision).str());
 }
 

@@ -629,8 +629,8 @@ def SumAfterScan : Pass<"lathe-sum-after-scan", "::mlir::func::FuncOp"> {
 def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
   let summary = "lay weights out in panels for the matrix microkernel";
   let description = [{
-    Rewrites products of f32, and of 8-bit integers, whose matrix is packed with four
-    neighbours along the depth side by side (`interleave = 4`):
+    Rewrites products of floats of 8 to 32 bits, and of 8-bit integers, whose matrix
+    is packed with four neighbours along the depth side by side (`interleave = 4`):
 
     - `linear`, and `matmul` with one matrix on the right, to `packed_matmul`,
       where that matrix is known at load;
@@ -641,8 +641,8 @@ def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
       8-bit images come in fours, with zeros behind;
     - `linear` and `matmul` of f32 by `dequantize` of a matrix that is known at load,
       with a zero point of 0 and scales per tensor, per column or per group along the
-      depth, to `packed_matmul` with `scale`: the matrix stays in 8 bits, or in 4
-      where its `storage` lies within -8 to 7.
+      depth, to `packed_matmul` with `scale`: the matrix stays in 8 bits (integers
+      or floats), or in 4 where its `storage` lies within -8 to 7.
 
     A matrix that is not known at load, but the same in all iterations of a scan, is
     packed before the scan for products of at most 512 rows in its body: each of
@@ -664,7 +664,10 @@ def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
   }];
   let options = [
     Option<"panel", "panel", "int64_t", /*default=*/"32",
-           "Columns of a panel">
+           "Columns of a panel">,
+    Option<"fewBits", "few-bits", "bool", "false",
+           "Pack weights of 4 bits alone: two to a byte, for targets that read all "
+           "others as they are">
   ];
   let statistics = [
     Statistic<"numPacked", "packed", "products with a packed right-hand side">

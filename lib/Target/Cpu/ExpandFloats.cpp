@@ -36,12 +36,13 @@ public:
   Type i16() { return of(b.getIntegerType(16)); }
   Type i8() { return of(b.getI8Type()); }
   Type f32() { return of(b.getF32Type()); }
-  Value number(uint32_t bits) {
-    auto attribute = b.getI32IntegerAttr(int32_t(bits));
-    if (auto vector = dyn_cast<VectorType>(i32()))
-      return b.create<arith::ConstantOp>(
-          DenseElementsAttr::get(vector, APInt(32, bits)));
-    return b.create<arith::ConstantOp>(attribute);
+  Value number(uint32_t bits) { return constant(i32(), bits); }
+  Value constant(Type type, uint32_t bits) {
+    Type element = getElementTypeOrSelf(type);
+    APInt value(element.getIntOrFloatBitWidth(), bits);
+    if (auto vector = dyn_cast<VectorType>(type))
+      return b.create<arith::ConstantOp>(DenseElementsAttr::get(vector, value));
+    return b.create<arith::ConstantOp>(b.getIntegerAttr(element, value));
   }
   Value bits(Value x, Type type) { return b.create<arith::BitcastOp>(type, x); }
   Value widen(Value x) {
@@ -141,6 +142,21 @@ static Value extendE4m3(Lanes &l, Value x) {
   return l.bits(l.b.create<arith::OrIOp>(result, sign), l.f32());
 }
 
+/// The same where the processor converts f16: as one of another bias.
+static Value extendE4m3ByHalf(Lanes &l, Value x) {
+  Value word = l.b.create<arith::ExtSIOp>(l.i16(), l.bits(x, l.i8()));
+  word = l.b.create<arith::ShLIOp>(word, l.constant(l.i16(), 7));
+  word = l.b.create<arith::AndIOp>(word, l.constant(l.i16(), 0xbfff));
+  Value result =
+      l.b.create<arith::ExtFOp>(l.f32(), l.bits(word, l.of(l.b.getF16Type())));
+  result = l.b.create<arith::MulFOp>(
+      result, l.bits(l.number(0x43800000), l.f32())); // 256
+  // What comes out above 448 was NaN.
+  Value size = l.mask(l.bits(result, l.i32()), 0x7fffffff);
+  return l.select(l.isAbove(size, 0x43e00000),
+                  l.bits(l.number(0x7fc00000), l.f32()), result);
+}
+
 /// Of what is 448 or less, or NaN; as truncateToHalf does.
 static Value truncateToE4m3(Lanes &l, Value x) {
   Value word = l.bits(x, l.i32());
@@ -183,7 +199,8 @@ void expandFloats(func::FuncOp function, const CpuFeatures &features) {
     if (isWider) {
       result = narrow.isBF16()  ? extendBfloat(l, x)
                : narrow.isF16() ? extendHalf(l, x)
-                                : extendE4m3(l, x);
+               : features.convertsHalf ? extendE4m3ByHalf(l, x)
+                                       : extendE4m3(l, x);
     } else {
       Value word = narrow.isBF16()  ? truncateToBfloat(l, x)
                    : narrow.isF16() ? truncateToHalf(l, x)

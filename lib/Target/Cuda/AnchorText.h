@@ -78,6 +78,12 @@ struct OperandText {
   /// One of 8-bit floats as the same of f16, which they become when they are
   /// read.
   OperandText widened() const;
+  /// From weights of 4 bits in panels and their scales, as operands of
+  /// `lathe.packed_matmul` of depth `depth`.
+  static OperandText fromNibbles(StringRef name, StringRef rowName,
+                                 const AnchorOperand &packed,
+                                 const AnchorOperand &scale, int64_t group,
+                                 int64_t depth);
   void print(CodeWriter &writer) const;
   /// The struct of gemm_tma.cuh.
   void printTensor(CodeWriter &writer) const;

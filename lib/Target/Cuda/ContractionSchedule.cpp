@@ -71,6 +71,39 @@ static bool readLinear(const KernelViews &views, Contraction &c,
 }
 
 /// The operand over {batch of the result, its own last two dims}.
+/// Whether the operand is its whole buffer, in order.
+static bool isPlain(const AnchorOperand &operand) {
+  auto digits = operand.view.split({operand.view.getNumElements()});
+  return operand.view.offset == 0 && digits && digits->front().size() <= 1 &&
+         (digits->front().empty() || digits->front()[0].stride <= 1);
+}
+
+/// f32 by weights of 4 bits: their text reads them as `lathe.pack` laid them.
+static bool readPacked(const KernelViews &views, Contraction &c,
+                       std::string &whyNot) {
+  auto op = cast<PackedMatmulOp>(views.anchor);
+  const StridedView &input = views.operands[0].view;
+  c.sizes.m = count(ArrayRef(input.sizes).drop_back());
+  c.sizes.k = input.sizes.back();
+  c.sizes.n = op.getN();
+  auto a = input.split({1, c.sizes.m, c.sizes.k});
+  if (!a) {
+    whyNot = "an operand of the product has no strides";
+    return false;
+  }
+  c.a = *a;
+  if (!op.getScale() ||
+      !views.operands[1].elementType.isUnsignedInteger(8)) {
+    whyNot = "only packed weights of 4 bits are read";
+    return false;
+  }
+  if (!isPlain(views.operands[1]) || !isPlain(views.operands[2])) {
+    whyNot = "packed weights or scales are not whole buffers";
+    return false;
+  }
+  return true;
+}
+
 static std::optional<Access> readSide(const StridedView &view,
                                       ArrayRef<int64_t> result, bool swap) {
   SmallVector<int64_t> sizes(result.drop_back(2));
@@ -140,16 +173,20 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
                                           const GpuFeatures &features,
                                           std::string &whyNot) {
   FailureOr<KernelViews> views = KernelViews::get(
-      kernel, [](Operation *op) { return isa<LinearOp, MatmulOp>(op); }, whyNot,
-      /*takesDequantize=*/true);
+      kernel,
+      [](Operation *op) { return isa<LinearOp, MatmulOp, PackedMatmulOp>(op); },
+      whyNot, /*takesDequantize=*/true);
   if (failed(views))
     return failure();
   if (auto linear = dyn_cast<LinearOp>(views->anchor))
     if (linear.getBias())
       views->foldBias(2);
   Contraction c;
-  if (!(isa<LinearOp>(views->anchor) ? readLinear : readMatmul)(*views, c,
-                                                                whyNot))
+  auto packed = dyn_cast<PackedMatmulOp>(views->anchor);
+  auto read = packed                         ? readPacked
+              : isa<LinearOp>(views->anchor) ? readLinear
+                                             : readMatmul;
+  if (!read(*views, c, whyNot))
     return failure();
   Type elementType = views->operands[0].elementType;
   FailureOr<EpilogueText> epilogue =
@@ -159,7 +196,9 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
     return failure();
   const AnchorOperand &rhs = views->operands[1];
   FailureOr<OperandText> b =
-      rhs.dequantize ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b,
+      packed ? OperandText::fromNibbles("B", "n", rhs, views->operands[2],
+                                        packed.getGroup(), c.sizes.k)
+      : rhs.dequantize ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b,
                                                    c.scale, c.zeroPoint, whyNot)
                      : OperandText::fromAccess(kernel, "B", "n", rhs, c.b);
   if (failed(b))

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // The right-hand side of a product as bytes in memory: they become floats on
-// their way to shared memory, as `lathe.dequantize` says, rounding included.
+// their way to shared memory, as `lathe.dequantize` says, rounding included. Of
+// 4 bits two are in a byte, in the panels of `lathe.pack`.
 //
 //===----------------------------------------------------------------------===//
 
@@ -131,6 +132,42 @@ OperandText::fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
   text.body.push_back("}");
   text.body.push_back("return x;");
   text.storedType = stored;
+  return text;
+}
+
+OperandText OperandText::fromNibbles(StringRef name, StringRef rowName,
+                                     const AnchorOperand &packed,
+                                     const AnchorOperand &scale, int64_t group,
+                                     int64_t depth) {
+  OperandText text;
+  text.name = name;
+  text.rowName = rowName;
+  text.argument = packed.argument;
+  text.elementType = scale.elementType;
+  text.storedType = packed.elementType;
+  text.isComputed = true;
+  // Columns of a panel are neighbours; panels are whole, whatever n is.
+  text.vector = 4;
+  text.parameters.push_back({"scale", scale.argument, scale.elementType});
+  std::string n(rowName), panel = std::to_string(packed.view.sizes[2]);
+  auto at = [&](int64_t rows, const std::string &row) {
+    return "(" + n + " / " + panel + " * " + std::to_string(rows) +
+           (row.empty() ? "" : " + " + row) + ") * " + panel + " + " + n +
+           " % " + panel;
+  };
+  bool hasGroups = group > 0 && group < depth;
+  text.body = {
+      "const Pack<u8, N> q = loadPack<N>(base + " +
+          at(packed.view.sizes[1], "k / 2") + ");",
+      "const Pack<float, N> s = loadPack<N>(scale + " +
+          at(scale.view.sizes[1],
+             hasGroups ? "k / " + std::to_string(group) : "") +
+          ");",
+      "Pack<float, N> x;",
+      "#pragma unroll",
+      "for (int i = 0; i < N; ++i)",
+      "  x.at[i] = (float)((q.at[i] >> k % 2 * 4 & 15) - 8) * s.at[i];",
+      "return x;"};
   return text;
 }
 

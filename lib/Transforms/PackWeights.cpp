@@ -277,8 +277,8 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
                             const LoadTime &loadTime) {
   ArrayRef<int64_t> filterShape = getShape(op.getFilter());
   if (fewBits || op.getLayout() != ImageLayout::channels_last ||
-      op.getGroups() != 1 ||
-      filterShape.size() != 4 || loadTime.isKnownOrSlice(op.getInput()))
+      op.getGroups() != 1 || filterShape.size() != 4 ||
+      loadTime.isKnownOrSlice(op.getInput()))
     return {};
   int64_t interleave = getInterleave(op.getInput(), op.getFilter());
   if (!interleave)

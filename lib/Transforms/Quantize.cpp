@@ -261,8 +261,9 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
     whyNot = "the ranges have no '" + site.name + "'";
     return {};
   }
-  const std::vector<double> *reach =
-      !known ? nullptr : chosen.isFloat ? &known->magnitude : &known->low;
+  const std::vector<double> *reach = !known           ? nullptr
+                                     : chosen.isFloat ? &known->magnitude
+                                                      : &known->low;
   size_t count = known ? reach->size() : 1;
   if (count != 1 && int64_t(count) != site.numRanges()) {
     whyNot = "the ranges have " + std::to_string(count) + " numbers for '" +
@@ -280,9 +281,8 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
   ArrayRef<int64_t> axes = place.reducedAxes;
   QuantizationScale scale;
   if (known)
-    scale = chosen.isFloat
-                ? b.staticFloatScale(known->magnitude, site.scans)
-                : b.staticScale(known->low, known->high, site.scans);
+    scale = chosen.isFloat ? b.staticFloatScale(known->magnitude, site.scans)
+                           : b.staticScale(known->low, known->high, site.scans);
   else if (chosen.isFloat)
     // Windows overlap, so an image has one scale.
     scale = b.floatScale(site.value, axes, axes.size() == 1 ? chosen.group : 0);

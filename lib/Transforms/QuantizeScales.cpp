@@ -119,8 +119,8 @@ void QuantizationBuilder::finishGroups(QuantizationScale &result, Value scale,
   }
   result.scale = scale;
   auto zeros = RankedTensorType::get(getType(scale).getShape(), element);
-  result.zeroPoint = make<ConstantOp>(
-      cast<DenseElementsAttr>(builder.getZeroAttr(zeros)));
+  result.zeroPoint =
+      make<ConstantOp>(cast<DenseElementsAttr>(builder.getZeroAttr(zeros)));
 }
 
 QuantizationScale
@@ -138,9 +138,9 @@ QuantizationBuilder::weightScale(Value weight, ArrayRef<int64_t> reducedAxes,
   return result;
 }
 
-QuantizationScale
-QuantizationBuilder::floatScale(Value value, ArrayRef<int64_t> reducedAxes,
-                                int64_t group) {
+QuantizationScale QuantizationBuilder::floatScale(Value value,
+                                                  ArrayRef<int64_t> reducedAxes,
+                                                  int64_t group) {
   QuantizationScale result;
   Groups groups = startGroups(result, value, reducedAxes, group);
   finishGroups(result, symmetricScale(groups, kLargestFloat8), value,
@@ -231,10 +231,9 @@ QuantizationBuilder::staticFloatScale(ArrayRef<double> magnitude,
   QuantizationScale result;
   result.scale =
       layerConstant(DenseElementsAttr::get(type, ArrayRef(scales)), scans);
-  result.zeroPoint = make<ConstantOp>(
-      DenseElementsAttr::get(RankedTensorType::get(
-                                 {}, builder.getFloat8E4M3FNType()),
-                             APFloat(APFloat::Float8E4M3FN())));
+  result.zeroPoint = make<ConstantOp>(DenseElementsAttr::get(
+      RankedTensorType::get({}, builder.getFloat8E4M3FNType()),
+      APFloat(APFloat::Float8E4M3FN())));
   return result;
 }
 

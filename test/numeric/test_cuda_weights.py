@@ -169,7 +169,7 @@ class Weights(unittest.TestCase):
                 for name, array in expected.items():
                     np.testing.assert_array_equal(found[name], array, f"{name} with {options}")
             texts = subprocess.run([lathe.LATHE, "compile", path, "--emit", "cuda", "--arch", "sm_80"], capture_output=True, text=True, check=True).stdout
-        self.assertEqual(texts.count("k % 2 * 4"), len(expected))
+        self.assertEqual(texts.count("row % 2 * 4"), len(expected))
 
     def test_faults_of_nibbles(self):
         text, inputs, expected = self.nibbles([(20, 64, 40, 32, True)])
@@ -181,7 +181,7 @@ class Weights(unittest.TestCase):
             self.assertIsNone(error)
             return (outputs["y0"] == expected["y0"]).all()
         self.assertTrue(is_right([]))
-        for old, new in (("k % 2 * 4", "(k + 1) % 2 * 4"), (" - 8)", ")"), ("k / 32", "k / 64"), (" + k / 2)", " + k / 4)")):
+        for old, new in (("row % 2 * 4", "(row + 1) % 2 * 4"), (" - 8)", ")"), ("row / 32", "row / 64"), ("row / 2)", "row / 4)")):
             self.assertFalse(is_right([(old, new)]), new)
 
     def run_changed(self, changes):

@@ -23,8 +23,8 @@ void addTargetOptions(CLI::App &verb, std::string &target, std::string &arch,
                       bool &noSimChecks);
 /// --tile.
 void addTileOption(CLI::App &verb, std::vector<std::string> &tiles);
-/// --precision. With `quantization`, whose options have to be added before, fp8 is
-/// short for --quantize fp8.
+/// --precision. With `quantization`, whose options have to be added before, fp8
+/// is short for --quantize fp8.
 void addPrecisionOption(CLI::App &verb, Precision &precision,
                         const std::string &help,
                         QuantizationOptions *quantization = nullptr);

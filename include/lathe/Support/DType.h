@@ -38,9 +38,9 @@ enum class DType : uint8_t {
 };
 
 inline constexpr DType kAllDTypes[] = {
-    DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64,
-    DType::I32, DType::I16, DType::I8,  DType::I1,   DType::U64,
-    DType::U32, DType::U16, DType::U8, DType::F8E4M3};
+    DType::F64, DType::F32, DType::F16, DType::BF16,  DType::I64,
+    DType::I32, DType::I16, DType::I8,  DType::I1,    DType::U64,
+    DType::U32, DType::U16, DType::U8,  DType::F8E4M3};
 
 /// Bytes of one element: 1, 2, 4 or 8.
 size_t dtypeSize(DType type);
@@ -67,8 +67,8 @@ std::optional<DType> parseNpyDescr(llvm::StringRef descr);
 /// The element at `data` as a number; I1 is 0 or 1. I64 and U64 beyond 2^53
 /// are rounded.
 double loadAsDouble(DType type, const void *data);
-/// Rounds to nearest even for floats (F8E4M3 saturates), truncates and saturates
-/// for integers (NaN becomes 0), I1 is value != 0.
+/// Rounds to nearest even for floats (F8E4M3 saturates), truncates and
+/// saturates for integers (NaN becomes 0), I1 is value != 0.
 void storeFromDouble(DType type, void *data, double value);
 
 float halfToFloat(uint16_t bits);

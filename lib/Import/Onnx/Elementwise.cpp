@@ -105,8 +105,8 @@ LogicalResult clipAttributes(Node &n) {
   return n.result(x);
 }
 
-/// Casts saturate; with `saturate = 0` what would round to more than the largest
-/// 8-bit float becomes NaN.
+/// Casts saturate; with `saturate = 0` what would round to more than the
+/// largest 8-bit float becomes NaN.
 LogicalResult castBy(Node &n, Type type) {
   Val x = n.in(0);
   if (n.ok() && type && type.isFloat8E4M3FN() && n.i("saturate", 1) == 0 &&
@@ -118,9 +118,7 @@ LogicalResult castBy(Node &n, Type type) {
   }
   return n.result(n.convert(x, type));
 }
-LogicalResult castTo(Node &n) {
-  return castBy(n, n.elementType(n.i("to")));
-}
+LogicalResult castTo(Node &n) { return castBy(n, n.elementType(n.i("to"))); }
 LogicalResult castLike(Node &n) { return castBy(n, n.elem(n.in(1))); }
 
 LogicalResult isInf(Node &n) {

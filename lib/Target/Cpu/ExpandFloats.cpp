@@ -197,8 +197,8 @@ void expandFloats(func::FuncOp function, const CpuFeatures &features) {
     Lanes l(op);
     Value x = op->getOperand(0), result;
     if (isWider) {
-      result = narrow.isBF16()  ? extendBfloat(l, x)
-               : narrow.isF16() ? extendHalf(l, x)
+      result = narrow.isBF16()         ? extendBfloat(l, x)
+               : narrow.isF16()        ? extendHalf(l, x)
                : features.convertsHalf ? extendE4m3ByHalf(l, x)
                                        : extendE4m3(l, x);
     } else {

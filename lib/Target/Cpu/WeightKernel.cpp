@@ -28,8 +28,8 @@ public:
     Type stored = cast<MemRefType>(buffer.getType()).getElementType();
     if (isa<FloatType>(stored))
       return {loadVector(b, buffer, index, width)};
-    Value bytes = b.create<vector::LoadOp>(VectorType::get(width, stored),
-                                           buffer, index);
+    Value bytes =
+        b.create<vector::LoadOp>(VectorType::get(width, stored), buffer, index);
     if (!halves)
       return {b.create<arith::SIToFPOp>(
           floats, b.create<arith::ExtSIOp>(lanes, bytes))};

@@ -92,8 +92,7 @@ static bool readPacked(const KernelViews &views, Contraction &c,
     return false;
   }
   c.a = *a;
-  if (!op.getScale() ||
-      !views.operands[1].elementType.isUnsignedInteger(8)) {
+  if (!op.getScale() || !views.operands[1].elementType.isUnsignedInteger(8)) {
     whyNot = "only packed weights of 4 bits are read";
     return false;
   }
@@ -198,9 +197,10 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
   FailureOr<OperandText> b =
       packed ? OperandText::fromNibbles("B", "n", rhs, views->operands[2],
                                         packed.getGroup(), c.sizes.k)
-      : rhs.dequantize ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b,
-                                                   c.scale, c.zeroPoint, whyNot)
-                     : OperandText::fromAccess(kernel, "B", "n", rhs, c.b);
+      : rhs.dequantize
+          ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b, c.scale,
+                                        c.zeroPoint, whyNot)
+          : OperandText::fromAccess(kernel, "B", "n", rhs, c.b);
   if (failed(b))
     return failure();
   return writeProduct(

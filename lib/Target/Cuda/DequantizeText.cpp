@@ -149,24 +149,25 @@ OperandText OperandText::fromNibbles(StringRef name, StringRef rowName,
   // Columns of a panel are neighbours; panels are whole, whatever n is.
   text.vector = 4;
   text.parameters.push_back({"scale", scale.argument, scale.elementType});
-  std::string n(rowName), panel = std::to_string(packed.view.sizes[2]);
+  std::string panel = std::to_string(packed.view.sizes[2]);
   auto at = [&](int64_t rows, const std::string &row) {
-    return "(" + n + " / " + panel + " * " + std::to_string(rows) +
-           (row.empty() ? "" : " + " + row) + ") * " + panel + " + " + n +
-           " % " + panel;
+    return "(column / " + panel + " * " + std::to_string(rows) +
+           (row.empty() ? "" : " + " + row) + ") * " + panel + " + column % " +
+           panel + ");";
   };
   bool hasGroups = group > 0 && group < depth;
+  // Quotients of unsigned numbers take fewer registers.
   text.body = {
+      "const u32 column = " + text.rowName + ", row = k;",
       "const Pack<u8, N> q = loadPack<N>(base + " +
-          at(packed.view.sizes[1], "k / 2") + ");",
+          at(packed.view.sizes[1], "row / 2"),
       "const Pack<float, N> s = loadPack<N>(scale + " +
           at(scale.view.sizes[1],
-             hasGroups ? "k / " + std::to_string(group) : "") +
-          ");",
+             hasGroups ? "row / " + std::to_string(group) : ""),
       "Pack<float, N> x;",
       "#pragma unroll",
       "for (int i = 0; i < N; ++i)",
-      "  x.at[i] = (float)((q.at[i] >> k % 2 * 4 & 15) - 8) * s.at[i];",
+      "  x.at[i] = (float)((q.at[i] >> row % 2 * 4 & 15) - 8) * s.at[i];",
       "return x;"};
   return text;
 }

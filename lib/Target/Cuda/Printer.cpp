@@ -430,11 +430,10 @@ bool Printer::printScalar(Operation &op) {
   Type type = result.getType();
   bool isSmall = isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 32;
   auto number = [&](const Twine &text) {
-    keep(result, isSmall
-                     ? Twine("to" + StringRef(typeName(type)).upper() + "(" +
-                             text + ")")
-                           .str()
-                     : text.str());
+    keep(result, isSmall ? Twine("to" + StringRef(typeName(type)).upper() +
+                                 "(" + text + ")")
+                               .str()
+                         : text.str());
     return true;
   };
   auto operand = [&](unsigned i) {

@@ -230,13 +230,11 @@ static void writeTile(CodeWriter &writer, const ProductTile &tile) {
   }
 }
 
-FailureOr<KernelText> writeProduct(KernelOp kernel, StringRef symbol,
-                                   const GpuFeatures &features,
-                                   const ProductSizes &sizes,
-                                   const OperandText &givenA,
-                                   const OperandText &givenB,
-                                   const EpilogueText &epilogue,
-                                   std::string &whyNot) {
+FailureOr<KernelText>
+writeProduct(KernelOp kernel, StringRef symbol, const GpuFeatures &features,
+             const ProductSizes &sizes, const OperandText &givenA,
+             const OperandText &givenB, const EpilogueText &epilogue,
+             std::string &whyNot) {
   if (sizes.batch * sizes.m * sizes.n == 0) {
     KernelFile file(kernel, symbol);
     file.openGrid({}, "nothing to compute");

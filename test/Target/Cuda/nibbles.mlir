@@ -9,9 +9,9 @@
 // CHECK: static constexpr int vector = 4;
 // CHECK: const u8 *base;
 // CHECK: const float *scale;
-// CHECK: const Pack<u8, N> q = loadPack<N>(base + (n / 32 * 128 + k / 2) * 32 + n % 32);
-// CHECK: const Pack<float, N> s = loadPack<N>(scale + (n / 32 * 4 + k / 64) * 32 + n % 32);
-// CHECK: x.at[i] = (float)((q.at[i] >> k % 2 * 4 & 15) - 8) * s.at[i];
+// CHECK: const Pack<u8, N> q = loadPack<N>(base + (column / 32 * 128 + row / 2) * 32 + column % 32);
+// CHECK: const Pack<float, N> s = loadPack<N>(scale + (column / 32 * 4 + row / 64) * 32 + column % 32);
+// CHECK: x.at[i] = (float)((q.at[i] >> row % 2 * 4 & 15) - 8) * s.at[i];
 // CHECK: B{(const u8 *)in{{[0-9]+}}, in{{[0-9]+}}}
 lathe.parameter @weight : tensor<96x256xi8>
 lathe.parameter @scale : tensor<96x4xf32>

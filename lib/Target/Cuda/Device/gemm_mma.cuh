@@ -205,7 +205,9 @@ LATHE_FN void gemmMma(const A &a, const B &b, const Epilogue &epilogue) {
       stage(step + stages - 1);
     commitCopies();
     const u8 *strip = shared + step % stages * stageBytes;
-#pragma unroll
+    // From sm_90 on mma converts 8-bit floats in registers, of which four steps
+    // at once take too many.
+#pragma unroll(isSame<ElementA, e4m3> ? 1 : 4)
     for (int inner = 0; inner < 4; ++inner) {
       u32 x[blocksM][4], y[blocksN / 2][4];
 #pragma unroll

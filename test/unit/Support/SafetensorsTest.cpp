@@ -99,8 +99,8 @@ TEST(Safetensors, EveryRuleIsKept) {
   has("{" + entry("a", "F32", "[1125899906842624]", "[0,4503599627370496]") +
           "}",
       "xy", "outside the 2 data bytes");
-  has("{" + entry("a", "F8_E4M3", "[2]", "[0,2]") + "}", "xy",
-      "the type 'F8_E4M3'");
+  has("{" + entry("a", "F8_E5M2", "[2]", "[0,2]") + "}", "xy",
+      "the type 'F8_E5M2'");
   has("{" + entry("a", "I8", "[-2]", "[0,2]") + "}", "xy", "negative");
   has("{" + entry("a", "I8", "[2.0]", "[0,2]") + "}", "xy", "no integer");
   has("{" + entry("a", "I8", "[2]", "[0,1,2]") + "}", "xy", "more than two");

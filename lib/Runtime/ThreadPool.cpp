@@ -85,6 +85,33 @@ static bool spin(ThreadPool::Patience &patience, Done done) {
   return done();
 }
 
+/// A thread that wakes may be put on the processor of the one that woke it, and
+/// stay: then the two take turns. It moves to one where no other thread of the
+/// pool was seen, which the scheduler may undo as it sees fit.
+void ThreadPool::spreadOut(unsigned thread) {
+  int here = ::sched_getcpu();
+  auto isTaken = [&](int cpu) {
+    for (unsigned i = 0; i < places.size(); ++i)
+      if (i != thread && places[i].load(std::memory_order_relaxed) == cpu)
+        return true;
+    return false;
+  };
+  cpu_set_t allowed;
+  if (here >= 0 && isTaken(here) &&
+      ::sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+    cpu_set_t free = allowed;
+    for (unsigned i = 0; i < places.size(); ++i)
+      if (int cpu = places[i]; i != thread && cpu >= 0 && cpu < CPU_SETSIZE)
+        CPU_CLR(cpu, &free);
+    if (CPU_COUNT(&free) != 0 &&
+        ::sched_setaffinity(0, sizeof(free), &free) == 0) {
+      ::sched_setaffinity(0, sizeof(allowed), &allowed);
+      here = ::sched_getcpu();
+    }
+  }
+  places[thread].store(here, std::memory_order_relaxed);
+}
+
 unsigned ThreadPool::availableThreads() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof(set), &set) == 0)
@@ -93,7 +120,10 @@ unsigned ThreadPool::availableThreads() {
 }
 
 ThreadPool::ThreadPool(unsigned threads)
-    : count(std::min(threads ? threads : availableThreads(), kMaxThreads)) {
+    : count(std::min(threads ? threads : availableThreads(), kMaxThreads)),
+      places(count) {
+  for (std::atomic<int> &place : places)
+    place = -1;
   workers.reserve(count - 1);
   for (unsigned i = 1; i < count; ++i) {
     try {
@@ -139,6 +169,7 @@ void ThreadPool::run(
   // Every worker reports, those without a chunk too: none may still be looking
   // at this launch's fields when the next one overwrites them.
   pending.store(count - 1, std::memory_order_relaxed);
+  places[0].store(::sched_getcpu(), std::memory_order_relaxed);
   generation.fetch_add(1);
   if (sleepers.load())
     futexWakeAll(generation);
@@ -163,6 +194,7 @@ void ThreadPool::work(unsigned thread) {
       while (!changed())
         futexWait(generation, seen);
       --sleepers;
+      spreadOut(thread);
     }
     if (stop)
       return;

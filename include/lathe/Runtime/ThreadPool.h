@@ -47,6 +47,7 @@ public:
 private:
   void work(unsigned thread);
   void doChunk(unsigned thread);
+  void spreadOut(unsigned thread);
 
   unsigned count;
   std::vector<std::thread> workers;
@@ -59,6 +60,8 @@ private:
   alignas(64) std::atomic<uint32_t> sleepers{0};
   std::atomic<uint32_t> callerSleeps{0};
   Patience callerPatience;
+  /// The processor each thread was last seen on, or -1.
+  std::vector<std::atomic<int>> places;
   std::atomic<bool> stop{false};
 };
 

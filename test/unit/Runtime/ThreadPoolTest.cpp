@@ -5,6 +5,7 @@
 #include <ctime>
 #include <gtest/gtest.h>
 #include <mutex>
+#include <sched.h>
 #include <set>
 
 using namespace lathe;
@@ -57,6 +58,39 @@ TEST(ThreadPool, WaitingCostsNoProcessorTime) {
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   double used = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
   EXPECT_LT(used, 0.05);
+}
+
+// A worker that wakes on the caller's processor goes to another one, and may
+// still run on all.
+TEST(ThreadPool, WorkersLeaveTheCallersProcessor) {
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+  if (CPU_COUNT(&all) < 2)
+    GTEST_SKIP() << "one processor";
+  ThreadPool pool(2);
+  int caller = sched_getcpu(), away = 0;
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(caller, &here);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(here), &here), 0);
+  constexpr int rounds = 30;
+  for (int i = 0; i < rounds; ++i) {
+    pool.run(2, [&](unsigned thread, int64_t, int64_t) {
+      if (thread == 0)
+        return;
+      away += sched_getcpu() != caller;
+      cpu_set_t mask;
+      sched_getaffinity(0, sizeof(mask), &mask);
+      EXPECT_TRUE(CPU_EQUAL(&mask, &all));
+      // To the caller's, where it falls asleep.
+      sched_setaffinity(0, sizeof(here), &here);
+      sched_setaffinity(0, sizeof(all), &all);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  sched_setaffinity(0, sizeof(all), &all);
+  // The scheduler has the last word.
+  EXPECT_GT(away, rounds / 2);
 }
 
 TEST(ThreadPool, DenormalsAreZeroInsideAlone) {

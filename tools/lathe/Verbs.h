@@ -24,6 +24,7 @@ void addCompileVerb(CLI::App &app, int &exitCode);
 void addImportVerb(CLI::App &app, int &exitCode);
 void addConformanceVerb(CLI::App &app, int &exitCode);
 void addCalibrateVerb(CLI::App &app, int &exitCode);
+void addCompensateVerb(CLI::App &app, int &exitCode);
 void addQuantizeReportVerb(CLI::App &app, int &exitCode);
 void addInfoVerb(CLI::App &app, int &exitCode);
 void addBenchVerb(CLI::App &app, int &exitCode);

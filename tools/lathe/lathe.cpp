@@ -40,6 +40,7 @@ int main(int argc, char **argv) {
   lathe::addImportVerb(app, exitCode);
   lathe::addConformanceVerb(app, exitCode);
   lathe::addCalibrateVerb(app, exitCode);
+  lathe::addCompensateVerb(app, exitCode);
   lathe::addQuantizeReportVerb(app, exitCode);
   lathe::addInfoVerb(app, exitCode);
   lathe::addBenchVerb(app, exitCode);

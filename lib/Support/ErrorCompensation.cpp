@@ -86,7 +86,8 @@ void ErrorCompensation::roundGroup(double *row, int64_t begin, int64_t end,
   // told from the weights.
   double pinned = grid.bits < 8 || row[extreme] < 0 ? low : high;
   scratch.resize(3 * count);
-  double *now = scratch.data(), *rounded = now + count, *error = now + 2 * count;
+  double *now = scratch.data(), *rounded = now + count,
+         *error = now + 2 * count;
   double best = INFINITY;
   llvm::SmallVector<double> result(count);
   for (double part : grid.bits < 8 ? parts : parts.take_front(1)) {

@@ -79,6 +79,32 @@ static Error readList(const json &site, const char *key,
   return Error::success();
 }
 
+/// As many divisors for each range.
+static Error readSmooth(const json &value, SiteRanges &site) {
+  auto found = value.find("smooth");
+  if (found == value.end())
+    return Error::success();
+  if (!found->is_array() || found->size() != site.low.size())
+    return makeError("expected 'smooth' to have a list for each number of "
+                     "'low', got {0}",
+                     show(*found));
+  for (const json &list : *found) {
+    site.smooth.emplace_back();
+    if (Error error =
+            readList(json{{"smooth", list}}, "smooth", site.smooth.back()))
+      return error;
+    if (site.smooth.back().size() != site.smooth.front().size())
+      return makeError("expected lists of one length in 'smooth', got {0} and "
+                       "{1}",
+                       site.smooth.front().size(), site.smooth.back().size());
+    for (double divisor : site.smooth.back())
+      if (divisor < 1e-30 || divisor > 1e30)
+        return makeError("expected numbers above 0 in 'smooth', got {0}",
+                         formatNumber(divisor));
+  }
+  return Error::success();
+}
+
 static Expected<SiteRanges> readSite(const std::string &name,
                                      const json &value) {
   SiteRanges site;
@@ -100,6 +126,8 @@ static Expected<SiteRanges> readSite(const std::string &name,
   }
   if (site.low.empty() || site.high.empty())
     return makeError("expected lists 'low' and 'high'");
+  if (Error error = readSmooth(value, site))
+    return std::move(error);
   bool hasMagnitude = !site.magnitude.empty();
   for (auto [i, low] : enumerate(site.low)) {
     double high = site.high[i];
@@ -253,6 +281,14 @@ std::string formatRanges(const Ranges &ranges) {
       text += comma + ("      \"" + std::string(key)) +
               "\": " + json(numbers).dump();
       comma = ",\n";
+    }
+    if (!site.smooth.empty()) {
+      json lists = json::array();
+      for (std::vector<double> numbers : site.smooth) {
+        llvm::transform(numbers, numbers.begin(), shorten);
+        lists.push_back(numbers);
+      }
+      text += std::string(comma) + "      \"smooth\": " + lists.dump();
     }
     text += "\n    }";
   }

@@ -94,8 +94,14 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
   /// The activation, rounded as the scheme and the ranges say; null with the
   /// reason. `how` tells people.
   Value quantizeActivation(QuantizationBuilder &b, const QuantizationSite &site,
-                           const QuantizableOperand &place, std::string &how,
+                           const QuantizableOperand &place,
+                           const SiteRanges *smoothing, std::string &how,
                            std::string &whyNot);
+  /// The ranges of a product whose channels they smooth; null for others. Sets
+  /// `whyNot` where they do not fit.
+  const SiteRanges *findSmoothing(const QuantizationSite &site,
+                                  const Roles &roles, Value weight,
+                                  std::string &whyNot) const;
 
   Scheme chosen;
   Ranges found;
@@ -253,6 +259,7 @@ FailureOr<Roles> Quantize::findRoles(QuantizableOpInterface op,
 Value Quantize::quantizeActivation(QuantizationBuilder &b,
                                    const QuantizationSite &site,
                                    const QuantizableOperand &place,
+                                   const SiteRanges *smoothing,
                                    std::string &how, std::string &whyNot) {
   const SiteRanges *known = chosen.isStatic ? found.find(site.name) : nullptr;
   how = known ? ", activations by the ranges"
@@ -276,23 +283,59 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
         (one.ranges == known ||
          (one.ranges && known && one.ranges->low == known->low &&
           one.ranges->high == known->high &&
-          one.ranges->magnitude == known->magnitude)))
+          one.ranges->magnitude == known->magnitude &&
+          one.ranges->smooth == known->smooth)))
       return one.value;
   ArrayRef<int64_t> axes = place.reducedAxes;
+  Value input = site.value;
+  if (smoothing) {
+    how += ", smoothed";
+    std::vector<std::vector<double>> factors = smoothing->smooth;
+    for (std::vector<double> &list : factors)
+      for (double &divisor : list)
+        divisor = 1 / divisor;
+    input = b.multiply(
+        input, b.perChannel(factors, axes.front(),
+                            cast<RankedTensorType>(input.getType()).getRank(),
+                            site.scans));
+  }
   QuantizationScale scale;
   if (known)
     scale = chosen.isFloat ? b.staticFloatScale(known->magnitude, site.scans)
                            : b.staticScale(known->low, known->high, site.scans);
   else if (chosen.isFloat)
     // Windows overlap, so an image has one scale.
-    scale = b.floatScale(site.value, axes, axes.size() == 1 ? chosen.group : 0);
+    scale = b.floatScale(input, axes, axes.size() == 1 ? chosen.group : 0);
   else
-    scale = b.dynamicScale(site.value, axes);
-  Value value = b.roundTrip(site.value, scale, training);
+    scale = b.dynamicScale(input, axes);
+  Value value = b.roundTrip(input, scale, training);
   // Which elements share a range differs from op to op.
   if (known)
     rounded[site.value].push_back({block, known, value});
   return value;
+}
+
+const SiteRanges *Quantize::findSmoothing(const QuantizationSite &site,
+                                          const Roles &roles, Value weight,
+                                          std::string &whyNot) const {
+  const SiteRanges *known = found.find(site.name);
+  if (!known || known->smooth.empty())
+    return nullptr;
+  ArrayRef<int64_t> inputAxes = roles.activation->reducedAxes,
+                    weightAxes = roles.weight.reducedAxes;
+  llvm::raw_string_ostream os(whyNot);
+  size_t lists = known->smooth.size(), channels = known->smooth.front().size();
+  if (inputAxes.size() != 1 || weightAxes.size() != 1)
+    os << "the ranges smooth '" << site.name << "', which sums over windows";
+  else if (lists != 1 && int64_t(lists) != site.numRanges())
+    os << "the ranges smooth " << lists << " layers of '" << site.name
+       << "', expected 1 or " << site.numRanges();
+  else if (int64_t size = cast<RankedTensorType>(weight.getType())
+                              .getDimSize(weightAxes.front());
+           int64_t(channels) != size)
+    os << "the ranges smooth " << channels << " channels of '" << site.name
+       << "', expected " << size;
+  return known;
 }
 
 LogicalResult Quantize::quantize(QuantizableOpInterface op,
@@ -312,10 +355,21 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   OpOperand &weight = op->getOpOperand(roles->weight.index);
   std::string how;
   if (site && (chosen.isStatic || chosen.isDynamic)) {
-    Value value = quantizeActivation(b, *site, *roles->activation, how, note);
+    const SiteRanges *smoothing =
+        findSmoothing(*site, *roles, weight.get(), note);
+    if (!note.empty())
+      return failure();
+    Value value =
+        quantizeActivation(b, *site, *roles->activation, smoothing, how, note);
     if (!value)
       return failure();
     op->setOperand(roles->activation->index, value);
+    if (smoothing)
+      weight.set(b.multiply(
+          weight.get(),
+          b.perChannel(smoothing->smooth, roles->weight.reducedAxes.front(),
+                       cast<RankedTensorType>(weight.get().getType()).getRank(),
+                       site->scans)));
   }
   // Lookups stay with integers, which are closer: nothing is summed up.
   bool isFloat = chosen.isFloat && site;

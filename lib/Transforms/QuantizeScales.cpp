@@ -237,6 +237,30 @@ QuantizationBuilder::staticFloatScale(ArrayRef<double> magnitude,
   return result;
 }
 
+Value QuantizationBuilder::perChannel(ArrayRef<std::vector<double>> numbers,
+                                      int64_t axis, int64_t rank,
+                                      ArrayRef<ScanOp> scans) {
+  SmallVector<float> values;
+  for (const std::vector<double> &list : numbers)
+    values.append(list.begin(), list.end());
+  SmallVector<int64_t> shape;
+  if (numbers.size() > 1)
+    for (ScanOp scan : scans)
+      shape.push_back(ScanOp(scan).computeTripCount());
+  bool isSliced = !shape.empty();
+  shape.push_back(numbers.front().size());
+  shape.append(rank - 1 - axis, 1);
+  OpBuilder::InsertionGuard guard(builder);
+  if (isSliced)
+    builder.setInsertionPoint(scans.front());
+  Value result = make<ConstantOp>(DenseElementsAttr::get(
+      RankedTensorType::get(shape, builder.getF32Type()), ArrayRef(values)));
+  if (isSliced)
+    for (ScanOp scan : scans)
+      result = sliceBy(scan, result);
+  return result;
+}
+
 Value QuantizationBuilder::roundTrip(Value value,
                                      const QuantizationScale &scale,
                                      bool training) {

@@ -55,6 +55,14 @@ public:
   QuantizationScale staticFloatScale(ArrayRef<double> magnitude,
                                      ArrayRef<ScanOp> scans);
 
+  /// `numbers`, a list for all of `scans` or one for each iteration of them,
+  /// that broadcasts along axis `axis` of a value with `rank` dims. The op at
+  /// the builder's place must be in all of `scans`.
+  Value perChannel(ArrayRef<std::vector<double>> numbers, int64_t axis,
+                   int64_t rank, ArrayRef<ScanOp> scans);
+
+  Value multiply(Value lhs, Value rhs) { return make<MulOp>(lhs, rhs); }
+
   /// dequantize(quantize(value)), as one op that gradients go through with
   /// `training`.
   Value roundTrip(Value value, const QuantizationScale &scale,

@@ -8,6 +8,7 @@
 #include "MaxDrop.h"
 #include "Report.h"
 #include "SiteObserver.h"
+#include "Smoothing.h"
 #include "Verbs.h"
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
@@ -27,6 +28,7 @@ namespace {
 struct CalibrateOptions : ModelOptions, ModelDataOptions {
   std::string output, json, method = "minmax";
   double percentile = 99.99;
+  std::optional<double> smooth; ///< alpha of findSmoothing
   bool quiet = false;
   MaxDropOptions maxDrop;
 };
@@ -48,6 +50,7 @@ private:
   CalibrateOptions &options;
   CLI::App &verb;
   std::vector<std::vector<Histogram>> histograms; ///< of values, by range
+  std::vector<Smoothing> smoothings; ///< of values; empty without --smooth
   Ranges ranges;
   /// What the user asks for; calibration itself runs the float model.
   QuantizationOptions quantization;
@@ -72,12 +75,30 @@ llvm::Error Calibration::observe(SiteObserver &observer, ModelData &data) {
                      "the {1} there is memory for",
                      count, kMaxRanges);
   unsigned passes = observer.passesOverData();
+  if (options.smooth) {
+    Progress progress("smoothing", data.batches());
+    uint64_t runs = 0;
+    auto found =
+        findSmoothing(observer.function()->getParentOfType<ModuleOp>(),
+                      observer.function().getSymName(), *options.smooth,
+                      options.compileOptions(), options, data, [&] {
+                        if (!options.quiet)
+                          progress.update(runs++);
+                      });
+    if (!found)
+      return found.takeError();
+    smoothings = std::move(*found);
+  }
   Progress progress("calibrating", passes * data.batches());
   uint64_t runs = 0;
   return observer.run(
       options.compileOptions(), options, data,
       [&](unsigned value, int64_t range, const TensorView &tensor) {
-        histograms[value][range].add(tensor);
+        if (smoothings.empty() || !smoothings[value])
+          return histograms[value][range].add(tensor);
+        std::vector<float> divided = smoothings[value].divide(range, tensor);
+        histograms[value][range].add(
+            TensorView(DType::F32, tensor.shape(), divided.data()));
       },
       [&] {
         if (!options.quiet && runs)
@@ -113,6 +134,10 @@ llvm::Error Calibration::choose(const SiteObserver &observer,
     SiteRanges result;
     result.name = site.name;
     double least = INFINITY;
+    if (!smoothings.empty())
+      smoothings[observer.valueOf(i)].list(
+          [&](int64_t n) { return observer.rangeOf(i, n); }, site.numRanges(),
+          result.smooth);
     unsigned value = observer.valueOf(i);
     for (int64_t n = 0; n < site.numRanges(); ++n) {
       const Histogram &histogram = histograms[value][observer.rangeOf(i, n)];
@@ -325,6 +350,14 @@ void addCalibrateVerb(CLI::App &app, int &exitCode) {
                    "Percent of the numbers that are not clipped")
       ->check(CLI::Range(50.0, 100.0))
       ->capture_default_str();
+  verb->add_option_function<double>(
+          "--smooth", [options](double alpha) { options->smooth = alpha; },
+          "Divide each channel of what flows into a product by a number that "
+          "its weights are multiplied by, so that channels of large numbers do "
+          "not cost the others precision (SmoothQuant): from 0, which evens "
+          "out the weights, to 1, which evens out the activations; 0.5 is good "
+          "for transformers")
+      ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--json", options->json,
                    "Write the figures for programs to read");
   verb->add_flag("--quiet", options->quiet, "No progress and no table");

@@ -198,9 +198,8 @@ llvm::Error Compensation::gather(ArrayRef<InputLayer> stage, ModelData &data,
       };
       addTo(input.moments, input.momentsPlace, moments.products);
       addTo(input.sum, input.sumPlace, moments.sum);
-      moments.rows +=
-          input.rows * (countRanges(findScansAround(input.value)) /
-                        input.numRanges());
+      moments.rows += input.rows * (countRanges(findScansAround(input.value)) /
+                                    input.numRanges());
     }
   }
   return llvm::Error::success();
@@ -226,18 +225,17 @@ llvm::Error Compensation::compensate(const WeightedProduct &product,
       parameters.find(product.weight)
           ->second.as<float>()
           .slice(layer * width * depth, width * depth);
-  std::vector<float> before = product.isTransposed
-                                  ? transpose(stored, depth, width)
-                                  : stored.vec();
+  std::vector<float> before =
+      product.isTransposed ? transpose(stored, depth, width) : stored.vec();
   if (!llvm::all_of(before, [](float x) { return std::isfinite(x); }))
     return makeError("the weights in {0} are not all finite",
                      quote(product.weight));
   auto roundAll = [&](const ErrorCompensation &how) {
     std::vector<float> after = before;
     pool->run(width, [&](unsigned, int64_t begin, int64_t end) {
-      how.round(MutableArrayRef(after).slice(begin * depth,
-                                             (end - begin) * depth),
-                grid());
+      how.round(
+          MutableArrayRef(after).slice(begin * depth, (end - begin) * depth),
+          grid());
     });
     return after;
   };
@@ -295,8 +293,7 @@ llvm::Error Compensation::compensateAll(ModelData &data) {
     for (auto [one, moments] : llvm::zip_equal(stage, found)) {
       auto rounding = ErrorCompensation::create(
           moments.products, list.inputs[one.input].depth, options.damping);
-      for (auto [product, figures] :
-           llvm::zip_equal(list.products, figures)) {
+      for (auto [product, figures] : llvm::zip_equal(list.products, figures)) {
         if (product.input != one.input)
           continue;
         if (!rounding)
@@ -350,12 +347,11 @@ void Compensation::print() const {
 }
 
 llvm::Error Compensation::writeFigures(const ModelData &data) const {
-  nlohmann::ordered_json report{
-      {"weights", options.output},
-      {"scheme", options.quantization.scheme.text()},
-      {"samples", data.samples()},
-      {"order", options.order},
-      {"seconds", seconds}};
+  nlohmann::ordered_json report{{"weights", options.output},
+                                {"scheme", options.quantization.scheme.text()},
+                                {"samples", data.samples()},
+                                {"order", options.order},
+                                {"seconds", seconds}};
   report["products"] = nlohmann::ordered_json::array();
   for (auto [product, one] : llvm::zip_equal(list.products, figures))
     report["products"].push_back({{"name", product.name},

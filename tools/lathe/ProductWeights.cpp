@@ -158,8 +158,8 @@ void Lister::add(const QuantizationSite &site) {
       rows = builder.create<TransposeOp>(loc, rows, order);
     }
     one.rows = one.depth ? ShapedType::getNumElements(shape) / one.depth : 0;
-    rows = builder.create<ReshapeOp>(
-        loc, rows, ArrayRef<int64_t>{one.rows, one.depth});
+    rows = builder.create<ReshapeOp>(loc, rows,
+                                     ArrayRef<int64_t>{one.rows, one.depth});
     one.moments = builder.create<MatmulOp>(loc, rows, rows,
                                            /*transpose_lhs=*/true,
                                            /*transpose_rhs=*/false);
@@ -203,8 +203,7 @@ llvm::Expected<std::map<std::string, Tensor>>
 readParameters(ModuleOp module, const CompileOptions &compile,
                const ModelOptions &options) {
   OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module->clone()));
-  for (auto function :
-       llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
+  for (auto function : llvm::make_early_inc_range(copy->getOps<func::FuncOp>()))
     function.erase();
   SmallVector<Type> types;
   SmallVector<ParameterOp> parameters(copy->getOps<ParameterOp>());
@@ -227,9 +226,8 @@ readParameters(ModuleOp module, const CompileOptions &compile,
     return std::move(error);
   SessionOptions session = options.sessionOptions();
   session.progress = false;
-  auto program = ExposedProgram::create(*copy, "parameters", {},
-                                        ExposedForm::Whole, compile, weights,
-                                        session);
+  auto program = ExposedProgram::create(
+      *copy, "parameters", {}, ExposedForm::Whole, compile, weights, session);
   if (!program)
     return program.takeError();
   auto run = program->run({});

@@ -34,9 +34,9 @@ struct WeightedProduct {
   std::string name; ///< as in QuantizationSite::opName
   std::string op;   ///< "linear"
   unsigned input = 0;
-  std::string weight, bias; ///< parameters; no bias: ""
-  std::string noBias;       ///< why there is none
-  int64_t width = 0;        ///< of the result
+  std::string weight, bias;  ///< parameters; no bias: ""
+  std::string noBias;        ///< why there is none
+  int64_t width = 0;         ///< of the result
   bool isTransposed = false; ///< the weight is [depth, width]
   int64_t layers = 1;
   ScanOp scan; ///< over the layers; null where there is one

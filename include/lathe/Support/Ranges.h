@@ -16,9 +16,12 @@
 //        "seen_low": [-3.4, ...], "seen_high": [3.0, ...],
 //        "clipped": [0.0001, ...]}}}
 //
-// with one number per iteration of the scans around a site, row-major, or one
-// alone. lathe/Transforms/QuantizationSites.h says what a site is called. Of a
-// site "low" and "high" must be there; keys that are not known are passed over.
+// and "smooth": [[0.7, ...], ...] where channels of a site are divided by a
+// number each before they are rounded, and the weights multiplied by it; the
+// other keys are of the quotients then. All of it has one number per iteration
+// of the scans around a site, row-major, or one alone.
+// lathe/Transforms/QuantizationSites.h says what a site is called. Of a site
+// "low" and "high" must be there; keys that are not known are passed over.
 // "keep", which may be missing, lists products that stay in floats, as option
 // 'keep' of lathe-quantize does.
 //
@@ -46,6 +49,8 @@ struct SiteRanges {
   /// Least and largest number that was seen, and the share of the numbers that
   /// are outside of [low, high]; may be empty.
   std::vector<double> seenLow, seenHigh, clipped;
+  /// Per range the numbers, above 0, that the channels are divided by; or none.
+  std::vector<std::vector<double>> smooth;
 };
 
 struct Ranges {

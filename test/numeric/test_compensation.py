@@ -97,7 +97,13 @@ def data(rows, k, seed=0):
     return (np.round(8 * x) / 8).astype(np.float32)
 
 
-class Compensation(cli.CommandLine):
+class WithModel(cli.CommandLine):
+    def run_model(self, weights, *options):
+        self.works("run", "model.mlir", "--weights", weights, "--input", "x=x.npy", "--output-dir", "out", *options)
+        return np.load(self.folder / "out" / "y.npy")
+
+
+class Compensation(WithModel):
     def compensate(self, text, weights, x, *options, scheme="int4-weights"):
         """The new weights, and the figures."""
         self.write("model.mlir", text)
@@ -106,10 +112,6 @@ class Compensation(cli.CommandLine):
         self.works("compensate", "model.mlir", "--weights", "w.safetensors", "--data", "x=x.npy", "--quantize", scheme,
                    "-o", "new.safetensors", "--json", "f.json", *options)
         return load_file(self.folder / "new.safetensors"), json.loads((self.folder / "f.json").read_text())
-
-    def run_model(self, weights, *options):
-        self.works("run", "model.mlir", "--weights", weights, "--input", "x=x.npy", "--output-dir", "out", *options)
-        return np.load(self.folder / "out" / "y.npy")
 
     def judge(self, found, exact, x, group=32, bits=4):
         """Equal to the reference but for a number at the middle of two."""
@@ -215,6 +217,64 @@ class Compensation(cli.CommandLine):
                 error = np.abs(walk(new, lambda *_: None) - walk(weights, lambda *_: None)).mean()
                 plain = {key: value if key.endswith("b") else nearest(value.T).T if key.endswith("v") else nearest(value) for key, value in weights.items()}
                 self.assertLess(error, 0.7 * np.abs(walk(plain, lambda *_: None) - walk(weights, lambda *_: None)).mean())
+
+
+class Smoothing(WithModel):
+    """lathe calibrate --smooth: the divisors, and what they are good for."""
+
+    def calibrate(self, text, weights, x, *options):
+        self.write("model.mlir", text)
+        save_file(weights, self.folder / "w.safetensors")
+        np.save(self.folder / "x.npy", x)
+        self.works("calibrate", "model.mlir", "--weights", "w.safetensors", "--data", "x=x.npy", "-o", "r.json", *options)
+        return json.loads((self.folder / "r.json").read_text())["sites"]
+
+    def divisors(self, x, weights, alpha):
+        most = np.abs(x).max(0) ** alpha / np.max([np.abs(w).max(0) for w in weights], 0) ** (1 - alpha)
+        return most / np.exp(np.log(most).mean())
+
+    def test_layers(self):
+        """Each layer has divisors of its own; a value from outside of the loop meets the weights of all."""
+        random = np.random.default_rng(6)
+        x = data(128, 32)
+        weights = {f"layer.{i}.{name}": random.normal(size=(32, 32) if name != "b" else 32).astype(np.float32) / 4 for i in range(3) for name in "wuvb"}
+        sites = self.calibrate(LAYERS, weights, x, "--smooth", "0.7")
+        by_line = {int(name.split(":")[1]): site for name, site in sites.items()}
+        self.assertEqual(len(by_line), 3)
+        carried, outside, inner = (by_line[line] for line in sorted(by_line))
+        h = x
+        for i in range(3):
+            w, u, v, b = (weights[f"layer.{i}.{name}"] for name in "wuvb")
+            z = np.tanh(h @ w.T + b + x @ u.T)
+            wanted = self.divisors(h, [w], 0.7)
+            np.testing.assert_allclose(carried["smooth"][i], wanted, rtol=1e-4)
+            np.testing.assert_allclose(carried["high"][i], (h / wanted).max(), rtol=1e-3)
+            np.testing.assert_allclose(carried["low"][i], (h / wanted).min(), rtol=1e-3)
+            np.testing.assert_allclose(inner["smooth"][i], self.divisors(z, [v.T], 0.7), rtol=1e-4)
+            np.testing.assert_allclose(outside["smooth"][i], self.divisors(x, [weights[f"layer.{n}.u"] for n in range(3)], 0.7), rtol=1e-4)
+            # A layer's divisors are no other's.
+            self.assertGreater(np.abs(np.array(carried["smooth"][i]) - self.divisors(h, [v.T], 0.7)).max(), 0.01)
+            h = z @ v
+
+    def test_channels_of_large_numbers(self):
+        random = np.random.default_rng(7)
+        n, k = 24, 64
+        x = data(256, k)
+        x[:, 3] *= 64
+        weights = {"w": random.normal(size=(n, k)).astype(np.float32), "b": random.normal(size=n).astype(np.float32)}
+        # So that it does not outweigh the others.
+        weights["w"][:, 3] /= 64
+        text = LINEAR.format(n=n, k=k)
+        errors = []
+        for options in ([], ["--smooth", "0.8"]):
+            self.calibrate(text, weights, x, *options)
+            exact = self.run_model("w.safetensors")
+            for scheme in ("int8-static", "int8-dynamic"):
+                found = self.run_model("w.safetensors", "--quantize", scheme, "--ranges", "r.json")
+                errors.append(np.abs(found - exact).mean() / np.abs(exact).mean())
+        print(f"smoothing: static {errors[0]:.4f} to {errors[2]:.4f}, dynamic {errors[1]:.4f} to {errors[3]:.4f}")
+        self.assertLess(errors[2], errors[0] / 4)
+        self.assertLess(errors[3], errors[1] / 4)
 
 
 if __name__ == "__main__":

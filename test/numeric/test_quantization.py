@@ -101,6 +101,10 @@ class MiniLM(cli.CommandLine):
         self.judge(0.994, "--quantize", "fp8-weights")
         self.judge(0.994, "--precision", "fp8", "--ranges", self.calibrate())
 
+    def test_int8_static_smoothed(self):
+        ranges = self.calibrate("--smooth", 0.8)
+        self.judge(0.99, "--quantize", "int8-static", "--ranges", ranges, least_order=0.99, least_mean=0.995)
+
     def test_weights_alone(self):
         self.judge(0.999, "--quantize", "int8-weights")
         # To the nearest of 16 numbers.

@@ -134,6 +134,25 @@ TEST(Ranges, Refuses) {
          "expected names of products in 'keep', got [\"a\"]");
   refuse(wrap(R"({}, "keep": [""])"),
          "expected names of products in 'keep', got \"\"");
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [2], "smooth": [1]}})"),
+         "expected 'smooth' to be a list of numbers");
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [2], "smooth": [[1], [1]]}})"),
+         "expected 'smooth' to have a list for each number of 'low'");
+  refuse(wrap(R"({"x#0": {"low": [1, 1], "high": [2, 2],
+                          "smooth": [[1, 2], [1]]}})"),
+         "expected lists of one length in 'smooth', got 2 and 1");
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [2], "smooth": [[1, 0]]}})"),
+         "expected numbers above 0 in 'smooth', got 0");
+}
+
+TEST(Ranges, Smooth) {
+  Ranges ranges = example();
+  ranges.sites[0].smooth = {{1, 0.5, 3}, {2, 7, 0.25}};
+  Ranges read = must(parseRanges(formatRanges(ranges)));
+  const SiteRanges *site = read.find(ranges.sites[0].name);
+  ASSERT_NE(site, nullptr);
+  EXPECT_EQ(site->smooth, ranges.sites[0].smooth);
+  EXPECT_TRUE(read.find(ranges.sites[1].name)->smooth.empty());
 }
 
 // What would take much memory or time.

@@ -22,6 +22,19 @@ func.func @main(%x: tensor<?x{k}xf32> {{lathe.name = "x", lathe.dims = ["batch",
 }}
 """
 
+# The same as an importer has it: [k, n], and the bias added behind it.
+MATMUL = """
+lathe.parameter @w : tensor<{k}x{n}xf32>
+lathe.parameter @b : tensor<{n}xf32>
+func.func @main(%x: tensor<?x{k}xf32> {{lathe.name = "x", lathe.dims = ["batch", ""]}}) -> (tensor<?x{n}xf32> {{lathe.name = "y"}}) {{
+  %w = lathe.get_parameter @w : tensor<{k}x{n}xf32>
+  %b = lathe.get_parameter @b : tensor<{n}xf32>
+  %0 = lathe.matmul %x, %w : (tensor<?x{k}xf32>, tensor<{k}x{n}xf32>) -> tensor<?x{n}xf32>
+  %y = lathe.add %b, %0 : (tensor<{n}xf32>, tensor<?x{n}xf32>) -> tensor<?x{n}xf32>
+  return %y : tensor<?x{n}xf32>
+}}
+"""
+
 # Layers of three products: of the carried value, of a value from outside of the loop, and of what the first gives, by a weight that is turned around.
 LAYERS = """
 lathe.parameter @w : tensor<3x32x32xf32> {key = "layer.{}.w"}
@@ -171,9 +184,11 @@ class Compensation(WithModel):
         n, k = 24, 64
         x = data(256, k) + 2
         weights = {"w": random.normal(size=(n, k)).astype(np.float32), "b": random.normal(size=n).astype(np.float32)}
-        for options in ([], ["--keep-weights"]):
+        for text, options in ((LINEAR, []), (LINEAR, ["--keep-weights"]), (MATMUL, [])):
             with self.subTest(options):
-                new, figures = self.compensate(LINEAR.format(n=n, k=k), weights, x, *options)
+                if text == MATMUL:
+                    weights["w"] = np.ascontiguousarray(weights["w"].T)
+                new, figures = self.compensate(text.format(n=n, k=k), weights, x, *options)
                 self.assertTrue(figures["products"][0]["bias_corrected"])
                 if options:
                     np.testing.assert_array_equal(new["w"], weights["w"])

@@ -274,8 +274,12 @@ llvm::Error Compensation::compensate(const WeightedProduct &product,
 
 llvm::Error Compensation::compensateAll(ModelData &data) {
   std::vector<SmallVector<InputLayer>> stages = listStages();
+  size_t numInputs = 0;
+  for (const SmallVector<InputLayer> &stage : stages)
+    numInputs += stage.size();
   if (!options.quiet)
-    progress.emplace("compensating", stages.size() * data.batches());
+    progress.emplace("compensating",
+                     stages.size() * data.batches() + numInputs);
   SmallString<128> path;
   auto removeInterim = llvm::make_scope_exit([&] {
     if (!path.empty())
@@ -291,6 +295,9 @@ llvm::Error Compensation::compensateAll(ModelData &data) {
     if (llvm::Error error = gather(stage, data, found))
       return error;
     for (auto [one, moments] : llvm::zip_equal(stage, found)) {
+      if (progress)
+        progress->update(done);
+      ++done;
       auto rounding = ErrorCompensation::create(
           moments.products, list.inputs[one.input].depth, options.damping);
       for (auto [product, figures] : llvm::zip_equal(list.products, figures)) {

@@ -83,15 +83,21 @@ std::optional<Origin> Lister::trace(Value value, std::string &whyNot) const {
   }
 }
 
-/// Of `linear`: what is added anyway.
+/// A parameter that is added to the result, by the op itself or behind it.
 void Lister::findBias(WeightedProduct &product, Operation *op) const {
-  auto linear = dyn_cast<LinearOp>(op);
-  if (!linear || !linear.getBias()) {
+  Value result = op->getResult(0), bias;
+  if (auto linear = dyn_cast<LinearOp>(op); linear && linear.getBias())
+    bias = linear.getBias();
+  else if (result.hasOneUse())
+    if (auto sum = dyn_cast<AddOp>(*result.user_begin()))
+      bias = sum.getLhs() == result ? sum.getRhs() : sum.getLhs();
+  if (!bias || cast<RankedTensorType>(bias.getType()).getShape() !=
+                   ArrayRef<int64_t>(product.width)) {
     product.noBias = "no bias";
     return;
   }
   std::string whyNot;
-  std::optional<Origin> origin = trace(linear.getBias(), whyNot);
+  std::optional<Origin> origin = trace(bias, whyNot);
   if (!origin || origin->isShared || origin->scan != product.scan)
     product.noBias = "no bias of its own";
   else

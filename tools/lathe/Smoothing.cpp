@@ -117,8 +117,7 @@ void Smoother::instrument() {
     unsigned number = observer.valueOf(i);
     int64_t inputAxis = 0, weightAxis = 0;
     Value weight = findWeight(site, inputAxis, weightAxis);
-    auto shape =
-        cast<RankedTensorType>(site.value.getType()).getShape();
+    auto shape = cast<RankedTensorType>(site.value.getType()).getShape();
     if (!weight ||
         (result[number].channels && result[number].axis != inputAxis)) {
       isRefused[number] = true;
@@ -137,8 +136,8 @@ void Smoother::instrument() {
       continue;
     channels.input =
         largest(observer.values()[number].value, result[number].axis);
-    size_t size = observer.values()[number].numRanges() *
-                  result[number].channels;
+    size_t size =
+        observer.values()[number].numRanges() * result[number].channels;
     channels.ofInput.assign(size, 0);
     channels.ofWeights.assign(size, 0);
   }
@@ -252,8 +251,8 @@ findSmoothing(ModuleOp module, StringRef entry, double alpha,
               const CompileOptions &compile, const ModelOptions &options,
               ModelData &data, llvm::function_ref<void()> step) {
   std::vector<Smoothing> result;
-  SiteObserver observer(
-      OwningOpRef<ModuleOp>(cast<ModuleOp>(module->clone())), entry);
+  SiteObserver observer(OwningOpRef<ModuleOp>(cast<ModuleOp>(module->clone())),
+                        entry);
   Smoother smoother(observer, result);
   smoother.instrument();
   if (llvm::Error error = smoother.run(compile, options, data, step))

@@ -19,8 +19,8 @@ std::pair<Value, Value> cpu::loadPairs(ImplicitLocOpBuilder &b, Value buffer,
       VectorType::get(2 * width, b.getBF16Type()), buffer, index);
   Value bits = b.create<vector::BitCastOp>(lanes, pairs);
   Value first = b.create<arith::ShLIOp>(bits, splatConstant(b, lanes, 16));
-  Value second =
-      b.create<arith::AndIOp>(bits, splatConstant(b, lanes, int32_t(0xffff0000)));
+  Value second = b.create<arith::AndIOp>(
+      bits, splatConstant(b, lanes, int32_t(0xffff0000)));
   return {b.create<arith::BitcastOp>(floats, first),
           b.create<arith::BitcastOp>(floats, second)};
 }

@@ -7,10 +7,10 @@
 //
 // A packed right-hand side of bf16 has pairs of neighbours along the depth side
 // by side (`lathe.pack` with `interleave = 2`), as AMX's tiles want them. The
-// other instruction sets compute in f32: a number of 32 bits holds two bf16, and
-// each of them is an f32 once the other one's bits are gone, so that widening
-// takes one instruction. vdpbf16ps of AVX512_BF16 is not used: it is slower than
-// two multiply-adds of f32 (`kernel-bench --only=peaks`).
+// other instruction sets compute in f32: a number of 32 bits holds two bf16,
+// and each of them is an f32 once the other one's bits are gone, so that
+// widening takes one instruction. vdpbf16ps of AVX512_BF16 is not used: it is
+// slower than two multiply-adds of f32 (`kernel-bench --only=peaks`).
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,8 +21,8 @@
 
 namespace lathe::cpu {
 
-/// f32 rows of A, whose neighbours along the depth lie side by side, by pairs of
-/// bf16; a step is two k's.
+/// f32 rows of A, whose neighbours along the depth lie side by side, by pairs
+/// of bf16; a step is two k's.
 extern const Arithmetic &pairArithmetic;
 
 /// The f32 of `width` pairs that lie from `index` of `buffer` on: the first of

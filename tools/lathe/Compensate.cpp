@@ -11,7 +11,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "ExposedRun.h"
 #include "ProductWeights.h"
 #include "Report.h"
 #include "Verbs.h"
@@ -68,8 +67,14 @@ private:
   llvm::Error compensate(const WeightedProduct &product, int64_t layer,
                          const ErrorCompensation &rounding,
                          const Moments &moments, ProductFigures &figures);
+  void step() {
+    if (progress)
+      progress->update(done);
+    ++done;
+  }
   void print() const;
   llvm::Error writeFigures(const ModelData &data) const;
+  ModuleOp module() const { return ModuleOp(*opened.module); }
   WeightGrid grid() const {
     const QuantizationScheme &scheme = options.quantization.scheme;
     bool isFour = StringRef(scheme.name).starts_with("int4");
@@ -79,8 +84,7 @@ private:
   CompensateOptions &options;
   CLI::App &verb;
   std::shared_ptr<ThreadPool> pool;
-  CompilerContext context;
-  OwningOpRef<ModuleOp> module;
+  ModelOnData opened;
   std::string entry;
   CompileOptions compile;
   ProductList list;
@@ -94,18 +98,22 @@ private:
 };
 } // namespace
 
-/// What is gathered at once may take so much, in f64.
+/// What is gathered at once may take so much, in f64, and the results of one
+/// batch that it is made of, in f32.
 static constexpr uint64_t kMomentBytes = uint64_t(1) << 30;
+static constexpr uint64_t kResultBytes = uint64_t(512) << 20;
 
 std::vector<SmallVector<InputLayer>> Compensation::listStages() const {
+  bool isTogether = options.order == "together";
   // Iteration by iteration through a scan, as the model runs; what comes from
-  // outside of it before.
+  // outside of it before. Where the order is of no matter, one run over the
+  // data is to do for all iterations.
   std::vector<InputLayer> order;
   llvm::SmallDenseSet<unsigned> isListed;
   for (unsigned i = 0; i < list.inputs.size(); ++i) {
     SmallVector<unsigned> together;
     for (unsigned j = i; j < list.inputs.size(); ++j)
-      if (j == i || (!list.inputs[i].scans.empty() &&
+      if (j == i || (!isTogether && !list.inputs[i].scans.empty() &&
                      list.inputs[j].scans == list.inputs[i].scans))
         together.push_back(j);
     for (unsigned j = i; j < together.back(); ++j)
@@ -123,9 +131,15 @@ std::vector<SmallVector<InputLayer>> Compensation::listStages() const {
   for (const InputLayer &next : order) {
     const ProductInput &input = list.inputs[next.input];
     uint64_t more = sizeof(double) * input.depth * (input.depth + 1);
+    // All iterations of a loop are in the results of one run.
+    uint64_t results = input.bytes();
+    if (!stages.empty() && llvm::any_of(stages.back(), [&](InputLayer one) {
+          return one.input == next.input;
+        }))
+      results = 0;
     bool isNew = stages.empty() || bytes + more > kMomentBytes ||
-                 exposed + input.bytes() > kExposedBytes;
-    if (!isNew && options.order != "together") {
+                 exposed + results > kResultBytes;
+    if (!isNew && !isTogether) {
       const InputLayer &last = stages.back().back();
       isNew = options.order == "products" || input.scans.empty() ||
               next.range != last.range ||
@@ -134,9 +148,10 @@ std::vector<SmallVector<InputLayer>> Compensation::listStages() const {
     if (isNew) {
       stages.emplace_back();
       bytes = exposed = 0;
+      results = input.bytes();
     }
     bytes += more;
-    exposed += input.bytes();
+    exposed += results;
     stages.back().push_back(next);
   }
   return stages;
@@ -160,25 +175,11 @@ llvm::Error Compensation::gather(ArrayRef<InputLayer> stage, ModelData &data,
   ModelOptions from = options;
   if (!interim.empty())
     from.weights = {interim};
-  WeightSource weights;
-  if (llvm::Error error = openWeights(from, weights))
-    return error;
-  SessionOptions session = options.sessionOptions();
-  session.progress = false;
-  session.pool = pool;
-  auto program = ExposedProgram::create(
-      *module, entry, wanted, ExposedForm::Whole, compile, weights, session);
+  auto program = makeExposed(module(), entry, wanted, compile, from);
   if (!program)
     return program.takeError();
-  data.rewind();
-  for (int64_t batch = 0; batch < data.batches(); ++batch) {
-    if (progress)
-      progress->update(done);
-    ++done;
-    auto inputs = data.next();
-    if (!inputs)
-      return inputs.takeError();
-    auto result = program->run(*inputs);
+  auto addBatch = [&](ArrayRef<TensorView> inputs) -> llvm::Error {
+    auto result = program->run(inputs);
     if (!result)
       return result.takeError();
     auto valueAt = [&](unsigned place) -> const Tensor & {
@@ -201,8 +202,9 @@ llvm::Error Compensation::gather(ArrayRef<InputLayer> stage, ModelData &data,
       moments.rows += input.rows * (countRanges(findScansAround(input.value)) /
                                     input.numRanges());
     }
-  }
-  return llvm::Error::success();
+    return llvm::Error::success();
+  };
+  return forEachBatch(data, [&] { step(); }, addBatch);
 }
 
 /// [rows, columns] to [columns, rows].
@@ -295,9 +297,7 @@ llvm::Error Compensation::compensateAll(ModelData &data) {
     if (llvm::Error error = gather(stage, data, found))
       return error;
     for (auto [one, moments] : llvm::zip_equal(stage, found)) {
-      if (progress)
-        progress->update(done);
-      ++done;
+      step();
       auto rounding = ErrorCompensation::create(
           moments.products, list.inputs[one.input].depth, options.damping);
       for (auto [product, figures] : llvm::zip_equal(list.products, figures)) {
@@ -317,7 +317,7 @@ llvm::Error Compensation::compensateAll(ModelData &data) {
     }
     if (path.empty() || &stage == &stages.back())
       continue;
-    if (llvm::Error error = writeParameters(path, *module, parameters, {}))
+    if (llvm::Error error = writeParameters(path, module(), parameters, {}))
       return error;
     interim = path.str();
   }
@@ -380,31 +380,15 @@ int Compensation::run() {
     return fail("expected --quantize with the scheme that the weights are for");
   options.noteUnused({"--ranges", "--precision"}, "on weights");
   options.precision = Precision::F32;
-  if (auto compiled = isCompiledFile(options.file); !compiled)
-    return fail(compiled.takeError());
-  else if (*compiled)
-    return fail("expected a model, .mlir or .onnx: a compiled one has no ops "
-                "to look at");
   if (options.output.empty())
     options.output =
         llvm::sys::path::stem(options.file).str() + ".compensated.safetensors";
-  PreparedModel prepared;
-  std::unique_ptr<Model> model =
-      loadModel(context.get(), options, {}, prepared);
-  if (!model)
-    return kFailed;
-  auto data = ModelData::open(options, options, *model, verb);
-  if (!data)
-    return fail(data.takeError());
-  module = model->recognize(data->shapes());
-  if (!module) {
-    noteSizes(model->inputs(), data->shapes());
-    return kFailed;
-  }
-  entry = model->entry().getSymName().str();
+  if (int code = opened.open(options, options, verb))
+    return code;
+  entry = opened.model->entry().getSymName().str();
   compile = options.compileOptions();
   compile.quantization = {};
-  list = instrumentProducts(module->lookupSymbol<func::FuncOp>(entry),
+  list = instrumentProducts(module().lookupSymbol<func::FuncOp>(entry),
                             options.quantization.keep);
   if (list.products.empty())
     return fail(list.refused.empty()
@@ -412,33 +396,29 @@ int Compensation::run() {
                     : "no product has weights to compensate; " +
                           quote(list.refused.front().first) + ": " +
                           list.refused.front().second);
-  auto give = [&](llvm::Error error) {
-    std::string text = llvm::toString(std::move(error));
-    return text.empty() ? int(kFailed) : fail(text);
-  };
-  auto read = readParameters(*module, compile, options);
+  auto read = readParameters(module(), compile, options);
   if (!read)
-    return give(read.takeError());
+    return failOnce(read.takeError());
   parameters = std::move(*read);
-  if (llvm::Error error = compensateAll(*data))
-    return give(std::move(error));
+  if (llvm::Error error = compensateAll(*opened.data))
+    return failOnce(std::move(error));
   progress.reset();
   if (llvm::Error error = writeParameters(
-          options.output, *module, parameters,
+          options.output, module(), parameters,
           {{"lathe.quantize", options.quantization.scheme.text()}}))
-    return give(std::move(error));
+    return failOnce(std::move(error));
   seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
   if (!options.json.empty())
-    if (llvm::Error error = writeFigures(*data))
+    if (llvm::Error error = writeFigures(*opened.data))
       return fail(std::move(error));
   if (!options.quiet)
     print();
   llvm::outs() << llvm::formatv(
       "compensate: {0} products for {1} with {2} samples in {3}\n",
-      list.products.size(), options.quantization.scheme.text(), data->samples(),
-      options.output);
+      list.products.size(), options.quantization.scheme.text(),
+      opened.data->samples(), options.output);
   return kDone;
 }
 

@@ -7,7 +7,6 @@
 
 #include "ProductWeights.h"
 
-#include "ExposedRun.h"
 #include "lathe/Analysis/LoadTime.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/KeyPattern.h"
@@ -227,13 +226,7 @@ readParameters(ModuleOp module, const CompileOptions &compile,
     values.push_back(builder.create<GetParameterOp>(
         parameter.getLoc(), parameter.getType(), parameter.getSymName()));
   builder.create<func::ReturnOp>(copy->getLoc(), values);
-  WeightSource weights;
-  if (llvm::Error error = openWeights(options, weights))
-    return std::move(error);
-  SessionOptions session = options.sessionOptions();
-  session.progress = false;
-  auto program = ExposedProgram::create(
-      *copy, "parameters", {}, ExposedForm::Whole, compile, weights, session);
+  auto program = makeExposed(*copy, "parameters", {}, compile, options);
   if (!program)
     return program.takeError();
   auto run = program->run({});

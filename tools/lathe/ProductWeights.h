@@ -7,7 +7,8 @@
 #ifndef LATHE_TOOLS_PRODUCTWEIGHTS_H
 #define LATHE_TOOLS_PRODUCTWEIGHTS_H
 
-#include "SiteObserver.h"
+#include "DataRun.h"
+#include "lathe/Transforms/QuantizationSites.h"
 
 namespace lathe {
 

@@ -7,7 +7,7 @@
 
 #include "Smoothing.h"
 
-#include "ExposedRun.h"
+#include "DataRun.h"
 #include "lathe/Analysis/LoadTime.h"
 #include "lathe/Support/Error.h"
 
@@ -177,24 +177,13 @@ llvm::Error Smoother::run(const CompileOptions &compile,
     return llvm::Error::success();
   llvm::sort(wanted);
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  WeightSource source;
-  if (llvm::Error error = openWeights(options, source))
-    return error;
-  SessionOptions session = options.sessionOptions();
-  session.progress = false;
   func::FuncOp function = observer.function();
-  auto program = ExposedProgram::create(
-      function->getParentOfType<ModuleOp>(), function.getSymName(), wanted,
-      ExposedForm::Whole, compile, source, session);
+  auto program = makeExposed(function->getParentOfType<ModuleOp>(),
+                             function.getSymName(), wanted, compile, options);
   if (!program)
     return program.takeError();
-  data.rewind();
-  for (int64_t batch = 0; batch < data.batches(); ++batch) {
-    step();
-    auto inputs = data.next();
-    if (!inputs)
-      return inputs.takeError();
-    auto run = program->run(*inputs);
+  auto addBatch = [&](ArrayRef<TensorView> inputs) -> llvm::Error {
+    auto run = program->run(inputs);
     if (!run)
       return run.takeError();
     auto valueAt = [&](Value value) -> const Tensor & {
@@ -215,8 +204,9 @@ llvm::Error Smoother::run(const CompileOptions &compile,
               /*isForAll=*/stacked.empty(), value.numRanges());
       }
     }
-  }
-  return llvm::Error::success();
+    return llvm::Error::success();
+  };
+  return forEachBatch(data, step, addBatch);
 }
 
 void Smoother::choose(double alpha) {

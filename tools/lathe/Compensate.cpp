@@ -378,6 +378,9 @@ int Compensation::run() {
   auto start = std::chrono::steady_clock::now();
   if (!options.quantization.scheme)
     return fail("expected --quantize with the scheme that the weights are for");
+  if (!StringRef(options.quantization.scheme.name).starts_with("int"))
+    return fail("expected a scheme of integers, got " +
+                quote(options.quantization.scheme.text()));
   options.noteUnused({"--ranges", "--precision"}, "on weights");
   options.precision = Precision::F32;
   if (options.output.empty())

@@ -35,11 +35,11 @@ static FailureOr<SmallVector<Value>> lookUp(OpBuilder &builder, Operation *op,
   axis = *normalizeAxis(axis, type.getRank());
   auto scaleType = tensorType(table.scale);
   Value scale = table.scale, zeroPoint = table.zeroPoint;
-  int64_t scaleAxis = 0;
+  int64_t scaleAxis = 0, group = 0;
   if (scaleType.getNumElements() != 1) {
+    int64_t along = *normalizeAxis(table.axis, type.getRank());
     // One scale per row, or several where rows are cut into groups.
-    bool isPerRow = scaleType.getRank() == 1 &&
-                    *normalizeAxis(table.axis, type.getRank()) == axis;
+    bool isPerRow = scaleType.getRank() == 1 && along == axis;
     if (isPerRow) {
       SmallVector<int64_t> shape(type.getRank(), 1);
       shape[axis] = scaleType.getDimSize(0);
@@ -47,15 +47,14 @@ static FailureOr<SmallVector<Value>> lookUp(OpBuilder &builder, Operation *op,
       zeroPoint = c.make<ReshapeOp>(zeroPoint, shape);
     } else if (scaleType.getRank() != type.getRank() ||
                scaleType.getDimSize(axis) != type.getDimSize(axis) ||
-               (table.group > 0 &&
-                *normalizeAxis(table.axis, type.getRank()) == axis)) {
+               (table.group > 0 && along == axis)) {
       whyNot = "has a table without a scale of its own for each row";
       return failure();
     }
     scale = c.make<GatherOp>(scale, indices, axis);
     zeroPoint = c.make<GatherOp>(zeroPoint, indices, axis);
-    scaleAxis = table.axis +
-                (table.axis > axis ? result.getRank() - type.getRank() : 0);
+    scaleAxis = along + (along > axis ? result.getRank() - type.getRank() : 0);
+    group = table.group;
   } else {
     scale = c.make<ReshapeOp>(scale, ArrayRef<int64_t>());
     zeroPoint = c.make<ReshapeOp>(zeroPoint, ArrayRef<int64_t>());
@@ -63,7 +62,7 @@ static FailureOr<SmallVector<Value>> lookUp(OpBuilder &builder, Operation *op,
   Value rows = c.make<GatherOp>(table.quantized, indices, axis);
   return SmallVector<Value>{c.make<DequantizeOp>(
       rows, scale, zeroPoint, builder.getI64IntegerAttr(scaleAxis),
-      builder.getI64IntegerAttr(table.group), TypeAttr())};
+      builder.getI64IntegerAttr(group), TypeAttr())};
 }
 
 SmallVector<QuantizableOperand>

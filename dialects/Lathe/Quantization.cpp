@@ -204,6 +204,8 @@ static Value spread(Composer &c, OpTy op, Value parameter) {
   if (type.getRank() == 0 || (group == 0 && type.getRank() == rank))
     return parameter;
   int64_t axis = *normalizeAxis(op.getAxis(), rank);
+  // A group may be larger than all there is.
+  group = std::min(group, std::max<int64_t>(shape[axis], 1));
   if (group == 0)
     return c.alongAxis(parameter, axis, rank);
   // Every element of a group gets its own copy; the last group may be short.

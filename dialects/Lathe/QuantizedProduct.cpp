@@ -60,6 +60,13 @@ Value alignParameter(Composer &c, Value parameter,
     aligned.assign(rank, 1);
     aligned[*normalizeAxis(operand.axis, rank)] = type.getDimSize(0);
   }
+  int64_t grouped = operand.group ? *normalizeAxis(operand.axis, rank) : -1;
+  if (grouped >= 0 && aligned[grouped] != 1 &&
+      !llvm::is_contained(reducedAxes, grouped)) {
+    whyNot = "has scales for groups along axis " + std::to_string(grouped) +
+             ", which the op does not sum over";
+    return {};
+  }
   for (int64_t axis : reducedAxes)
     if (aligned[axis] != 1) {
       whyNot = "has scales that differ along axis " + std::to_string(axis) +

@@ -391,8 +391,10 @@ static LogicalResult compileCpu(func::FuncOp entry,
     cpu::BackendOptions backend{kernels, std::move(*target)};
     return cpu::compileForCpu(entry, backend, to, counts);
   };
-  if (options.portableIsas.empty())
+  if (options.portableIsas.empty()) {
+    executable.set_isa(options.isa);
     return compileWith(cpu::CpuTarget::host(options.isa), executable);
+  }
 
   // The least demanding code is the executable's own.
   std::vector<std::string> isas;

@@ -42,7 +42,7 @@ Error chooseCode(exec::Executable &executable, StringRef isa) {
       continue;
     if (Error error = checkFeatures(code.cpu_features())) {
       if (!isa.empty())
-        return error;
+        return prefixError("the code for " + quote(isa), std::move(error));
       consumeError(std::move(error));
       continue;
     }

@@ -176,7 +176,8 @@ Error checkCpuFeatures(ArrayRef<std::string> features) {
   if (missing.empty())
     return Error::success();
   return makeError("the compiled model needs processor features that this "
-                   "machine ({0}) lacks: {1}; compile it again here",
+                   "machine ({0}) lacks: {1}; compile it again here, or "
+                   "elsewhere with --isa",
                    sys::getHostCPUName(), join(missing, ", "));
 }
 

@@ -39,7 +39,7 @@ std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
   if (!name.ends_with("-weights") && name != "fp8")
     return refuse("expected no group beside '" + name +
                   "': sums in integers have one scale");
-  if (!to_integer(group, scheme.group) ||
+  if (!to_integer(group, scheme.group, 10) ||
       (scheme.group != 32 && scheme.group != 64 && scheme.group != 128))
     return refuse("expected a group of 32, 64 or 128 behind the colon, got '" +
                   group + "'");

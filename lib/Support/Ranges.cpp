@@ -14,6 +14,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 using namespace llvm;
@@ -71,9 +72,12 @@ static Error readList(const json &site, const char *key,
   if (!found->is_array() || found->empty())
     return makeError("expected '{0}' to be a list of numbers", key);
   for (const json &number : *found) {
-    if (!number.is_number() || !std::isfinite(number.get<double>()))
-      return makeError("expected finite numbers in '{0}', got {1}", key,
-                       show(number));
+    // Scales of f32 are made of them.
+    if (!number.is_number() || !(std::abs(number.get<double>()) <=
+                                 std::numeric_limits<float>::max() / 2))
+      return makeError("expected finite numbers in '{0}', at most half the "
+                       "largest f32, got {1}",
+                       key, show(number));
     out.push_back(number.get<double>());
   }
   return Error::success();

@@ -65,7 +65,12 @@ LogicalResult IntegerProducts::convert(QuantizableOpInterface op,
   SmallVector<QuantizableOperand> places = op.getQuantizableOperands(whyNot);
   if (places.empty())
     return failure();
-  SmallVector<DequantizeOp> sources;
+  for (Type type : op->getOperandTypes())
+    if (!cast<RankedTensorType>(type).hasStaticShape()) {
+      whyNot = "has open sizes: specialize them first";
+      return failure();
+    }
+  llvm::SmallSetVector<Operation *, 2> sources; // one may feed both sides
   SmallVector<QuantizedOperand> operands;
   for (const QuantizableOperand &place : places) {
     auto source = op->getOperand(place.index).getDefiningOp<DequantizeOp>();
@@ -73,7 +78,7 @@ LogicalResult IntegerProducts::convert(QuantizableOpInterface op,
       whyNot = "operand " + std::to_string(place.index) + " is not quantized";
       return failure();
     }
-    sources.push_back(source);
+    sources.insert(source);
     operands.push_back(getQuantized(source));
   }
   OpBuilder builder(op);
@@ -83,7 +88,7 @@ LogicalResult IntegerProducts::convert(QuantizableOpInterface op,
     return failure();
   op->replaceAllUsesWith(*results);
   op->erase();
-  for (DequantizeOp source : sources)
+  for (Operation *source : sources)
     if (source->use_empty())
       source->erase();
   return success();

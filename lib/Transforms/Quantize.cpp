@@ -82,6 +82,12 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
       if (explain)
         op.emitRemark(isDone ? "is quantized: " : "stays in floats: ") << note;
     }
+    if (!withoutRanges.empty())
+      getOperation().emitWarning()
+          << withoutRanges.size() << " of " << sites.size()
+          << " operands have no range of use in '" << ranges
+          << "', and their products stay in floats: the first is '"
+          << withoutRanges.front() << "'";
   }
 
   LogicalResult readOptions();
@@ -103,6 +109,8 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
                                   const Roles &roles, Value weight,
                                   std::string &whyNot) const;
 
+  /// Sites that stay in floats for want of ranges.
+  SmallVector<std::string> withoutRanges;
   Scheme chosen;
   Ranges found;
   SmallVector<QuantizationSite> sites;
@@ -237,6 +245,11 @@ FailureOr<Roles> Quantize::findRoles(QuantizableOpInterface op,
           << "takes '" << element << "', expected f32";
       return failure();
     }
+    if (cast<RankedTensorType>(value.getType()).hasStaticShape() &&
+        cast<RankedTensorType>(value.getType()).getNumElements() == 0) {
+      whyNot = "has an operand without elements";
+      return failure();
+    }
     bool isWeight = training ? place.isWeight && isMadeOfParameters(value)
                              : loadTime.isKnownOrSlice(value);
     (isWeight ? weights : activations).push_back(place);
@@ -266,6 +279,7 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
               : ", activations by each row's range";
   if (!known && !chosen.isDynamic) {
     whyNot = "the ranges have no '" + site.name + "'";
+    withoutRanges.push_back(site.name);
     return {};
   }
   const std::vector<double> *reach = !known           ? nullptr
@@ -273,8 +287,12 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
                                                       : &known->low;
   size_t count = known ? reach->size() : 1;
   if (count != 1 && int64_t(count) != site.numRanges()) {
-    whyNot = "the ranges have " + std::to_string(count) + " numbers for '" +
-             site.name + "', expected 1 or " + std::to_string(site.numRanges());
+    whyNot =
+        "the ranges have " + std::to_string(count) + " numbers for '" +
+        site.name + "', expected 1" +
+        (site.numRanges() == 1 ? ""
+                               : " or " + std::to_string(site.numRanges()));
+    withoutRanges.push_back(site.name);
     return {};
   }
   Block *block = site.op->getBlock();
@@ -375,7 +393,7 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   bool isFloat = chosen.isFloat && site;
   unsigned bits = std::max(chosen.weightBits, roles->weight.leastBits);
   ArrayRef<int64_t> axes = roles->weight.reducedAxes;
-  int64_t perScale = bits == chosen.weightBits ? chosen.group : 0;
+  int64_t perScale = site && bits == chosen.weightBits ? chosen.group : 0;
   QuantizationScale scale =
       isFloat ? b.floatScale(weight.get(), axes, perScale)
               : b.weightScale(weight.get(), axes, bits, perScale);

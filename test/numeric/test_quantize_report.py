@@ -132,7 +132,7 @@ class Chain(Report):
 
     def test_refusals(self):
         self.refused("expected --quantize with the scheme", "quantize-report", "chain.mlir", "--data", "x=x.npy")
-        self.refused("expected 'ranges' for scheme 'int8-static'", "quantize-report", "chain.mlir", "--data", "x=x.npy", "--quantize", "int8-static")
+        self.refused("--quantize int8-static takes --ranges FILE", "quantize-report", "chain.mlir", "--data", "x=x.npy", "--quantize", "int8-static")
         self.write("bad.json", '{"format": "lathe-ranges", "version": 1, "sites": {"x": {"low": [2], "high": [1]}}}')
         self.refused("cannot read the ranges 'bad.json': site 'x': expected 'low' to be at most 'high', got 2 and 1",
                      "quantize-report", "chain.mlir", "--data", "x=x.npy", "--quantize", "int8-static", "--ranges", "bad.json")

@@ -348,7 +348,7 @@ void addCalibrateVerb(CLI::App &app, int &exitCode) {
       ->capture_default_str();
   verb->add_option("--percentile", options->percentile,
                    "Percent of the numbers that are not clipped")
-      ->check(CLI::Range(50.0, 100.0))
+      ->check(kFiniteNotNegative & CLI::Range(50.0, 100.0))
       ->capture_default_str();
   verb->add_option_function<double>(
           "--smooth", [options](double alpha) { options->smooth = alpha; },

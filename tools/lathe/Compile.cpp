@@ -106,6 +106,10 @@ static int emitText(const CompileVerbOptions &options, const Model &model,
     return emitCubins(*kernels, options.arch, options.cudaSourceFolder,
                       options.output, options.threads, !options.noCache,
                       options.json);
+  if (compile.portableIsas.size() > 1)
+    return fail("--emit " + options.emit +
+                " shows the code of one instruction set, got --isa " +
+                options.isa);
   llvm::Expected<cpu::CpuTarget> target =
       cpu::CpuTarget::host(options.isa, /*toLookAt=*/true);
   if (!target)

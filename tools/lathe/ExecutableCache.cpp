@@ -16,7 +16,9 @@ namespace lathe {
 /// Identifies a model file without reading a large one: small files by content.
 static std::string identifyFile(StringRef path) {
   llvm::sys::fs::file_status status;
-  if (llvm::sys::fs::status(path, status))
+  // What is read without end, or blocks, is for its reader to refuse.
+  if (llvm::sys::fs::status(path, status) ||
+      !llvm::sys::fs::is_regular_file(status))
     return "";
   if (status.getSize() <= (4u << 20)) {
     auto buffer = llvm::MemoryBuffer::getFile(path);

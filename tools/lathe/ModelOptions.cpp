@@ -136,7 +136,9 @@ void ModelOptions::addForTraining(CLI::App &verb, bool takesCompiled) {
 void ModelOptions::noteUnused(std::initializer_list<const char *> names,
                               StringRef where) const {
   for (const char *name : names)
-    if (verb && verb->count(name))
+    if (const CLI::Option *option =
+            verb ? verb->get_option_no_throw(name) : nullptr;
+        option && option->count())
       llvm::errs() << "lathe: note: " << name << " has no effect " << where
                    << "\n";
 }
@@ -386,6 +388,15 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
                                  const ModelOptions &options,
                                  const std::vector<NamedTensor> &given,
                                  PreparedModel &prepared) {
+  const QuantizationOptions &quantization = options.quantization;
+  if (quantization.scheme.name == "int8-static" &&
+      quantization.ranges.empty()) {
+    fail("--quantize int8-static takes --ranges FILE, which 'lathe calibrate' "
+         "writes; int8-dynamic needs none");
+    return nullptr;
+  }
+  if (!quantization.scheme)
+    options.noteUnused({"--ranges", "--keep"}, "without --quantize");
   // An ONNX input may decide a size: then the program is made for its value.
   OnnxImportOptions onnx;
   onnx.valueOf = [&](StringRef name,

@@ -63,9 +63,10 @@ static int run(QuantizeReportOptions &options, CLI::App &verb) {
   if (!options.quiet)
     printNoise(sorted, options.rows, /*kept=*/{}, os);
   if (sorted.front()->alone.noise == 0)
-    return fail("no product is quantized by " +
+    return fail("no product differs from floats on this data: " +
                 quote(options.quantization.scheme.text()) +
-                "; 'lathe compile --explain' says why");
+                " quantizes none ('lathe compile --explain' says why), or "
+                "loses nothing of it");
   os << "quantize-report: the worst product is " << nameOf(*sorted.front())
      << " with " << formatRatio(sorted.front()->alone);
   for (const OutputNoise &output : table->outputs)

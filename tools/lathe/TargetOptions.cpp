@@ -9,6 +9,7 @@
 
 #include "lathe/Runtime/CudaDriver.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 
 namespace lathe {
 
@@ -111,10 +112,18 @@ void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options) {
       ->check(kQuantizationScheme);
   verb.add_option("--ranges", options.ranges,
                   "Ranges of activations, from lathe calibrate")
-      ->check(CLI::ExistingFile);
+      ->check(CLI::Validator(
+          [](std::string &path) -> std::string {
+            if (!llvm::sys::fs::exists(path))
+              return "there is no file '" + path + "'";
+            return llvm::sys::fs::is_directory(path)
+                       ? "expected a file, '" + path + "' is a folder"
+                       : "";
+          },
+          "FILE"));
   verb.add_option("--keep", options.keep,
                   "Leave a product in floats: its name, as compile --explain "
-                  "and the ranges file have it, with * for any letters "
+                  "prints it, with * for any letters "
                   "(repeatable)");
 }
 

@@ -46,6 +46,9 @@ static constexpr int64_t kTilesPerChunk = 14, kWaitingBytes = 3 << 17;
 /// bytes of such a copy of A.
 static constexpr int64_t kRowsToWiden = 32, kWideBytes = 1 << 20;
 
+/// Bytes of a right-hand side that takes a small part of a second-level cache.
+static constexpr int64_t kSmallBytes = 5 << 16;
+
 namespace {
 /// How the columns of a contraction are cut into tiles.
 struct ColumnTiles {
@@ -193,6 +196,10 @@ void ContractionEmitter::plan() {
   grid.rowsPerChunk = rowTiles.count;
   if (rowTiles.count * bytesPerTile > (1 << 20) && bBytes <= (1 << 19))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
+  // A small B is in that cache whatever the order: rows are then written from
+  // their first column to their last, as processors fetch ahead.
+  if (c.packed && !copiesColumns() && bBytes <= kSmallBytes)
+    grid.rowsPerChunk = 1;
 
   planDepth();
   if (isHalf(c.a) && !copiedRows && !usesTiles())

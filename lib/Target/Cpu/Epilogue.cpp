@@ -12,11 +12,11 @@
 using namespace lathe;
 using namespace lathe::cpu;
 
-/// Rough instructions per vector: what becomes a polynomial counts as many.
-static int64_t getCost(const Expr &expr) {
+/// Rough instructions per vector.
+int64_t Epilogue::getCost(const Expr &expr) {
   if (expr.operands.empty())
     return 0;
-  int64_t cost = 20;
+  int64_t cost = kPolynomial;
   if (expr.kind == Expr::Kind::Sum)
     cost = 1;
   else if (isa<AddOp, SubOp, MulOp, MaxOp, MinOp, ReluOp, NegOp, AbsOp,

@@ -29,7 +29,7 @@ public:
 
   /// Whether it costs so little that it may be repeated for every register of a
   /// tile; else it is a loop over rows of a tile in memory.
-  bool isCheap() const { return cost <= 6; }
+  bool isCheap() const { return cost < kPolynomial; }
 
   /// Emits it for the vector `anchor` that starts at `coordinates`. `mask` (or
   /// null) says which lanes exist.
@@ -51,6 +51,10 @@ public:
                       ArrayRef<Value> coordinates, ArrayRef<Value> masks) const;
 
 private:
+  /// What becomes a polynomial costs as many instructions.
+  static constexpr int64_t kPolynomial = 20;
+  static int64_t getCost(const Expr &expr);
+
   using Access = SmallVector<SmallVector<Factor>>;
   /// Vectors already read that hold for all rows, by leaf and last coordinate.
   using Cache = llvm::DenseMap<std::pair<const Expr *, Value>, Value>;

@@ -94,6 +94,8 @@ LogicalResult lowerToLLVM(ModuleOp module, const LoweredKernel &kernel,
   for (unsigned i = 0, e = function.getNumArguments() - 2; i < e; ++i)
     function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
                         UnitAttr::get(module.getContext()));
+  // Before what it replaces is folded.
+  expandBytes(function);
   if (failed(expandMath(function)))
     return failure();
   expandFloats(function, features);

@@ -18,6 +18,10 @@ using namespace mlir;
 /// and rare functions stay and become libm calls.
 LogicalResult expandMath(func::FuncOp function);
 
+/// Replaces casts of vectors of f32 to bytes, with the rounded division by a
+/// constant that they saturate, by fewer instructions that give the same bits.
+void expandBytes(func::FuncOp function);
+
 /// Replaces conversions between f32 and 16-bit floats that `features` have no
 /// instruction for.
 void expandFloats(func::FuncOp function, const CpuFeatures &features);

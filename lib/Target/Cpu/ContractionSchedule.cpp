@@ -18,14 +18,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "BfloatKernel.h"
-#include "ContractionOperands.h"
-#include "Epilogue.h"
-#include "IntegerKernel.h"
-#include "ItemGrid.h"
-#include "TileKernel.h"
-#include "WeightKernel.h"
-#include "lathe/Conversion/ElementBuilder.h"
+#include "ContractionEmitter.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
@@ -42,115 +35,11 @@ static constexpr int64_t kDepthPart = 256;
 /// bytes of the sums that wait: with a part of A, half of a second-level cache.
 static constexpr int64_t kTilesPerChunk = 14, kWaitingBytes = 3 << 17;
 
-/// Rows from which on a panel of 16-bit floats is copied in f32, and the most
-/// bytes of such a copy of A.
-static constexpr int64_t kRowsToWiden = 32, kWideBytes = 1 << 20;
+/// Rows from which on a panel of 16-bit floats is copied in f32.
+static constexpr int64_t kRowsToWiden = 32;
 
 /// Bytes of a right-hand side that takes a small part of a second-level cache.
 static constexpr int64_t kSmallBytes = 5 << 16;
-
-namespace {
-/// How the columns of a contraction are cut into tiles.
-struct ColumnTiles {
-  /// Tiles in units of `unit` vectors of B: panels where several are taken at
-  /// once, else the one tile's vectors.
-  Tiling units;
-  int64_t unitVectors = 2;
-  /// B is read where it lies, or from a copy of one tile's columns.
-  bool inPlace = false;
-};
-
-class ContractionEmitter {
-public:
-  ContractionEmitter(ImplicitLocOpBuilder &b, KernelFrame &function,
-                     const Contraction &c, const Epilogue &epilogue,
-                     const CpuFeatures &features)
-      : b(b), function(function), c(c), epilogue(epilogue), features(features),
-        width(features.vectorWidth) {
-    if (c.kind == Contraction::Kind::Bytes)
-      special = getByteArithmetic(features, isUnsignedElement(c.a.elementType),
-                                  isUnsignedElement(c.b.elementType));
-    if (c.hasScales())
-      special = getWeightArithmetic(features, c);
-    plan();
-  }
-
-  int64_t emit();
-
-private:
-  /// What is done of the depth at a time: all of it, or from `begin` on.
-  struct Part {
-    Value begin, size;
-    /// Of items whose sums wait, the first, and whether this part ends them.
-    Value firstItem, isLast;
-  };
-
-  void plan();
-  void planDepth();
-  void emitItems(Value begin, Value end, const Part &part);
-  void emitRuns();
-  void emitTile(int64_t rows, int64_t vectors, const ItemGrid::Place &at,
-                Value item, Value row, Value column, Value panelIndex,
-                Value aheadIndex, const Part &part);
-  SmallVector<Value> emitSums(const Product &product, Value row, Value column);
-  Product getRows(int64_t rows, int64_t vectors);
-  void emitMakeUps();
-  Value emitPanelIndex(Value column);
-  void planWideRows();
-  void emitCopyOfRows(const ItemGrid::Place &at, const Part &part);
-  void emitWideRows(const ItemGrid::Place &at);
-  void emitCopyOfColumns(Value batch, Value column, const Part &part);
-  /// Weights with scales are multiplied by them once for many rows, in a copy.
-  bool streamsWeights() const { return c.hasScales() && c.rows <= 4; }
-  bool copiesColumns() const {
-    return !columns.inPlace && (!c.packed || c.hasScales() || widensPanels);
-  }
-  /// Whether AMX's tiles take the place of vectors; a depth that is no whole
-  /// number of their rows would need copies of its end.
-  bool usesTiles() const {
-    return (c.kind == Contraction::Kind::Bytes || c.hasPairs()) && c.rows > 4 &&
-           features.tiles != TileRegisters::None &&
-           c.depth % (c.interleave * 16) == 0 && c.aDepthStride == 1 &&
-           panelColumns % width == 0;
-  }
-  const Arithmetic &getArithmetic() const {
-    // Copies are f32.
-    if (c.hasPairs() && !widensPanels)
-      return pairArithmetic;
-    return special && !(c.hasScales() && c.rows > 4) ? *special
-                                                     : floatArithmetic;
-  }
-  static bool isHalf(const AnchorOperand &operand) {
-    return isFloatUpTo32(operand.elementType) && !operand.elementType.isF32();
-  }
-  bool isCut() const { return depthParts > 1; }
-
-  ImplicitLocOpBuilder &b;
-  KernelFrame &function;
-  const Contraction &c;
-  const Epilogue &epilogue;
-  const CpuFeatures &features;
-  int64_t width;
-  /// Where the operands are not f32.
-  std::unique_ptr<Arithmetic> special;
-  std::optional<TileUnit> tileUnit;
-  Tiling rowTiles;
-  ColumnTiles columns;
-  ItemGrid grid;
-  Value tileScratch, panelScratch, rowScratch, sumScratch, makeUps;
-  /// Rows of a tile's copy of A, with padding; 0 where A is read where it lies.
-  int64_t copiedRows = 0;
-  /// Elements from one tile's copy of A to the next one's.
-  int64_t copyStride = 0;
-  /// Elements from one row of A's f32 copy to the next one's; 0 without one.
-  int64_t wideStride = 0;
-  bool widensPanels = false;
-  /// Into how many parts the depth is cut, and the size of the largest.
-  int64_t depthParts = 1, largestPart = 0;
-  /// Items whose sums wait together, and how many elements each has.
-  int64_t itemsPerRun = 1, tileElements = 0;
-};
-} // namespace
 
 void ContractionEmitter::plan() {
   // Few rows: more columns at once, so that enough sums are on their way to
@@ -206,50 +95,6 @@ void ContractionEmitter::plan() {
     planWideRows();
 }
 
-/// A 16-bit float would take three instructions to widen for every vector it is
-/// multiplied with.
-void ContractionEmitter::planWideRows() {
-  if (c.aRowStride == 1 && c.aDepthStride != 1 && !c.hasPairs()) {
-    copiedRows = llvm::alignTo(rowTiles.big, width);
-    copyStride = c.depth * copiedRows + 16;
-  } else {
-    // The padding keeps rows from the same places in the first-level cache.
-    wideStride = llvm::alignTo(c.depth, width) + 16;
-    copyStride = rowTiles.big * wideStride;
-  }
-  grid.rowsPerChunk = std::min(
-      grid.rowsPerChunk, std::max<int64_t>(1, kWideBytes / (4 * copyStride)));
-}
-
-void ContractionEmitter::emitWideRows(const ItemGrid::Place &at) {
-  Value source = function.inputs[c.a.argument];
-  Value base = addIndex(b, emitOffset(b, c.aBatch, at.outer), c.a.view.offset);
-  Value first = rowTiles.emitStart(b, at.first);
-  Value end = minIndex(b, addIndex(b, at.first, grid.rowsPerChunk),
-                       indexConstant(b, grid.rows));
-  Value rows = b.createOrFold<arith::SubIOp>(rowTiles.emitStart(b, end), first);
-  int64_t whole = c.aDepthStride == 1 ? c.depth / width * width : 0;
-  emitFor(b, indexConstant(b, 0), rows, 1, [&](Value row) {
-    Value from =
-        addIndex(b, base, mulIndex(b, addIndex(b, first, row), c.aRowStride));
-    Value to = mulIndex(b, row, wideStride);
-    if (whole)
-      emitFor(
-          b, indexConstant(b, 0), indexConstant(b, whole), width, [&](Value k) {
-            storeVector(b, loadVector(b, source, addIndex(b, from, k), width),
-                        rowScratch, addIndex(b, to, k));
-          });
-    if (whole < c.depth)
-      emitFor(b, indexConstant(b, whole), indexConstant(b, c.depth), 1,
-              [&](Value k) {
-                Value element = b.create<memref::LoadOp>(
-                    source, addIndex(b, from, mulIndex(b, k, c.aDepthStride)));
-                storeElement(b, widenFloat(b, element), rowScratch,
-                             addIndex(b, to, k));
-              });
-  });
-}
-
 void ContractionEmitter::planDepth() {
   largestPart = c.depth;
   tileElements = rowTiles.big * columns.units.big * columns.unitVectors * width;
@@ -271,68 +116,6 @@ void ContractionEmitter::planDepth() {
   copiedRows = llvm::alignTo(rowTiles.big, width);
   // The padding keeps tiles from the same places in the first-level cache.
   copyStride = largestPart * copiedRows + 16;
-}
-
-void ContractionEmitter::emitCopyOfRows(const ItemGrid::Place &at,
-                                        const Part &part) {
-  Value source = function.inputs[c.a.argument];
-  Value base = addIndex(b, emitOffset(b, c.aBatch, at.outer), c.a.view.offset);
-  Value tiles = minIndex(
-      b, b.createOrFold<arith::SubIOp>(indexConstant(b, grid.rows), at.first),
-      indexConstant(b, grid.rowsPerChunk));
-  emitFor(b, indexConstant(b, 0), part.size, 1, [&](Value k) {
-    Value from = addIndex(
-        b, base, mulIndex(b, addIndex(b, k, part.begin), c.aDepthStride));
-    emitFor(b, indexConstant(b, 0), tiles, 1, [&](Value tile) {
-      Value row = rowTiles.emitStart(b, addIndex(b, at.first, tile));
-      Value left = b.createOrFold<arith::SubIOp>(indexConstant(b, c.rows), row);
-      Value to = addIndex(b, mulIndex(b, tile, copyStride),
-                          mulIndex(b, k, copiedRows));
-      for (int64_t r = 0; r < copiedRows; r += width) {
-        Value mask = emitMask(b, addIndex(b, left, -r), width);
-        Value elements = loadVector(
-            b, source, addIndex(b, addIndex(b, from, row), r), width, mask);
-        b.create<vector::StoreOp>(elements, rowScratch, addIndex(b, to, r));
-      }
-    });
-  });
-}
-
-void ContractionEmitter::emitCopyOfColumns(Value batch, Value column,
-                                           const Part &part) {
-  if (c.hasScales())
-    return emitWeightCopy(b, c, function, *special, column,
-                          columns.unitVectors * width, panelScratch, width);
-  if (c.hasPairs())
-    return emitPairsCopy(b, function.inputs[c.b.argument],
-                         emitPanelIndex(column), c.depth,
-                         columns.unitVectors * width, width, panelScratch);
-  PanelCopy copy;
-  copy.source = function.inputs[c.b.argument];
-  copy.index = addIndex(b,
-                        addIndex(b, emitOffset(b, c.bBatch, batch),
-                                 mulIndex(b, column, c.bColumnStride)),
-                        c.b.view.offset);
-  copy.index = addIndex(b, copy.index, mulIndex(b, part.begin, c.bDepthStride));
-  copy.kStride = c.bDepthStride;
-  copy.columnStride = c.bColumnStride;
-  copy.depth = c.depth;
-  if (isCut())
-    copy.depthValue = part.size;
-  copy.columns = columns.unitVectors * width;
-  copy.width = width;
-  copy.validColumns =
-      b.createOrFold<arith::SubIOp>(indexConstant(b, c.columns), column);
-  copy.panel = panelScratch;
-  copy.panelStride = copy.columns;
-  if (c.packed) {
-    // Panels are whole, whatever the columns.
-    copy.index = emitPanelIndex(column);
-    copy.kStride = panelColumns;
-    copy.columnStride = 1;
-    copy.validColumns = indexConstant(b, copy.columns);
-  }
-  copy.emit(b);
 }
 
 /// Where the columns from `column` on start in B (or in its copy).

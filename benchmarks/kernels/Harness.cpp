@@ -294,14 +294,13 @@ runMultiplyAdds256(int64_t count) {
                              "xmm22", "xmm23");                                \
   }
 #define DOT(i, n) i " %%zmm30, %%zmm31, %%zmm" #n "\n\t"
+// clang-format off
 #define DOTS(i)                                                                \
-  DOT(i, 0)                                                                    \
-  DOT(i, 1)                                                                    \
-  DOT(i, 2)                                                                    \
-  DOT(i, 3) DOT(i, 4) DOT(i, 5) DOT(i, 6) DOT(i, 7) DOT(i, 8) DOT(i, 9)        \
-      DOT(i, 10) DOT(i, 11) DOT(i, 12) DOT(i, 13) DOT(i, 14) DOT(i, 15)        \
-          DOT(i, 16) DOT(i, 17) DOT(i, 18) DOT(i, 19) DOT(i, 20) DOT(i, 21)    \
-              DOT(i, 22) DOT(i, 23)
+  DOT(i, 0) DOT(i, 1) DOT(i, 2) DOT(i, 3) DOT(i, 4) DOT(i, 5) DOT(i, 6)        \
+  DOT(i, 7) DOT(i, 8) DOT(i, 9) DOT(i, 10) DOT(i, 11) DOT(i, 12) DOT(i, 13)    \
+  DOT(i, 14) DOT(i, 15) DOT(i, 16) DOT(i, 17) DOT(i, 18) DOT(i, 19)            \
+  DOT(i, 20) DOT(i, 21) DOT(i, 22) DOT(i, 23)
+// clang-format on
 RUN_DOTS(runByteDots512, "vpdpbusd")
 RUN_DOTS(runBfloatDots512, "vdpbf16ps")
 #undef DOTS

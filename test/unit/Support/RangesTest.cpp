@@ -112,7 +112,8 @@ TEST(Ranges, Refuses) {
   refuse(wrap(R"({"x#0": {"low": 1, "high": [2]}})"),
          "expected 'low' to be a list of numbers");
   refuse(wrap(R"({"x#0": {"low": ["1"], "high": [2]}})"),
-         "expected finite numbers in 'low', got \"1\"");
+         "expected finite numbers in 'low', at most half the largest f32, got "
+         "\"1\"");
   refuse(wrap(R"({"x#0": {"low": [1, 2], "high": [3]}})"),
          "expected as many numbers in 'high' as in 'low', got 1 and 2");
   refuse(wrap(R"({"x#0": {"low": [3], "high": [2]}})"),
@@ -120,8 +121,11 @@ TEST(Ranges, Refuses) {
   refuse(wrap(R"({"x#0": {"low": [1], "high": [2], "magnitude": [-1]}})"),
          "expected 'magnitude' to be 0 or more, got -1");
   refuse(wrap(R"({"x#0": {"low": [1e999], "high": [2]}})"), "not valid JSON");
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [1e300]}})"),
+         "at most half the largest f32, got 1e+300");
   refuse(wrap(R"({"x#0": {"low": [null], "high": [2]}})"),
-         "expected finite numbers in 'low', got null");
+         "expected finite numbers in 'low', at most half the largest f32, got "
+         "null");
   refuse(wrap(R"({}, "keep": "a")"),
          "expected 'keep' to be a list of names, got \"a\"");
   refuse(wrap(R"({}, "keep": {"a": 1})"),

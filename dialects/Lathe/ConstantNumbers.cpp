@@ -7,6 +7,7 @@
 
 #include "dialects/Lathe/ConstantNumbers.h"
 
+#include "mlir/IR/Matchers.h"
 #include <algorithm>
 #include <cmath>
 
@@ -94,6 +95,22 @@ SmallVector<int64_t> broadcastStrides(ArrayRef<int64_t> shape,
     stride *= shape[i];
   }
   return strides;
+}
+
+bool isZeroConstant(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isa<ReshapeOp, UnsqueezeOp, SqueezeOp, BroadcastOp, TransposeOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  DenseElementsAttr elements;
+  if (!matchPattern(value, m_Constant(&elements)))
+    return false;
+  if (isa<FloatType>(elements.getElementType()))
+    return llvm::all_of(elements.getValues<APFloat>(),
+                        [](const APFloat &number) { return number.isZero(); });
+  return llvm::all_of(elements.getValues<APInt>(),
+                      [](const APInt &number) { return number.isZero(); });
 }
 
 } // namespace lathe

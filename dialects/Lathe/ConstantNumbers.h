@@ -52,6 +52,9 @@ std::optional<SmallVector<Number>> readNumbers(Attribute attribute,
 /// wrapped to the element type. `type` is static.
 DenseElementsAttr writeNumbers(RankedTensorType type, ArrayRef<Number> numbers);
 
+/// Whether all elements are 0, of a constant or of what views make of one.
+bool isZeroConstant(Value value);
+
 /// Row-major strides of a tensor of shape `shape`, static, that is broadcast to
 /// `result`: 0 in the dims that stretch.
 SmallVector<int64_t> broadcastStrides(ArrayRef<int64_t> shape,

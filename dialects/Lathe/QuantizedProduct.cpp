@@ -8,7 +8,6 @@
 #include "dialects/Lathe/QuantizedProduct.h"
 
 #include "mlir/Dialect/Quant/QuantTypes.h"
-#include "mlir/IR/Matchers.h"
 
 namespace lathe {
 
@@ -26,22 +25,6 @@ StorageRange getStorageRange(Type element, TypeAttr storage) {
   if (element.isUnsignedInteger())
     return {0, width < 64 ? int64_t(llvm::maxUIntN(width)) : INT64_MAX};
   return {llvm::minIntN(width), llvm::maxIntN(width)};
-}
-
-bool isZeroConstant(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (!isa<ReshapeOp, UnsqueezeOp, SqueezeOp, BroadcastOp, TransposeOp>(op))
-      break;
-    value = op->getOperand(0);
-  }
-  DenseElementsAttr elements;
-  if (!matchPattern(value, m_Constant(&elements)))
-    return false;
-  if (isa<FloatType>(elements.getElementType()))
-    return llvm::all_of(elements.getValues<APFloat>(),
-                        [](const APFloat &number) { return number.isZero(); });
-  return llvm::all_of(elements.getValues<APInt>(),
-                      [](const APInt &number) { return number.isZero(); });
 }
 
 Value alignParameter(Composer &c, Value parameter,

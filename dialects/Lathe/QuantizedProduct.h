@@ -20,6 +20,7 @@
 #define LATHE_DIALECT_QUANTIZEDPRODUCT_H
 
 #include "dialects/Lathe/Composer.h"
+#include "dialects/Lathe/ConstantNumbers.h"
 
 namespace lathe {
 
@@ -30,9 +31,6 @@ struct StorageRange {
   int64_t low, high;
 };
 StorageRange getStorageRange(Type element, TypeAttr storage);
-
-/// Whether all elements are the constant 0.
-bool isZeroConstant(Value value);
 
 /// `parameter`, a scale or zero point of `operand`, in a form that broadcasts
 /// against it: of one element and rank 0, or of the operand's rank and size 1

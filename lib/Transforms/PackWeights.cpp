@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Lathe/ConstantNumbers.h"
 #include "lathe/Analysis/LoadTime.h"
 #include "lathe/Transforms/Passes.h"
 #include "mlir/Dialect/Quant/QuantTypes.h"
@@ -133,29 +134,11 @@ Value PackWeights::addBias(OpBuilder &builder, Location loc, Value product,
   return bias ? builder.create<AddOp>(loc, product, bias) : product;
 }
 
-/// Whether all elements are 0, as far as can be seen.
-static bool isZero(Value value) {
-  while (auto *op = value.getDefiningOp()) {
-    if (auto constant = dyn_cast<ConstantOp>(op)) {
-      auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
-      if (!elements || !elements.isSplat())
-        return false;
-      return isa<FloatType>(elements.getElementType())
-                 ? elements.getSplatValue<APFloat>().isZero()
-                 : elements.getSplatValue<APInt>().isZero();
-    }
-    if (!isa<BroadcastOp, ReshapeOp>(op))
-      break;
-    value = op->getOperand(0);
-  }
-  return false;
-}
-
 /// Bits that hold every number of `storage`, 4 or 8.
-static int64_t getBits(Operation *dequantize) {
-  auto attribute = dequantize->getAttrOfType<TypeAttr>("storage");
-  auto type = attribute ? dyn_cast<quant::QuantizedType>(attribute.getValue())
-                        : quant::QuantizedType();
+static int64_t getBits(DequantizeOp dequantize) {
+  std::optional<Type> storage = dequantize.getStorage();
+  auto type = storage ? dyn_cast<quant::QuantizedType>(*storage)
+                      : quant::QuantizedType();
   return type && type.getStorageTypeMin() >= -8 && type.getStorageTypeMax() <= 7
              ? 4
              : 8;
@@ -167,7 +150,7 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
   auto dequantize = weight.getDefiningOp<DequantizeOp>();
   if (!dequantize || !isF32(lhs) || !isF32(weight) ||
       !loadTime.isKnownOrSlice(weight) || loadTime.isKnownOrSlice(lhs) ||
-      !isZero(dequantize.getZeroPoint()))
+      !isZeroConstant(dequantize.getZeroPoint()))
     return {};
   Value numbers = dequantize.getInput(), scale = dequantize.getScale();
   ArrayRef<int64_t> shape = getShape(numbers);
@@ -181,8 +164,7 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
     return {};
   int64_t axis = dequantize.getAxis(), n = shape[1 - depthAxis];
   axis = axis < 0 ? axis + 2 : axis;
-  auto groupAttr = dequantize->getAttrOfType<IntegerAttr>("group");
-  int64_t group = groupAttr ? groupAttr.getInt() : 0;
+  int64_t group = dequantize.getGroup();
 
   // The scale as a matrix of groups by columns, in the weight's order of axes.
   ArrayRef<int64_t> scaleShape = getShape(scale);

@@ -7,7 +7,7 @@
 
 #include "lathe/Transforms/Passes.h"
 
-#include "dialects/Lathe/Lathe.h"
+#include "dialects/Lathe/ConstantNumbers.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -225,22 +225,13 @@ struct SumOfPads : OpRewritePattern<AddOp> {
 struct ScatterIntoSum : OpRewritePattern<AddOp> {
   using OpRewritePattern::OpRewritePattern;
 
-  static bool isZero(Value value) {
-    if (auto broadcast = value.getDefiningOp<BroadcastOp>())
-      value = broadcast.getInput();
-    DenseElementsAttr number;
-    return matchPattern(value, m_Constant(&number)) && number.isSplat() &&
-           (matchPattern(value, m_AnyZeroFloat()) ||
-            matchPattern(value, m_Zero()));
-  }
-
   LogicalResult matchAndRewrite(AddOp op,
                                 PatternRewriter &rewriter) const override {
     for (unsigned side : {0u, 1u}) {
       auto scatter = op->getOperand(side).getDefiningOp<ScatterNdOp>();
       Value other = op->getOperand(1 - side);
       if (!scatter || scatter.getMode() != ScatterMode::add ||
-          !scatter->hasOneUse() || !isZero(scatter.getInput()) ||
+          !scatter->hasOneUse() || !isZeroConstant(scatter.getInput()) ||
           other.getType() != op.getType() || scatter.getType() != op.getType())
         continue;
       rewriter.replaceOpWithNewOp<ScatterNdOp>(

@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Lathe/ConstantNumbers.h"
 #include "lathe/Transforms/Passes.h"
 
 #include "dialects/Lathe/Lathe.h"
@@ -35,12 +36,6 @@ static ArrayRef<int64_t> getShape(Value value) {
 
 static int64_t getNumElements(Value value) {
   return cast<RankedTensorType>(value.getType()).getNumElements();
-}
-
-static bool isZero(Value value) {
-  if (auto broadcast = value.getDefiningOp<BroadcastOp>())
-    value = broadcast.getInput();
-  return matchPattern(value, m_AnyZeroFloat());
 }
 
 namespace {
@@ -193,7 +188,8 @@ Value ScanRewrite::emitSum(Sum sum, Value init) {
           loc, result, builder.getDenseI64ArrayAttr(getShape(sum.add)),
           builder.getUnitAttr());
   }
-  return isZero(init) ? result : builder.create<AddOp>(loc, init, result);
+  return isZeroConstant(init) ? result
+                              : builder.create<AddOp>(loc, init, result);
 }
 
 unsigned ScanRewrite::run() {

@@ -103,6 +103,15 @@ static int doctor(const std::string &json) {
   os << "cpu       " << target->cpu << ", f32 vectors of "
      << target->schedule.vectorWidth << ", "
      << std::thread::hardware_concurrency() << " threads\n";
+  std::vector<std::string> isas;
+  for (const std::string &name : cpu::CpuTarget::getPortableIsaNames()) {
+    auto isa = cpu::CpuTarget::host(name);
+    if (isa)
+      isas.push_back(name);
+    else
+      llvm::consumeError(isa.takeError());
+  }
+  os << "isa       " << llvm::join(isas, ", ") << "\n";
   os << "compiler  LLVM " << LATHE_LLVM_VERSION << ", " << target->triple
      << "\n";
   bool well = examineCache(os);

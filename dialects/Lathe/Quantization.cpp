@@ -10,6 +10,8 @@
 #include "dialects/Lathe/Vjp.h"
 
 #include "mlir/Dialect/Quant/QuantTypes.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 
 namespace lathe {
 
@@ -279,6 +281,38 @@ FailureOr<SmallVector<Value>> DequantizeOp::decompose(OpBuilder &builder) {
 FailureOr<SmallVector<Value>> FakeQuantizeOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
   return SmallVector<Value>{dequantize(c, *this, quantize(c, *this))};
+}
+
+LogicalResult quantizeBeforeMaximum(QuantizeOp op) {
+  auto pool = op.getInput().getDefiningOp<MaxPoolOp>();
+  DenseFPElementsAttr scale;
+  if (!pool || op.getStorage() ||
+      !tensorType(op.getResult()).getElementType().isInteger(8) ||
+      !matchPattern(op.getScale(), m_Constant(&scale)) || !scale.isSplat() ||
+      op.getScale().getType().getRank() != 0 ||
+      scale.getSplatValue<APFloat>().isNegative() ||
+      !scale.getSplatValue<APFloat>().isFiniteNonZero())
+    return failure();
+  auto isQuantize = [](Operation *user) { return isa<QuantizeOp>(user); };
+  if (!llvm::all_of(pool->getUsers(), isQuantize) ||
+      !llvm::all_of(pool.getInput().getUsers(), [&](Operation *user) {
+        return user == pool || isQuantize(user);
+      }))
+    return failure();
+  OpBuilder builder(op);
+  IRMapping mapping;
+  mapping.map(op.getInput(), pool.getInput());
+  auto moved = cast<QuantizeOp>(builder.clone(*op, mapping));
+  Type element = tensorType(op.getResult()).getElementType();
+  moved.getResult().setType(tensorType(pool.getInput()).clone(element));
+  mapping.map(pool.getInput(), moved.getResult());
+  auto result = cast<MaxPoolOp>(builder.clone(*pool, mapping));
+  result.getResult().setType(op.getType());
+  op.replaceAllUsesWith(result.getResult());
+  op.erase();
+  if (pool->use_empty())
+    pool.erase();
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

@@ -32,6 +32,12 @@ struct StorageRange {
 };
 StorageRange getStorageRange(Type element, TypeAttr storage);
 
+/// Where `op` reads the largest of some elements that nobody else reads but to
+/// quantize them, too, quantizes those instead: rounding keeps their order, and
+/// bytes are compared four times as fast. Erases `op` then. (A NaN does not
+/// hide the others of its window any more.)
+LogicalResult quantizeBeforeMaximum(QuantizeOp op);
+
 /// `parameter`, a scale or zero point of `operand`, in a form that broadcasts
 /// against it: of one element and rank 0, or of the operand's rank and size 1
 /// along `reducedAxes`. Null, with the reason, where it differs along them.

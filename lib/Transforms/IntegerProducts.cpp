@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Lathe/Lathe.h"
+#include "dialects/Lathe/QuantizedProduct.h"
 #include "lathe/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -54,6 +54,10 @@ class IntegerProducts
       else if (explain)
         op.emitRemark("stays in floats: ") << whyNot;
     }
+    SmallVector<QuantizeOp> roundings;
+    getOperation()->walk([&](QuantizeOp op) { roundings.push_back(op); });
+    for (QuantizeOp op : roundings)
+      (void)quantizeBeforeMaximum(op);
   }
 
   LogicalResult convert(QuantizableOpInterface op, std::string &whyNot);

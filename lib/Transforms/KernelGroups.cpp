@@ -93,17 +93,35 @@ static bool isWidenedByReaders(Operation *op) {
          });
 }
 
-/// Whether `op`, which `reader` alone reads, is larger than all that it reads.
-static bool isOuterProduct(Operation *op, Operation *reader) {
+/// Whether `reader` alone reads `op`, which makes more bytes than it reads: the
+/// product of a number per row and one per column, bytes as floats. `ops` gets
+/// those that it takes, in order; some may be there more than once.
+static bool isExpansion(Operation *op, Operation *reader,
+                        SmallVectorImpl<Operation *> &ops) {
   if (getKind(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
-      op->getNumOperands() == 0 ||
+      op->getNumOperands() == 0 || ops.size() > kMaxEpilogue ||
       llvm::any_of(op->getUsers(),
                    [&](Operation *user) { return user != reader; }))
     return false;
   int64_t elements = getNumElements(op->getResult(0).getType());
-  return llvm::all_of(op->getOperands(), [&](Value operand) {
-    return getNumElements(operand.getType()) < elements;
-  });
+  for (Value operand : op->getOperands()) {
+    Operation *producer = operand.getDefiningOp();
+    if (!isSmallConstant(operand) &&
+        getNumElements(operand.getType()) >= elements &&
+        !getElementTypeOrSelf(operand).isInteger(8) &&
+        (!producer || producer->getBlock() != op->getBlock() ||
+         !isExpansion(producer, op, ops)))
+      return false;
+  }
+  ops.push_back(op);
+  return true;
+}
+
+/// Whether `op` gives bytes where it reads floats.
+static bool isRounding(Operation *op) {
+  return isa<CastOp>(op) &&
+         isa<FloatType>(getElementTypeOrSelf(op->getOperand(0))) &&
+         getElementTypeOrSelf(op->getResult(0)).isInteger(8);
 }
 
 KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
@@ -222,6 +240,32 @@ bool KernelGroups::pathOutside(const KernelGroup *from, Operation *fromOp,
   return false;
 }
 
+/// Whether `op` depends on one of `members`, the first of which stands at
+/// `floor`, through an op that is none. Says yes where the search gets long.
+bool KernelGroups::readsThroughOthers(
+    Operation *op, const llvm::SmallPtrSetImpl<Operation *> &members,
+    unsigned floor) const {
+  SmallVector<Operation *> worklist;
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  auto visit = [&](Operation *producer) {
+    if (place.lookup(producer) > floor && !members.contains(producer) &&
+        seen.insert(producer).second)
+      worklist.push_back(producer);
+  };
+  llvm::for_each(dependencies.find(op)->second, visit);
+  while (!worklist.empty()) {
+    if (seen.size() > kSearchBudget)
+      return true;
+    for (Operation *producer :
+         dependencies.find(worklist.pop_back_val())->second) {
+      if (members.contains(producer))
+        return true;
+      visit(producer);
+    }
+  }
+  return false;
+}
+
 LogicalResult KernelGroups::canShare(KernelGroup &into,
                                      ArrayRef<Operation *> extra,
                                      std::string &whyNot) const {
@@ -307,12 +351,29 @@ void KernelGroups::formContraction(Operation *op) {
     auto result = cast<RankedTensorType>(user->getResult(0).getType());
     if (result.getShape() != type.getShape())
       return "has another shape than the contraction";
+    if (llvm::any_of(user->getOperands(), [&](Value operand) {
+          Operation *rounding = operand.getDefiningOp();
+          return rounding && members.contains(rounding) &&
+                 isRounding(rounding) && !rounding->hasOneUse();
+        }))
+      return "reads bytes, which are stored for others anyway";
+    if (readsThroughOthers(user, members, place.lookup(op)))
+      return "reads what is computed from a result of the kernel";
     return "";
   };
   auto escapes = [&](Operation *member) {
     return llvm::any_of(member->getResult(0).getUsers(), [&](Operation *user) {
       return !members.contains(user);
     });
+  };
+  // One value leaves, and what it is rounded to for products of bytes: that is
+  // a quarter of the bytes of reading it again.
+  auto isComplete = [&](Operation *last) {
+    int64_t wide = 0, rounded = 0;
+    for (Operation *member : chain)
+      if (escapes(member))
+        ++(isRounding(member) ? rounded : wide);
+    return wide <= 1 && rounded <= 1 && (escapes(last) || last->use_empty());
   };
   queueUsers(op);
   while (!candidates.empty() && chain.size() <= kMaxEpilogue) {
@@ -327,20 +388,23 @@ void KernelGroups::formContraction(Operation *op) {
             refuse(operand.getDefiningOp(), user, whyNot);
       continue;
     }
-    // What is stretched to the whole shape on the way in, as the product of a
-    // number per row and one per column, is not worth a tensor.
-    for (Value operand : user->getOperands())
-      if (Operation *outer = operand.getDefiningOp();
-          outer && !members.contains(outer) && isOuterProduct(outer, user) &&
-          admits(outer).empty()) {
-        chain.push_back(outer);
-        members.insert(outer);
-      }
+    // What is stretched on the way in, to the whole shape or from bytes to
+    // floats, is not worth a tensor.
+    for (Value operand : user->getOperands()) {
+      Operation *outer = operand.getDefiningOp();
+      SmallVector<Operation *> expansion;
+      if (outer && outer->getBlock() == &block && !members.contains(outer) &&
+          isExpansion(outer, user, expansion) &&
+          llvm::all_of(expansion,
+                       [&](Operation *op) { return admits(op).empty(); }))
+        for (Operation *op : expansion)
+          if (members.insert(op).second)
+            chain.push_back(op);
+    }
     chain.push_back(user);
     members.insert(user);
     queueUsers(user);
-    if (llvm::count_if(chain, escapes) <= 1 &&
-        (escapes(user) || user->use_empty()))
+    if (isComplete(user))
       best = chain;
   }
   if (best.size() > 1 && isWidenedByReaders(best.back())) {

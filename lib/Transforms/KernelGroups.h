@@ -70,6 +70,9 @@ private:
                          std::string &whyNot) const;
   bool pathOutside(const KernelGroup *from, Operation *fromOp,
                    const KernelGroup *to, Operation *toOp) const;
+  bool readsThroughOthers(Operation *op,
+                          const llvm::SmallPtrSetImpl<Operation *> &members,
+                          unsigned floor) const;
   KernelGroup *newGroup(ArrayRef<Operation *> ops, StringRef schedule);
   void extend(KernelGroup &group, ArrayRef<Operation *> ops);
   void refuse(Operation *producer, Operation *consumer, const Twine &reason);

@@ -82,6 +82,9 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
       if (explain)
         op.emitRemark(isDone ? "is quantized: " : "stays in floats: ") << note;
     }
+    for (auto &[value, forms] : rounded)
+      if (forms.size() == 1 && forms[0].isImage)
+        shareRounding(value, forms[0].value.getDefiningOp());
     if (!withoutRanges.empty())
       getOperation().emitWarning()
           << withoutRanges.size() << " of " << sites.size()
@@ -90,6 +93,9 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
           << withoutRanges.front() << "'";
   }
 
+  /// Lets elementwise readers of `value` behind `roundTrip` read what that
+  /// gives.
+  void shareRounding(Value value, Operation *roundTrip);
   LogicalResult readOptions();
   LogicalResult checkNames();
   StringRef whyKept(StringRef name) const;
@@ -120,6 +126,8 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
     Block *block;
     const SiteRanges *ranges;
     Value value;
+    /// It is read by windows: the op sums over several axes.
+    bool isImage;
   };
   DenseMap<Value, SmallVector<Rounded, 1>> rounded;
 };
@@ -269,6 +277,20 @@ FailureOr<Roles> Quantize::findRoles(QuantizableOpInterface op,
   return roles;
 }
 
+// Between the blocks of a residual network images are larger than caches: bytes
+// alone are stored if the sums around a block's products read them, too. What a
+// transformer adds up stays as it is.
+void Quantize::shareRounding(Value value, Operation *roundTrip) {
+  for (OpOperand &use : llvm::make_early_inc_range(value.getUses())) {
+    Operation *user = use.getOwner();
+    auto fusible = dyn_cast<FusibleOpInterface>(user);
+    if (fusible && fusible.getFusionKind() == FusionKind::Elementwise &&
+        user->getBlock() == roundTrip->getBlock() &&
+        roundTrip->isBeforeInBlock(user))
+      use.set(roundTrip->getResult(0));
+  }
+}
+
 Value Quantize::quantizeActivation(QuantizationBuilder &b,
                                    const QuantizationSite &site,
                                    const QuantizableOperand &place,
@@ -329,7 +351,9 @@ Value Quantize::quantizeActivation(QuantizationBuilder &b,
   Value value = b.roundTrip(input, scale, training);
   // Which elements share a range differs from op to op.
   if (known)
-    rounded[site.value].push_back({block, known, value});
+    rounded[site.value].push_back(
+        {block, known, value,
+         place.reducedAxes.size() > 1 && !smoothing && !chosen.isFloat});
   return value;
 }
 

@@ -276,3 +276,39 @@ func.func @widening(%x: tensor<4x8xbf16>, %w: tensor<16x8xbf16>) -> (tensor<4x1x
   %4 = lathe.cast %3 to f32 : (tensor<4x16xbf16>) -> tensor<4x16xf32>
   return %2, %4 : tensor<4x1xf32>, tensor<4x16xf32>
 }
+
+// -----
+
+// What is rounded to bytes for other products leaves the kernel beside the value itself.
+// What depends on another product, which reads the bytes, is in that one's kernel.
+// CHECK-LABEL: func.func @rounded
+// CHECK: %[[A:.*]]:2 = lathe.kernel "linear_relu_div_cast" schedule "contraction" {{.*}} -> (tensor<4x8xf32>, tensor<4x8xui8>)
+// CHECK: %[[B:.*]] = lathe.kernel "linear_cast_add" schedule "contraction" (%{{.*}} = %[[A]]#1, {{.*}} = %[[A]]#0
+// CHECK: return %[[B]]
+func.func @rounded(%x: tensor<4x16xf32>, %w: tensor<8x16xf32>, %v: tensor<8x8xi8>) -> tensor<4x8xf32> {
+  %s = lathe.constant dense<0.1> : tensor<f32>
+  %0 = lathe.linear %x, %w : (tensor<4x16xf32>, tensor<8x16xf32>) -> tensor<4x8xf32>
+  %1 = lathe.relu %0 : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %2 = lathe.div %1, %s : (tensor<4x8xf32>, tensor<f32>) -> tensor<4x8xf32>
+  %3 = lathe.cast %2 to ui8 : (tensor<4x8xf32>) -> tensor<4x8xui8>
+  %4 = lathe.linear %3, %v : (tensor<4x8xui8>, tensor<8x8xi8>) -> tensor<4x8xi32>
+  %5 = lathe.cast %4 to f32 : (tensor<4x8xi32>) -> tensor<4x8xf32>
+  %6 = lathe.add %5, %1 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %6 : tensor<4x8xf32>
+}
+
+// -----
+
+// Bytes are read where the sum reads them as floats.
+// CHECK-LABEL: func.func @read_in_bytes
+// CHECK: lathe.kernel "linear_cast_mul_add" schedule "contraction" {{.*}}tensor<4x8xui8>
+// CHECK-NOT: schedule "rows"
+// CHECK: return
+func.func @read_in_bytes(%x: tensor<4x16xf32>, %w: tensor<8x16xf32>, %q: tensor<4x8xui8>) -> tensor<4x8xf32> {
+  %s = lathe.constant dense<0.1> : tensor<f32>
+  %0 = lathe.linear %x, %w : (tensor<4x16xf32>, tensor<8x16xf32>) -> tensor<4x8xf32>
+  %1 = lathe.cast %q to f32 : (tensor<4x8xui8>) -> tensor<4x8xf32>
+  %2 = lathe.mul %1, %s : (tensor<4x8xf32>, tensor<f32>) -> tensor<4x8xf32>
+  %3 = lathe.add %0, %2 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %3 : tensor<4x8xf32>
+}

@@ -134,3 +134,37 @@ func.func @mixed(%x: tensor<4x8xf8E4M3FN>, %w: tensor<4x8xi8>, %s: tensor<f32>, 
   %2 = lathe.linear %0, %1 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x4xf32>
   return %2 : tensor<4x4xf32>
 }
+
+// -----
+
+// The largest of numbers is quantized before: rounding keeps their order.
+// CHECK-LABEL: func.func @maximum
+// CHECK: %[[Q:.*]] = lathe.quantize %{{.*}} -> tensor<1x8x8x16xui8>
+// CHECK: %[[P:.*]] = lathe.max_pool %[[Q]] {{.*}} : (tensor<1x8x8x16xui8>) -> tensor<1x4x4x16xui8>
+// CHECK: return %[[P]]
+func.func @maximum(%x: tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xui8> {
+  %s = lathe.constant dense<0.1> : tensor<f32>
+  %z = lathe.constant dense<3> : tensor<ui8>
+  %0 = lathe.max_pool %x {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, layout = 1 : i32} : (tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32>
+  %1 = lathe.quantize %0, %s, %z : (tensor<1x4x4x16xf32>, tensor<f32>, tensor<ui8>) -> tensor<1x4x4x16xui8>
+  return %1 : tensor<1x4x4x16xui8>
+}
+
+// -----
+
+// Somebody else reads the floats; a scale that is not known may be negative; one
+// that is turns the order around.
+// CHECK-LABEL: func.func @maximum_stays
+// CHECK-COUNT-3: lathe.max_pool %{{.*}} : (tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32>
+func.func @maximum_stays(%x: tensor<1x8x8x16xf32>, %y: tensor<1x8x8x16xf32>, %w: tensor<1x8x8x16xf32>, %t: tensor<f32>) -> (tensor<1x4x4x16xf32>, tensor<1x4x4x16xui8>, tensor<1x4x4x16xui8>, tensor<1x4x4x16xui8>) {
+  %s = lathe.constant dense<0.1> : tensor<f32>
+  %n = lathe.constant dense<-0.1> : tensor<f32>
+  %z = lathe.constant dense<3> : tensor<ui8>
+  %0 = lathe.max_pool %x {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, layout = 1 : i32} : (tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32>
+  %1 = lathe.quantize %0, %s, %z : (tensor<1x4x4x16xf32>, tensor<f32>, tensor<ui8>) -> tensor<1x4x4x16xui8>
+  %2 = lathe.max_pool %y {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, layout = 1 : i32} : (tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32>
+  %3 = lathe.quantize %2, %t, %z : (tensor<1x4x4x16xf32>, tensor<f32>, tensor<ui8>) -> tensor<1x4x4x16xui8>
+  %4 = lathe.max_pool %w {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, layout = 1 : i32} : (tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32>
+  %5 = lathe.quantize %4, %n, %z : (tensor<1x4x4x16xf32>, tensor<f32>, tensor<ui8>) -> tensor<1x4x4x16xui8>
+  return %0, %1, %3, %5 : tensor<1x4x4x16xf32>, tensor<1x4x4x16xui8>, tensor<1x4x4x16xui8>, tensor<1x4x4x16xui8>
+}

@@ -401,6 +401,10 @@ def propagate(nodes, known, error, rules):
             if node.result.dtype in U16 and node.op not in ("cast", *EXACT) and moved(node, x) is None:
                 result = rounding(known[node.result], result, node.result.dtype)
             error[node.result] = result
+            if node.op == "conv" and rules.scheme == "int8-static" and (both := quantized_operands(node, x, e, rules)):
+                # What else reads the image may read it rounded.
+                image = 1 - [value.known for value in node.operands[:2]].index(True)
+                error[node.operands[image]] = both[image]
             continue
         e = [error[value] for value in node.operands]
         carried, rounds = e[0], []

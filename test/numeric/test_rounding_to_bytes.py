@@ -1,5 +1,5 @@
 """`quantize` with scales known to the compiler: the bits of a division, a rounding to even and a saturation, on every
-instruction set."""
+instruction set; and behind a maximum, where it is done first."""
 
 import unittest
 
@@ -75,6 +75,25 @@ class Constant(unittest.TestCase):
 
     def test_behind_a_relu(self):
         self.check(np.uint8, "ui8", lambda x: np.where(x < 0, np.float32(0), x), "lathe.relu")
+
+
+class Maximum(unittest.TestCase):
+    SECONDS = 10
+
+    def test_of_windows(self):
+        generator = np.random.default_rng(0)
+        for channels, isa in [(48, "sse"), (64, "avx2"), (7, "avx2"), (128, None), (16, None)]:
+            for dtype, name, zero in [(np.uint8, "ui8", 0), (np.int8, "i8", -5)]:
+                x = generator.normal(0, 3, (2, 9, 11, channels)).astype(np.float32)
+                padded = np.pad(quantize(x, 0.043, zero, dtype), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=np.iinfo(dtype).min)
+                expected = np.max([padded[:, i:i + 9:2, j:j + 11:2] for i in range(3) for j in range(3)], axis=0)
+                pooled = f"tensor<2x5x6x{channels}xf32>"
+                body = (f"  %s = lathe.constant dense<{text(0.043)}> : tensor<f32>\n  %z = lathe.constant dense<{zero}> : tensor<{name}>\n"
+                        "  %p = lathe.max_pool %x {kernel = array<i64: 3, 3>, strides = array<i64: 2, 2>, pad_low = array<i64: 1, 1>, "
+                        f"pad_high = array<i64: 1, 1>, layout = 1 : i32}} : ({tensor(x)}) -> {pooled}\n"
+                        f"  %y = lathe.quantize %p, %s, %z : ({pooled}, tensor<f32>, tensor<{name}>) -> tensor<2x5x6x{channels}x{name}>")
+                y = run({"x": x}, body, f"tensor<2x5x6x{channels}x{name}>", ["--isa", isa] if isa else [])
+                lathe.assert_close(y, expected, what=f"{channels} channels of {name}")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,9 @@ Value Epilogue::emitExpr(ImplicitLocOpBuilder &b, const KernelFrame &function,
                          ArrayRef<Value> coordinates, Value mask,
                          Cache &cache) const {
   if (expr.kind == Expr::Kind::Anchor)
-    return roundFloat(b, anchor, expr.elementType);
+    return isa<FloatType>(expr.elementType)
+               ? roundFloat(b, anchor, expr.elementType)
+               : anchor;
   if (expr.operands.empty())
     return emitLeaf(b, function, expr, coordinates, mask, cache);
   SmallVector<Value> operands;

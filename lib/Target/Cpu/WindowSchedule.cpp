@@ -7,6 +7,7 @@
 
 #include "WindowSchedule.h"
 #include "Epilogue.h"
+#include "lathe/Conversion/ElementBuilder.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
@@ -38,6 +39,9 @@ struct Window {
   int64_t inputOffset = 0, filterOffset = 0;
   SmallVector<Factor> image, filterChannel, filterPlace;
   enum class Kind { Multiply, Max, Mean } kind;
+  /// f32 (16-bit floats are widened), or bytes, signed or not.
+  Type element;
+  bool isBytes() const { return element.isInteger(8); }
   bool countPadding = false;
 };
 
@@ -52,7 +56,8 @@ public:
                 const Epilogue &epilogue, const CpuFeatures &features)
       : b(b), frame(frame), w(w), epilogue(epilogue),
         lanes(features.vectorWidth),
-        vector(VectorType::get(lanes, b.getF32Type())) {}
+        vector(VectorType::get(lanes, w.isBytes() ? Type(b.getI8Type())
+                                                  : Type(b.getF32Type()))) {}
 
   int64_t emit();
 
@@ -67,9 +72,24 @@ private:
   PlaceRange emitRange(const SpatialDim &dim, Value out);
   Value emitCount(const SpatialDim &dim, Value out, PlaceRange range);
   Value loadInput(const Item &item, Value index);
-  Value constant(float value) {
+  /// What every window's sum or maximum starts with.
+  Value getStart() {
+    if (w.isBytes())
+      return b.create<arith::ConstantOp>(DenseElementsAttr::get(
+          vector, isUnsignedElement(w.element) ? APInt::getMinValue(8)
+                                               : APInt::getSignedMinValue(8)));
+    float start = w.kind == Window::Kind::Max
+                      ? -std::numeric_limits<float>::infinity()
+                      : 0.0f;
     return b.create<arith::ConstantOp>(vector,
-                                       DenseElementsAttr::get(vector, value));
+                                       DenseElementsAttr::get(vector, start));
+  }
+  Value emitMaximum(Value lhs, Value rhs) {
+    if (!w.isBytes())
+      return b.create<arith::MaximumFOp>(lhs, rhs);
+    if (isUnsignedElement(w.element))
+      return b.create<arith::MaxUIOp>(lhs, rhs);
+    return b.create<arith::MaxSIOp>(lhs, rhs);
   }
 
   ImplicitLocOpBuilder &b;
@@ -85,6 +105,8 @@ private:
 
 /// Pixels computed side by side, to hide the latency of a sum.
 static constexpr int64_t pixelsAtOnce = 8;
+/// Bytes of a pixel are read this many at a time, or twice, four times, ...
+static constexpr int64_t kLeastBytes = 16;
 
 int64_t WindowEmitter::emit() {
   int64_t blocks = llvm::divideCeil(w.channels, lanes);
@@ -190,7 +212,10 @@ Value WindowEmitter::emitCount(const SpatialDim &dim, Value out,
 }
 
 Value WindowEmitter::loadInput(const Item &item, Value index) {
-  return loadVector(b, frame.inputs[w.input], index, lanes, item.mask);
+  Value buffer = frame.inputs[w.input];
+  if (w.isBytes())
+    return b.create<vector::LoadOp>(vector, buffer, index);
+  return loadVector(b, buffer, index, lanes, item.mask);
 }
 
 void WindowEmitter::emitPixels(const Item &item, Value column, int64_t count,
@@ -208,10 +233,7 @@ void WindowEmitter::emitPixels(const Item &item, Value column, int64_t count,
   if (!inside)
     columns = emitRange(w.columns, column);
 
-  float neutral = w.kind == Window::Kind::Max
-                      ? -std::numeric_limits<float>::infinity()
-                      : 0.0f;
-  SmallVector<Value> sums(count, constant(neutral));
+  SmallVector<Value> sums(count, getStart());
   auto emitColumn = [&](Value row, Value place, SmallVector<Value> sums) {
     Value at = addIndex(
         b,
@@ -231,7 +253,7 @@ void WindowEmitter::emitPixels(const Item &item, Value column, int64_t count,
         sums[i] = emitMultiplyAdd(b, value, factor, sums[i]);
         break;
       case Window::Kind::Max:
-        sums[i] = b.create<arith::MaximumFOp>(sums[i], value);
+        sums[i] = emitMaximum(sums[i], value);
         break;
       case Window::Kind::Mean:
         sums[i] = b.create<arith::AddFOp>(sums[i], value);
@@ -317,11 +339,18 @@ static bool readWindow(const KernelViews &views, Window &w,
     whyNot = "only windows over two spatial dims have a vector schedule";
     return false;
   }
+  w.element = views.operands[0].elementType;
+  bool isMaximum = isa<MaxPoolOp>(views.anchor);
   for (const AnchorOperand &operand : views.operands)
-    if (!isFloatUpTo32(operand.elementType)) {
-      whyNot = "only f32, bf16 and f16 windows have a vector schedule";
+    if (!isFloatUpTo32(operand.elementType) && !(isMaximum && w.isBytes())) {
+      whyNot = "only f32, bf16 and f16 windows, and the largest of bytes, have "
+               "a vector schedule";
       return false;
     }
+  if (w.isBytes() && in[3] % kLeastBytes) {
+    whyNot = "the channels of a pixel are no whole vectors of bytes";
+    return false;
+  }
   if (auto conv = dyn_cast<ConvOp>(views.anchor)) {
     ArrayRef<int64_t> shape = views.operands[1].view.sizes;
     if (conv.getGroups() != in[3] || shape[0] != in[3]) {
@@ -379,8 +408,14 @@ FailureOr<LoweredKernel> cpu::scheduleWindow(KernelOp kernel,
   if (auto conv = dyn_cast<ConvOp>(views.anchor))
     if (conv.getBias())
       views.foldBias(2);
+  // As many channels at once as fill a register and leave none over, since few
+  // processors have masks for bytes.
+  CpuFeatures lanes = features;
+  if (window.isBytes())
+    lanes.vectorWidth = std::min<int64_t>(4 * features.vectorWidth,
+                                          window.channels & -window.channels);
   return emitAnchored<WindowEmitter>(
-      kernel, views, module, symbol, features, window,
+      kernel, views, module, symbol, lanes, window,
       {window.batch * window.rows.out * window.columns.out, window.channels},
       whyNot);
 }

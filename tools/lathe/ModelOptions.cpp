@@ -471,10 +471,6 @@ static int compileModel(const ModelOptions &options,
   if (options.trainStep && !takeTrainStep(model, *shapes, options.precision))
     return kFailed;
   CompileOptions compile = options.compileOptions();
-  if (compile.target == Target::Cpu)
-    options.noteUnused({"--tile", "--cuda-source-dir"}, "on the CPU");
-  if (compile.target == Target::Cpu && compile.precision == Precision::TF32)
-    llvm::errs() << "lathe: note: --precision tf32 has no effect on the CPU\n";
   Progress progress("compiling kernels", 0);
   compile.progress = [&](unsigned done, unsigned total) {
     progress.update(done, "of " + std::to_string(total));
@@ -568,6 +564,13 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
     for (const NamedTensor &tensor : *given)
       types += tensor.name + " " +
                formatType(tensor.tensor.dtype(), tensor.tensor.shape()) + "\n";
+    // Here, so that they are said of what is in the cache, too.
+    if (parseTarget(options.target) == Target::Cpu) {
+      options.noteUnused({"--tile", "--cuda-source-dir"}, "on the CPU");
+      if (options.precision == Precision::TF32)
+        llvm::errs()
+            << "lathe: note: --precision tf32 has no effect on the CPU\n";
+    }
     ExecutableCache cache(options, types);
     prepared.executable = cache.get(prepared.notes);
     prepared.fromCache = prepared.executable != nullptr;

@@ -27,7 +27,8 @@ int main(int argc, char **argv) {
       llvm::errs()
           << "usage: kernel-bench [--check] [--asm] "
              "[--only=contraction|bytes|convolution|attention|"
-             "gradients|peaks] [--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni]\n";
+             "gradients|peaks] "
+             "[--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni|avx512-bf16]\n";
       return 2;
     }
   }

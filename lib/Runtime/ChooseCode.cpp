@@ -9,6 +9,7 @@
 #include "lathe/Runtime/ObjectLoader.h"
 #include "lathe/Runtime/Session.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/HostCpu.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -38,7 +39,7 @@ Error chooseCode(exec::Executable &executable, StringRef isa) {
                                      : join(names, ", "));
   }
   for (exec::CpuCode &code : *executable.mutable_more_code()) {
-    if (!isa.empty() && code.isa() != isa)
+    if (isa.empty() ? !isFastHere(code.isa()) : code.isa() != isa)
       continue;
     if (Error error = checkFeatures(code.cpu_features())) {
       if (!isa.empty())

@@ -275,9 +275,6 @@ Value PackWeights::packConv(OpBuilder &builder, ConvOp op,
     return llvm::all_of(values, [&](int64_t v) { return v == expected; });
   };
   bool isMatmul = kh * kw == 1 && isAll(strides, 1);
-  // Windows of floats are read element by element.
-  if (interleave == 2 && !isMatmul)
-    interleave = 1;
   // What stands side by side is of one pixel.
   int64_t channels =
       isMatmul ? filterShape[1] : llvm::alignTo(filterShape[1], interleave);

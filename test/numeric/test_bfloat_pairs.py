@@ -1,5 +1,6 @@
 """Products of bf16 whose right-hand side is packed in pairs, on every instruction
-set: up to 4 rows, up to 31, more, and AMX's tiles."""
+set: up to 4 rows, up to 31, more, rows that lie in the same places of a cache, and
+AMX's tiles; and convolutions of them."""
 
 import tempfile
 import unittest
@@ -12,7 +13,7 @@ from test_bytes import isas, pack
 ISAS = [isa for isa in isas() if "vnni" not in isa]  # which is of bytes alone
 
 SIZES = [(1, 32, 2), (1, 33, 7), (2, 64, 64), (3, 200, 33), (4, 31, 130), (5, 64, 64), (13, 97, 66), (16, 33, 64), (31, 40, 257), (33, 100, 192),
-         (40, 64, 128), (70, 32, 20), (130, 40, 33)]
+         (40, 64, 128), (70, 32, 20), (130, 40, 33), (20, 70, 2048)]
 
 
 def rounded(array):
@@ -69,6 +70,30 @@ class Pairs(unittest.TestCase):
                 exact = a.astype(np.float64) @ w
                 bound = 2.0 ** -8 * np.abs(exact) + 1e-6 * (np.abs(a).astype(np.float64) @ np.abs(w))
                 self.assertLess(np.max(np.abs(y - exact) / bound), 1, f"{isa} {m}x{n}x{k}")
+
+    def test_convolutions(self):
+        """Windows of one place and of several, strides, images that are wider than a tile and narrower; 4 KiB from pixel to pixel."""
+        generator = np.random.default_rng(2)
+        # size, channels, window, out, stride
+        cases = [(6, 4, 3, 5, 1), (9, 8, 3, 40, 2), (5, 20, 1, 33, 2), (20, 12, 2, 32, 1), (14, 2048, 1, 64, 1), (28, 2, 5, 64, 1)]
+        for isa in ISAS:
+            for size, channels, window, out, stride in cases:
+                x = rounded(generator.standard_normal((2, size, size, channels)))
+                f = rounded(generator.standard_normal((window * window * channels, out)))
+                packed = (-(-out // 32), -(-f.shape[0] // 2), 32, 2)
+                places = (size - window) // stride + 1
+                result = (2, places, places, out)
+                body = (cast("%0", "%x", x.shape) + cast("%1", "%f", f.shape) +
+                        f"  %2 = lathe.pack %1 {{interleave = 2 : i64}} : ({tensor(f.shape, 'bf16')}) -> {tensor(packed, 'bf16')}\n"
+                        f"  %3 = lathe.packed_conv %0, %2 {{kernel = array<i64: {window}, {window}>, strides = array<i64: {stride}, {stride}>, "
+                        f"out_channels = {out} : i64}} : ({tensor(x.shape, 'bf16')}, {tensor(packed, 'bf16')}) -> {tensor(result, 'bf16')}\n" +
+                        cast("%y", "%3", result, "f32", "bf16"))
+                y = run(body, {"x": x, "f": f}, tensor(result, "f32"), ["--isa", isa])
+                windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (window, window), (1, 2))[:, ::stride, ::stride]
+                flat = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*result[:3], -1)
+                exact = flat @ f
+                bound = 2.0 ** -8 * np.abs(exact) + 1e-6 * (np.abs(flat) @ np.abs(f))
+                self.assertLess(np.max(np.abs(y - exact) / bound), 1, f"{isa} {size} {channels} {window} {out} {stride}")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ import lathe
 
 SIGNED, UNSIGNED = np.int8, np.uint8
 NAMES = {np.int8: "i8", np.uint8: "ui8", np.int32: "i32", np.float32: "f32"}
-ISAS = ["sse", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "amx-emulated", "amx"]
+ISAS = ["sse", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "avx512-bf16", "amx-emulated", "amx"]
 
 
 def isas():
     """Those this processor has; --isa refuses the others with a sentence."""
     flags = open("/proc/cpuinfo").read().split("flags", 1)[1].split("\n", 1)[0].split()
     needs = {"sse": "sse2", "avx2": "avx2", "avx2-vnni": "avx_vnni", "avx512": "avx512bw", "avx512-vnni": "avx512_vnni",
-             "amx-emulated": "sse2", "amx": "amx_int8"}
+             "avx512-bf16": "avx512_bf16", "amx-emulated": "sse2", "amx": "amx_int8"}
     return [isa for isa in ISAS if needs[isa] in flags]
 
 

@@ -68,18 +68,18 @@ void ModelOptions::addIsaOption(CLI::App &verb) {
   if (!makesArtifacts) {
     verb.add_option("--isa", isa,
                     "Use less than this processor has: sse, avx2, avx2-vnni, "
-                    "avx512 (without VNNI), avx512-vnni or amx; amx-emulated "
-                    "does in memory what AMX does")
+                    "avx512 (without VNNI), avx512-vnni, avx512-bf16 or amx; "
+                    "amx-emulated does in memory what AMX does")
         ->check(CLI::IsMember(names));
     return;
   }
-  verb.add_option(
-          "--isa", isa,
-          "Instead of for this very processor, compile for all that "
-          "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
-          "avx512-vnni or amx. Of several, such as avx2,avx512-vnni, or "
-          "of all, the best is taken where the artifact is loaded. "
-          "amx-emulated does in memory what AMX does")
+  verb.add_option("--isa", isa,
+                  "Instead of for this very processor, compile for all that "
+                  "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
+                  "avx512-vnni, avx512-bf16 or amx. Of several, such as "
+                  "avx2,avx512-vnni, or of all, the best is taken where the "
+                  "artifact is loaded. "
+                  "amx-emulated does in memory what AMX does")
       ->check(CLI::Validator(
           [names](std::string &text) -> std::string {
             if (llvm::is_contained(names, text) ||

@@ -52,10 +52,49 @@ public:
     return sum;
   }
 };
+
+class DotArithmetic : public Arithmetic {
+public:
+  int64_t getStep() const override { return 2; }
+  SmallVector<Value> loadB(ImplicitLocOpBuilder &b, int64_t width, Value buffer,
+                           Value index, Value) const override {
+    return {b.create<vector::LoadOp>(getPairs(b, width), buffer, index)};
+  }
+  SmallVector<Value> loadA(ImplicitLocOpBuilder &b, int64_t width, Value buffer,
+                           Value index, int64_t valid) const override {
+    auto bits = VectorType::get(1, b.getI32Type());
+    Value pair;
+    if (valid == 2) {
+      pair = b.create<vector::LoadOp>(getPairs(b, 1), buffer, index);
+      pair = b.create<vector::BitCastOp>(bits, pair);
+      pair = b.create<vector::ExtractOp>(pair, 0);
+    } else {
+      // Behind the depth there is nothing to read: the second one is 0.
+      pair = b.create<memref::LoadOp>(buffer, index);
+      pair = b.create<arith::BitcastOp>(b.getI16Type(), pair);
+      pair = b.create<arith::ExtUIOp>(b.getI32Type(), pair);
+    }
+    pair = b.create<vector::BroadcastOp>(VectorType::get(width, b.getI32Type()),
+                                         pair);
+    return {b.create<vector::BitCastOp>(getPairs(b, width), pair)};
+  }
+  Value multiplyAdd(ImplicitLocOpBuilder &b, ArrayRef<Value> lhs,
+                    ArrayRef<Value> rhs, Value sum) const override {
+    return callIntrinsic(b, "llvm.x86.avx512bf16.dpbf16ps.512", sum.getType(),
+                         {sum, lhs[0], rhs[0]});
+  }
+
+private:
+  static VectorType getPairs(ImplicitLocOpBuilder &b, int64_t width) {
+    return VectorType::get(2 * width, b.getBF16Type());
+  }
+};
 } // namespace
 
 static const PairArithmetic kPairArithmetic;
 const Arithmetic &cpu::pairArithmetic = kPairArithmetic;
+static const DotArithmetic kDotArithmetic;
+const Arithmetic &cpu::dotArithmetic = kDotArithmetic;
 
 void cpu::emitPairsCopy(ImplicitLocOpBuilder &b, Value source, Value index,
                         int64_t depth, int64_t columns, int64_t width,

@@ -6,11 +6,11 @@
 //===----------------------------------------------------------------------===//
 //
 // A packed right-hand side of bf16 has pairs of neighbours along the depth side
-// by side (`lathe.pack` with `interleave = 2`), as AMX's tiles want them. The
-// other instruction sets compute in f32: a number of 32 bits holds two bf16,
-// and each of them is an f32 once the other one's bits are gone, so that
-// widening takes one instruction. vdpbf16ps of AVX512_BF16 is not used: it is
-// slower than two multiply-adds of f32 (`kernel-bench --only=peaks`).
+// by side (`lathe.pack` with `interleave = 2`), as AMX's tiles and vdpbf16ps of
+// AVX512_BF16 want them. Where that is slow or missing (see
+// `hasFastBfloatProducts`) products compute in f32: a number of 32 bits holds
+// two bf16, and each of them is an f32 once the other one's bits are gone, so
+// that widening takes one instruction.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,6 +24,13 @@ namespace lathe::cpu {
 /// f32 rows of A, whose neighbours along the depth lie side by side, by pairs
 /// of bf16; a step is two k's.
 extern const Arithmetic &pairArithmetic;
+
+/// Rows of A in bf16, whose neighbours along the depth lie side by side, by
+/// pairs of bf16, with vdpbf16ps; a step is two k's. The two products of a pair
+/// are added one after the other, with a rounding to nearest each; numbers too
+/// small for a normal f32 are 0 (Intel's Architecture Instruction Set
+/// Extensions Programming Reference, VDPBF16PS).
+extern const Arithmetic &dotArithmetic;
 
 /// The f32 of `width` pairs that lie from `index` of `buffer` on: the first of
 /// each, and the second.

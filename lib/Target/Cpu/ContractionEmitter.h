@@ -87,7 +87,17 @@ private:
            c.depth % (c.interleave * 16) == 0 && c.aDepthStride == 1 &&
            panelColumns % width == 0;
   }
+  /// Whether both sides are multiplied as the bf16 that they are.
+  bool usesDots() const {
+    return c.hasPairs() && !usesTiles() &&
+           features.bfloatProducts == BfloatProducts::Pairs &&
+           c.aDepthStride == 1;
+  }
+  /// Whether 16-bit floats have to be widened before they are multiplied.
+  bool readsWide() const { return !usesTiles() && !usesDots(); }
   const Arithmetic &getArithmetic() const {
+    if (usesDots())
+      return dotArithmetic;
     // Copies are f32.
     if (c.hasPairs() && !widensPanels)
       return pairArithmetic;

@@ -39,7 +39,9 @@ struct Contraction {
   /// Pairs of bf16 along the depth lie together in B.
   bool hasPairs() const { return kind == Kind::Float && interleave == 2; }
   /// Bytes of an element of A, and of B.
-  int64_t getABytes() const { return kind == Kind::Bytes ? 1 : 4; }
+  int64_t getABytes() const {
+    return a.elementType.getIntOrFloatBitWidth() / 8;
+  }
   int64_t getBBytes() const {
     return b.elementType.getIntOrFloatBitWidth() / 8;
   }

@@ -13,8 +13,9 @@
 // depth is copied, a panel of B or a chunk of A at a time. A deep product whose
 // operands are copied is cut along the depth, so that the copies fit into the
 // caches: the sums of a run of items wait in scratch for their next part.
-// 16-bit floats are widened to f32: rows of A in a copy, B in a copy of the
-// panel where enough rows use it, else in registers.
+// 16-bit floats are widened to f32, but where the processor multiplies them
+// itself: rows of A in a copy, B in a copy of the panel where enough rows use
+// it, else in registers.
 //
 //===----------------------------------------------------------------------===//
 
@@ -46,7 +47,7 @@ void ContractionEmitter::plan() {
   // hide the latency of an addition.
   int64_t group = 1;
   widensPanels =
-      c.packed && isHalf(c.b) && c.rows >= kRowsToWiden && !usesTiles();
+      c.packed && isHalf(c.b) && c.rows >= kRowsToWiden && readsWide();
   const Arithmetic &arithmetic = getArithmetic();
   columns.unitVectors = 2;
   columns.inPlace =
@@ -62,6 +63,16 @@ void ContractionEmitter::plan() {
       ++group;
     if (!fits(panelVectors))
       columns.unitVectors = 2;
+  } else if (c.packed && !usesTiles() && !copiesColumns() &&
+             panelVectors == columns.unitVectors) {
+    // Fewer rows and more columns where the cache cannot hold so many rows.
+    int64_t rows =
+        std::min(c.rows, getLargestRows(features, panelVectors, arithmetic));
+    SmallVector<int64_t> offsets;
+    for (int64_t row = 0; row < rows; ++row)
+      offsets.push_back(row * c.aRowStride * c.getABytes());
+    if (rowsCollide(offsets))
+      group = 2;
   }
   if (usesTiles())
     columns.unitVectors = panelVectors;
@@ -91,7 +102,7 @@ void ContractionEmitter::plan() {
     grid.rowsPerChunk = 1;
 
   planDepth();
-  if (isHalf(c.a) && !copiedRows && !usesTiles())
+  if (isHalf(c.a) && !copiedRows && readsWide())
     planWideRows();
 }
 
@@ -176,6 +187,8 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
       masks.push_back(emitMask(b, left, width));
     }
 
+  if (c.depth >= kDepthToFetch)
+    epilogue.emitFetch(b, function, rows, vectors, {at.outer, row, column});
   if (tileUnit) {
     if (!rowTiles.isUniform())
       tileUnit->emitConfigure(rows);
@@ -191,8 +204,8 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
   if (aheadIndex) {
     product.aheadIndex = aheadIndex;
     product.aheadSource = function.inputs[c.b.argument];
-    product.aheadLines =
-        c.getBBytes() * product.arithmetic->getStep() * 0.5 / rowTiles.count;
+    product.aheadLines = columns.units.big * c.getBBytes() *
+                         product.arithmetic->getStep() * 0.5 / rowTiles.count;
   }
   if (c.packed && !copiesColumns()) {
     product.bStep = panelColumns * c.interleave;
@@ -276,55 +289,57 @@ void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
   // What the copies are of.
   bool copiesRows = copiedRows || wideStride;
   SmallVector<Value> init(copiesColumns() + copiesRows, indexConstant(b, -1));
-  emitFor(b, begin, end, 1, init,
-          [&](Value item, ValueRange carried) -> SmallVector<Value> {
-            ItemGrid::Place at = grid.emitPlace(b, item);
-            Value column =
-                mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
-            Value row = rowTiles.emitStart(b, at.row);
-            SmallVector<Value> next;
-            auto emitOnChange = [&](Value key, function_ref<void()> copy) {
-              Value changed = b.create<arith::CmpIOp>(
-                  arith::CmpIPredicate::ne, key, carried[next.size()]);
-              emitIf(b, changed, copy);
-              next.push_back(key);
-            };
-            // The copies are kept while the items stay in the same columns or
-            // rows.
-            if (copiesColumns())
-              emitOnChange(
-                  addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
-                  [&] { emitCopyOfColumns(at.outer, column, part); });
-            if (copiesRows)
-              emitOnChange(
-                  addIndex(b, mulIndex(b, at.outer, grid.rows), at.first), [&] {
-                    if (copiedRows)
-                      emitCopyOfRows(at, part);
-                    else
-                      emitWideRows(at);
-                  });
-            Value panelIndex = indexConstant(b, 0), aheadIndex;
-            if (c.packed && (!copiesColumns() || widensPanels)) {
-              panelIndex = emitPanelIndex(column);
-              if (ahead)
-                aheadIndex = addIndex(
-                    b,
-                    addIndex(b, panelIndex,
-                             mulIndex(b, at.row, c.panelSize / grid.rows)),
-                    c.panelSize);
-            } else if (columns.inPlace) {
-              panelIndex = addIndex(
-                  b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
-                  c.b.view.offset);
-            }
-            rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
-              columns.units.emitSwitch(b, at.column, [&](int64_t units) {
-                emitTile(rows, units * columns.unitVectors, at, item, row,
-                         column, panelIndex, aheadIndex, part);
-              });
-            });
-            return next;
+  emitFor(
+      b, begin, end, 1, init,
+      [&](Value item, ValueRange carried) -> SmallVector<Value> {
+        ItemGrid::Place at = grid.emitPlace(b, item);
+        Value column =
+            mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
+        Value row = rowTiles.emitStart(b, at.row);
+        SmallVector<Value> next;
+        auto emitOnChange = [&](Value key, function_ref<void()> copy) {
+          Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
+                                                  carried[next.size()]);
+          emitIf(b, changed, copy);
+          next.push_back(key);
+        };
+        // The copies are kept while the items stay in the same columns or
+        // rows.
+        if (copiesColumns())
+          emitOnChange(
+              addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
+              [&] { emitCopyOfColumns(at.outer, column, part); });
+        if (copiesRows)
+          emitOnChange(addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
+                       [&] {
+                         if (copiedRows)
+                           emitCopyOfRows(at, part);
+                         else
+                           emitWideRows(at);
+                       });
+        Value panelIndex = indexConstant(b, 0), aheadIndex;
+        if (c.packed && (!copiesColumns() || widensPanels)) {
+          panelIndex = emitPanelIndex(column);
+          if (ahead) {
+            int64_t size = columns.units.big * c.panelSize;
+            aheadIndex = addIndex(
+                b,
+                addIndex(b, panelIndex, mulIndex(b, at.row, size / grid.rows)),
+                size);
+          }
+        } else if (columns.inPlace) {
+          panelIndex = addIndex(
+              b, addIndex(b, emitOffset(b, c.bBatch, at.outer), column),
+              c.b.view.offset);
+        }
+        rowTiles.emitSwitch(b, at.row, [&](int64_t rows) {
+          columns.units.emitSwitch(b, at.column, [&](int64_t units) {
+            emitTile(rows, units * columns.unitVectors, at, item, row, column,
+                     panelIndex, aheadIndex, part);
           });
+        });
+        return next;
+      });
 }
 
 /// A deep product: a run of items does one part of the depth after the other.

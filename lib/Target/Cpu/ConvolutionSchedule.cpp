@@ -7,12 +7,15 @@
 //
 // `packed_conv` and elementwise ops as an implicit matrix product: the rows of
 // a tile are output pixels, whose inputs stand at constant distances from each
-// other for every place of the window. A work item is one tile. The lines of a
-// 16-bit image that a tile reads are widened to f32 in a copy. Depthwise
-// convolutions and pooling are in WindowSchedule.cpp.
+// other for every place of the window. A work item is one tile. Where the
+// processor does not multiply 16-bit floats itself, the lines of an image that
+// a tile reads are widened to f32 in a copy, and so is a panel of the filter
+// that has pairs of them. Depthwise convolutions and pooling are in
+// WindowSchedule.cpp.
 //
 //===----------------------------------------------------------------------===//
 
+#include "BfloatKernel.h"
 #include "Epilogue.h"
 #include "IntegerKernel.h"
 #include "ItemGrid.h"
@@ -41,9 +44,11 @@ struct Convolution {
   int64_t dilationHeight = 1, dilationWidth = 1;
   unsigned input, packed;
   bool isNarrow = false;
-  /// Of f32, or of bytes that are signed or not.
+  /// Of floats, or of bytes that are signed or not.
   Type inputElement, filterElement;
   bool isBytes() const { return inputElement.isInteger(8); }
+  /// Pairs of bf16 lie together in the filter.
+  bool hasPairs() const { return interleave == 2; }
   /// Elements of a column that lie together in the filter, bytes of one.
   int64_t interleave = 1, elementBytes = 4;
   int64_t inputOffset;
@@ -69,6 +74,8 @@ public:
 
 private:
   void plan();
+  void planPixels();
+  int64_t getRowOffset(int64_t row) const;
   void planWideLines();
   void emitWideLines(Value image, Value line);
   void emitTile(int64_t units, Value base, Value pixel, Value column,
@@ -76,8 +83,13 @@ private:
   SmallVector<Value> emitProduct(Product product);
   SmallVector<Value> emitWindow(Product product, ArrayRef<Value> sums,
                                 Product::Inner inner);
+  /// Whether both sides are multiplied as the bf16 that they are.
+  bool usesDots() const {
+    return c.hasPairs() && features.bfloatProducts == BfloatProducts::Pairs;
+  }
+  bool widensPanels() const { return c.hasPairs() && !usesDots(); }
   const Arithmetic &getArithmetic() const {
-    return bytes ? *bytes : floatArithmetic;
+    return bytes ? *bytes : usesDots() ? dotArithmetic : floatArithmetic;
   }
   /// Elements of a panel of the filter.
   int64_t getPanelSize() const {
@@ -93,9 +105,10 @@ private:
   int64_t lanes;
   std::unique_ptr<Arithmetic> bytes;
   PixelTiles pixels;
-  int64_t columnTiles = 0;
+  /// Vectors of columns in a tile.
+  int64_t tileVectors = 2;
   ItemGrid grid;
-  Value tileScratch, lineScratch;
+  Value tileScratch, lineScratch, panelScratch;
   /// Lines of the image that a tile reads, where they are copied; how far apart
   /// they are in the image.
   int64_t wideLines = 0, imageRowDistance = 0;
@@ -105,10 +118,16 @@ private:
 /// Bytes of widened lines at most.
 static constexpr int64_t kWideBytes = 1 << 20;
 
-/// Vectors of columns in a tile.
-static constexpr int64_t tileVectors = 2;
+/// Distances of a tile's first pixels from each other, in elements.
+int64_t ConvolutionEmitter::getRowOffset(int64_t row) const {
+  return pixels.segments
+             ? row * c.strideWidth * c.columnDistance
+             : row / c.outWidth * c.strideHeight * c.rowDistance +
+                   row % c.outWidth * c.strideWidth * c.columnDistance;
+}
 
-void ConvolutionEmitter::plan() {
+void ConvolutionEmitter::planPixels() {
+  pixels = PixelTiles();
   int64_t largest = getLargestRows(features, tileVectors, getArithmetic());
   if (c.outWidth * 2 > largest || c.outHeight == 1) {
     pixels.tiling = Tiling::balanced(c.outWidth, largest);
@@ -120,8 +139,21 @@ void ConvolutionEmitter::plan() {
         c.outHeight, largest / std::max<int64_t>(c.outWidth, 1));
     pixels.perImage = pixels.tiling.count;
   }
-  columnTiles = llvm::divideCeil(c.outChannels, tileVectors * lanes);
-  grid.columns = columnTiles;
+}
+
+void ConvolutionEmitter::plan() {
+  planPixels();
+  // Fewer pixels and more columns where the cache cannot hold so many.
+  SmallVector<int64_t> offsets;
+  for (int64_t row = 0; row < pixels.tiling.big * pixels.pixelsPerUnit; ++row)
+    offsets.push_back(getRowOffset(row) * c.elementBytes);
+  int64_t panels = llvm::divideCeil(c.outChannels, panelColumns);
+  if (panelColumns == tileVectors * lanes && panels % 2 == 0 &&
+      !widensPanels() && rowsCollide(offsets)) {
+    tileVectors *= 2;
+    planPixels();
+  }
+  grid.columns = llvm::divideCeil(c.outChannels, tileVectors * lanes);
   grid.rows = c.batch * pixels.perImage;
   grid.rowsPerChunk = grid.rows;
   // As in contractions: chunks of pixels that stay in the second-level cache
@@ -134,7 +166,7 @@ void ConvolutionEmitter::plan() {
                         c.outChannels * c.elementBytes;
   if (grid.rows * bytesPerTile > (1 << 20) && filterBytes <= (3 << 18))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
-  if (c.isNarrow)
+  if (c.isNarrow && !usesDots())
     planWideLines();
 }
 
@@ -239,21 +271,26 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
   product.width = lanes;
   product.arithmetic = &getArithmetic();
   product.setUniform(rows, 0, tileVectors);
-  for (int64_t &offset : product.vectorOffsets)
-    offset *= c.interleave;
-  product.bStep = panelColumns * c.interleave;
   for (int64_t r = 0; r < rows; ++r)
-    product.rowOffsets[r] =
-        pixels.segments ? r * c.strideWidth * c.columnDistance
-                        : r / c.outWidth * c.strideHeight * c.rowDistance +
-                              r % c.outWidth * c.strideWidth * c.columnDistance;
+    product.rowOffsets[r] = getRowOffset(r);
   product.a = wideLines ? lineScratch : frame.inputs[c.input];
   product.aIndex = base;
   product.aStep = c.channelDistance * product.arithmetic->getStep();
-  product.b = frame.inputs[c.packed];
-  product.bIndex = panelIndex;
+  if (widensPanels()) {
+    product.b = panelScratch;
+    product.bIndex = indexConstant(b, 0);
+    product.bStep = tileVectors * lanes;
+  } else {
+    product.b = frame.inputs[c.packed];
+    product.bIndex = panelIndex;
+    product.bStep = panelColumns * c.interleave;
+    int64_t panelVectors = panelColumns / lanes;
+    for (auto [v, offset] : llvm::enumerate(product.vectorOffsets))
+      offset = v / panelVectors * getPanelSize() +
+               v % panelVectors * lanes * c.interleave;
+  }
   product.aheadIndex = aheadIndex;
-  product.aheadLines = 2.0 / grid.rows;
+  product.aheadLines = double(tileVectors) / grid.rows;
   SmallVector<Value> masks;
   if (c.outChannels % (tileVectors * lanes))
     for (int64_t v = 0; v < tileVectors; ++v)
@@ -262,6 +299,8 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
           b.createOrFold<arith::SubIOp>(indexConstant(b, c.outChannels),
                                         addIndex(b, column, v * lanes)),
           lanes));
+  if (c.kernelHeight * c.kernelWidth * c.channels >= kDepthToFetch)
+    epilogue.emitFetch(b, frame, rows, tileVectors, {pixel, column});
   epilogue.emitTile(b, frame, emitProduct(product), rows, tileVectors,
                     {pixel, column}, masks, tileScratch);
 }
@@ -276,13 +315,16 @@ int64_t ConvolutionEmitter::emit() {
         getArithmetic().getSumType(b));
   int64_t panelSize = getPanelSize();
   bool ahead =
-      grid.rowsPerChunk == grid.rows &&
+      grid.rowsPerChunk == grid.rows && !widensPanels() &&
       panelSize / panelColumns * c.outChannels * c.elementBytes > (1 << 19);
-  SmallVector<Value> copied;
-  if (wideLines) {
+  // What the copies are of; they are kept while items stay there.
+  SmallVector<Value> copied(bool(wideLines) + widensPanels(),
+                            indexConstant(b, -1));
+  int64_t tileColumns = tileVectors * lanes, depth = panelSize / panelColumns;
+  if (wideLines)
     lineScratch = frame.allocate(b, wideLines * c.width * c.channels);
-    copied.push_back(indexConstant(b, -1));
-  }
+  if (widensPanels())
+    panelScratch = frame.allocate(b, depth * tileColumns);
   auto emitItem = [&](Value item, ValueRange carried) {
     ItemGrid::Place at = grid.emitPlace(b, item);
     // Where the tile's first pixel stands in the output and in the input.
@@ -299,13 +341,16 @@ int64_t ConvolutionEmitter::emit() {
     Value pixel = addIndex(b, mulIndex(b, image, c.outHeight), line);
     pixel = addIndex(b, mulIndex(b, pixel, c.outWidth), first);
     SmallVector<Value> next;
+    auto emitOnChange = [&](Value key, function_ref<void()> copy) {
+      Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
+                                              carried[next.size()]);
+      emitIf(b, changed, copy);
+      next.push_back(key);
+    };
     Value base = indexConstant(b, 0);
     if (wideLines) {
-      // The copy is kept while items stay in the same lines.
-      next.push_back(addIndex(b, mulIndex(b, image, c.outHeight), line));
-      Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, next[0],
-                                              carried[0]);
-      emitIf(b, changed, [&] { emitWideLines(image, line); });
+      emitOnChange(addIndex(b, mulIndex(b, image, c.outHeight), line),
+                   [&] { emitWideLines(image, line); });
     } else {
       base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
       base =
@@ -313,16 +358,22 @@ int64_t ConvolutionEmitter::emit() {
     }
     base =
         addIndex(b, base, mulIndex(b, first, c.strideWidth * c.columnDistance));
-    Value column = mulIndex(b, at.column, tileVectors * lanes);
+    Value column = mulIndex(b, at.column, tileColumns);
     Value panelIndex =
         addIndex(b, mulIndex(b, divIndex(b, column, panelColumns), panelSize),
                  mulIndex(b, remIndex(b, column, panelColumns), c.interleave));
+    if (widensPanels())
+      emitOnChange(column, [&] {
+        emitPairsCopy(b, frame.inputs[c.packed], panelIndex, depth, tileColumns,
+                      lanes, panelScratch);
+      });
     Value aheadIndex;
-    if (ahead)
+    if (ahead) {
+      int64_t size = panelSize * tileColumns / panelColumns;
       aheadIndex = addIndex(
-          b,
-          addIndex(b, panelIndex, mulIndex(b, at.row, panelSize / grid.rows)),
-          panelSize);
+          b, addIndex(b, panelIndex, mulIndex(b, at.row, size / grid.rows)),
+          size);
+    }
     pixels.tiling.emitSwitch(b, tile, [&](int64_t units) {
       emitTile(units, base, pixel, column, panelIndex, aheadIndex);
     });
@@ -350,10 +401,12 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
   }
   c.inputElement = input.elementType;
   c.filterElement = packed.elementType;
-  if (bytes) {
+  c.elementBytes = input.elementType.getIntOrFloatBitWidth() / 8;
+  if (bytes)
     c.interleave = byteStep;
-    c.elementBytes = 1;
-  }
+  else if (input.elementType.isBF16() && packed.elementType.isBF16() &&
+           packed.view.sizes.size() == 4)
+    c.interleave = 2;
   ArrayRef<int64_t> in = input.view.sizes,
                     out = cast<RankedTensorType>(op.getType()).getShape();
   if (in.size() != 4 || op.getKernel().size() != 2) {
@@ -378,11 +431,12 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
   pair(op.getDilations(), c.dilationHeight, c.dilationWidth);
 
   auto panels = packed.view.split({packed.view.getNumElements()});
-  size_t rank = bytes ? 4 : 3;
+  size_t rank = c.interleave > 1 ? 4 : 3;
   if (packed.view.sizes.size() != rank ||
       packed.view.sizes[2] != panelColumns ||
-      (bytes && packed.view.sizes[3] != byteStep) || packed.view.offset != 0 ||
-      (*panels)[0].size() != 1 || (*panels)[0][0].stride != 1) {
+      (rank == 4 && packed.view.sizes[3] != c.interleave) ||
+      packed.view.offset != 0 || (*panels)[0].size() != 1 ||
+      (*panels)[0][0].stride != 1) {
     whyNot = "the packed filter is not whole panels of 32 columns";
     return false;
   }
@@ -417,8 +471,10 @@ static bool readConvolution(const KernelViews &views, Convolution &c,
       c.columnDistance = stride((*flat)[0]);
     }
   }
-  if (bytes && (c.channels % byteStep || c.channelDistance != 1)) {
-    whyNot = "the bytes of a pixel do not come in fours side by side";
+  if (c.interleave > 1 &&
+      (c.channels % c.interleave || c.channelDistance != 1)) {
+    whyNot = bytes ? "the bytes of a pixel do not come in fours side by side"
+                   : "the bf16 of a pixel do not come in pairs side by side";
     return false;
   }
   return true;

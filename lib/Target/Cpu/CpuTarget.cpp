@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Support/Error.h"
+#include "lathe/Support/HostCpu.h"
 #include "lathe/Target/Cpu/CompileObject.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -50,6 +51,14 @@ static const std::vector<Isa> &getIsas() {
        true,
        Tiles::None,
        {"avx512vnni"}},
+      {kBfloatIsa,
+       "x86-64-v4",
+       "AVX512-BF16",
+       true,
+       true,
+       true,
+       Tiles::None,
+       {"avx512vnni", "avx512bf16"}},
       {"amx",
        "x86-64-v4",
        "AMX",
@@ -96,6 +105,8 @@ static void setSchedule(CpuTarget &target, const Isa &isa) {
   if (uses("sse2"))
     target.schedule.byteProducts =
         isa.isVnni ? ByteProducts::Vnni : ByteProducts::Words;
+  if (isa.name == kBfloatIsa)
+    target.schedule.bfloatProducts = BfloatProducts::Pairs;
   target.schedule.tiles = isa.tiles;
   target.schedule.convertsBfloat = uses("avx512bf16");
   target.schedule.convertsHalf = uses("f16c");
@@ -139,7 +150,7 @@ llvm::Expected<CpuTarget> CpuTarget::host(StringRef name, bool toLookAt) {
   // The best there is: the last that is present.
   Isa chosen = getIsas().front();
   for (const Isa &isa : getIsas())
-    if (present(isa))
+    if (present(isa) && isFastHere(isa.name))
       chosen = isa;
   if (name == kEmulated) {
     chosen.tiles = TileRegisters::Emulated;

@@ -12,6 +12,9 @@
 using namespace lathe;
 using namespace lathe::cpu;
 
+/// Bits of a cache line.
+static constexpr int64_t kLineBits = 512;
+
 /// Rough instructions per vector.
 int64_t Epilogue::getCost(const Expr &expr) {
   if (expr.operands.empty())
@@ -188,6 +191,39 @@ void Epilogue::emitVector(ImplicitLocOpBuilder &b, const KernelFrame &function,
                           Value mask) const {
   Cache cache;
   emitOutputs(b, function, anchor, coordinates, mask, cache);
+}
+
+void Epilogue::emitFetch(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                         int64_t rows, int64_t vectors,
+                         ArrayRef<Value> coordinates) const {
+  SmallVector<Value> at(coordinates);
+  Value &row = at[at.size() - 2];
+  Value firstRow = row;
+  auto fetch = [&](const Access &access, int64_t offset, Type element,
+                   Value buffer) {
+    // A row of its own in every line, or what all rows share.
+    if (access.back().empty() || access.back().back().stride != 1 ||
+        isFlat(access[access.size() - 2]))
+      return;
+    int64_t bits = element.getIntOrFloatBitWidth();
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t bit = 0; bit < vectors * width * bits; bit += kLineBits) {
+        row = addIndex(b, firstRow, r);
+        at.back() = addIndex(b, coordinates.back(), bit / bits);
+        b.create<memref::PrefetchOp>(
+            buffer, ValueRange(emitIndex(b, access, offset, at)),
+            /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+      }
+  };
+  for (auto [i, output] : llvm::enumerate(outputs)) {
+    fetch(outputAccess[i], output.destination.offset,
+          getStorageType(output.elementType), function.outputs[places[i]]);
+    forEachLeaf(*output.value, [&](Expr &leaf) {
+      if (leaf.kind == Expr::Kind::Argument)
+        fetch(leafAccess.find(&leaf)->second, leaf.view.offset,
+              getStorageType(leaf.elementType), function.inputs[leaf.index]);
+    });
+  }
 }
 
 void Epilogue::emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,

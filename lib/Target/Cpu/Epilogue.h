@@ -36,6 +36,13 @@ public:
   void emitVector(ImplicitLocOpBuilder &b, const KernelFrame &function,
                   Value anchor, ArrayRef<Value> coordinates, Value mask) const;
 
+  /// Fetches what emitTile will read and write for the same tile into the
+  /// second-level cache, while the sums are made. (Rows are often 4 KiB apart,
+  /// and would push each other out of the first one.)
+  void emitFetch(ImplicitLocOpBuilder &b, const KernelFrame &function,
+                 int64_t rows, int64_t vectors,
+                 ArrayRef<Value> coordinates) const;
+
   /// Emits it for a tile of rows x vectors accumulators. `coordinates` are
   /// those of its first element; rows advance the last but one coordinate.
   /// `masks` has one entry per vector or none. `tile` is scratch for rows *

@@ -18,6 +18,14 @@ int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors,
   return std::max<int64_t>(1, std::min<int64_t>(rows, 14));
 }
 
+bool cpu::rowsCollide(ArrayRef<int64_t> rowOffsets) {
+  constexpr int64_t line = 64, sets = 64, ways = 8;
+  llvm::SmallDenseMap<int64_t, int64_t> rowsOfSet;
+  return llvm::any_of(rowOffsets, [&](int64_t offset) {
+    return ++rowsOfSet[offset / line % sets] > ways;
+  });
+}
+
 //===----------------------------------------------------------------------===//
 // Arithmetic of f32
 //===----------------------------------------------------------------------===//

@@ -66,6 +66,16 @@ extern const Arithmetic floatArithmetic;
 int64_t getLargestRows(const CpuFeatures &features, int64_t vectors = 2,
                        const Arithmetic &arithmetic = floatArithmetic);
 
+/// Whether so many of A's rows, which stand at `rowOffsets`, in bytes, lie in
+/// the same places of a first-level cache (64 sets) that it cannot keep a line
+/// of each while k advances: more than 8, where processors have 8 ways or 12.
+/// Rows that are a multiple of 4 KiB apart do.
+bool rowsCollide(ArrayRef<int64_t> rowOffsets);
+
+/// From this depth on what the epilogue will read and write is fetched before
+/// the sums are made.
+constexpr int64_t kDepthToFetch = 32;
+
 /// sum over k of A[row, k] * B[k, column], for constant sizes. All distances
 /// are in elements of the buffers; where a step is several k's, `k` counts
 /// steps. 16-bit floats of A and B are widened where they are read; for many

@@ -17,6 +17,9 @@ namespace lathe::cpu {
 /// What multiplies bytes: nothing that is known here, pairs of 16-bit numbers
 /// (pmaddwd), or four bytes at a time (vpdpbusd).
 enum class ByteProducts { None, Words, Vnni };
+/// What multiplies pairs of bf16: f32 arithmetic on what they are widened to,
+/// or AVX512_BF16 (vdpbf16ps).
+enum class BfloatProducts { Widened, Pairs };
 /// AMX's tile registers, or a model of them in memory.
 enum class TileRegisters { None, Amx, Emulated };
 
@@ -30,6 +33,7 @@ struct CpuFeatures {
   /// f32 and f16 (F16C).
   bool convertsBfloat = false, convertsHalf = false;
   ByteProducts byteProducts = ByteProducts::None;
+  BfloatProducts bfloatProducts = BfloatProducts::Widened;
   TileRegisters tiles = TileRegisters::None;
 };
 

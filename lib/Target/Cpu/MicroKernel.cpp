@@ -20,9 +20,11 @@ int64_t cpu::getLargestRows(const CpuFeatures &features, int64_t vectors,
 
 bool cpu::rowsCollide(ArrayRef<int64_t> rowOffsets) {
   constexpr int64_t line = 64, sets = 64, ways = 8;
-  llvm::SmallDenseMap<int64_t, int64_t> rowsOfSet;
+  llvm::SmallDenseSet<int64_t> lines;
+  llvm::SmallDenseMap<int64_t, int64_t> linesOfSet;
   return llvm::any_of(rowOffsets, [&](int64_t offset) {
-    return ++rowsOfSet[offset / line % sets] > ways;
+    return lines.insert(offset / line).second &&
+           ++linesOfSet[offset / line % sets] > ways;
   });
 }
 

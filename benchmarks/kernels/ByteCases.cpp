@@ -25,8 +25,8 @@ static std::string title(const Twine &kind, int64_t m, int64_t n, int64_t k,
       .str();
 }
 
-/// Weights of one product, several times over, so that they come from beyond
-/// the caches.
+/// Weights of one product or their scales, several times over, so that they
+/// come from beyond the caches.
 static std::vector<Buffer> makeWeights(int copies,
                                        function_ref<Buffer()> make) {
   std::vector<Buffer> weights;
@@ -36,16 +36,17 @@ static std::vector<Buffer> makeWeights(int copies,
 }
 
 static void time(Harness &harness, std::string name, double flops, Buffer &lhs,
-                 std::vector<Buffer> &weights, Buffer &scale, Buffer &bias,
-                 Buffer &out, const BodyFn &body, double (*peak)()) {
+                 std::vector<Buffer> &weights, std::vector<Buffer> &scales,
+                 Buffer &bias, Buffer &out, const BodyFn &body,
+                 double (*peak)()) {
   auto kernel = harness.compile(cpu::scheduleContraction,
-                                {lhs, weights[0], scale, bias}, body);
+                                {lhs, weights[0], scales[0], bias}, body);
   if (!kernel) {
     llvm::outs() << name << ": " << llvm::toString(kernel.takeError()) << "\n";
     return;
   }
   std::vector<std::vector<void *>> arguments;
-  for (Buffer &weight : weights)
+  for (auto [weight, scale] : llvm::zip_equal(weights, scales))
     arguments.push_back(
         {lhs.data(), weight.data(), scale.data(), bias.data(), out.data()});
   report(name, flops, measure(*kernel, arguments), peak);
@@ -62,14 +63,16 @@ static void benchProduct(Harness &harness, Buffer::Bytes lhsBytes, int64_t m,
     return Buffer::randomBytes({(n + 31) / 32, (k + 3) / 4, 32, 4},
                                Buffer::Bytes::Signed, random);
   });
-  Buffer scale = Buffer::random({n}, random), bias = scale;
+  auto scales =
+      makeWeights(copies, [&] { return Buffer::random({n}, random); });
+  Buffer bias = scales[0];
   Buffer out = Buffer::zeros({m, n});
   time(
       harness,
       title(Twine(lhsBytes == Buffer::Bytes::Signed ? "i8 i8" : "u8 i8") +
                 (requantize ? " to u8" : ""),
             m, n, k, copies),
-      2.0 * m * n * k, lhs, weights, scale, bias, out,
+      2.0 * m * n * k, lhs, weights, scales, bias, out,
       [&](OpBuilder &b, Location loc, ValueRange args) {
         Type f32 = typeOf({m, n}, b.getF32Type());
         Value value = b.create<PackedMatmulOp>(
@@ -88,7 +91,8 @@ static void benchProduct(Harness &harness, Buffer::Bytes lhsBytes, int64_t m,
       measureBytePeak);
 }
 
-/// f32 by weights of `bits` bits with a scale for every `group` of them.
+/// f32 by weights of `bits` bits with a scale for every `group` of them: bf16
+/// beside 4 bits, as lathe-quantize makes them.
 static void benchWeights(Harness &harness, int64_t bits, int64_t group,
                          int64_t m, int64_t n, int64_t k, int copies) {
   std::mt19937 random(2);
@@ -99,11 +103,15 @@ static void benchWeights(Harness &harness, int64_t bits, int64_t group,
         bits == 4 ? Buffer::Bytes::Unsigned : Buffer::Bytes::Signed, random);
   });
   int64_t groups = group ? (k + group - 1) / group : 1;
-  Buffer scale = Buffer::random({(n + 31) / 32, groups, 32}, random);
+  auto scales = makeWeights(copies, [&] {
+    Shape shape{(n + 31) / 32, groups, 32};
+    return bits == 4 ? Buffer::randomBfloats(shape, random)
+                     : Buffer::random(shape, random);
+  });
   Buffer bias = Buffer::random({n}, random), out = Buffer::zeros({m, n});
   time(
       harness, title("f32 by " + Twine(bits) + " bits", m, n, k, copies),
-      2.0 * m * n * k, lhs, weights, scale, bias, out,
+      2.0 * m * n * k, lhs, weights, scales, bias, out,
       [&](OpBuilder &b, Location loc, ValueRange args) {
         Type f32 = typeOf({m, n}, b.getF32Type());
         Value value = b.create<PackedMatmulOp>(loc, f32, args[0], args[1],

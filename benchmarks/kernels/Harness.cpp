@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Harness.h"
+#include "lathe/Support/DType.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -55,6 +56,18 @@ Buffer Buffer::randomBytes(Shape shape, Bytes bytes, std::mt19937 &generator) {
   buffer.shape = std::move(shape);
   for (uint8_t &byte : buffer.flags)
     byte = generator();
+  return buffer;
+}
+
+Buffer Buffer::randomBfloats(Shape shape, std::mt19937 &generator) {
+  Buffer buffer;
+  buffer.bytes = Bytes::Bfloat;
+  for (float value : random(shape, generator).values) {
+    uint16_t bits = doubleToBfloat(value);
+    buffer.flags.push_back(bits & 255);
+    buffer.flags.push_back(bits >> 8);
+  }
+  buffer.shape = std::move(shape);
   return buffer;
 }
 
@@ -112,10 +125,17 @@ llvm::Expected<CompiledKernel> Harness::compile(cpu::ScheduleFn schedule,
   auto getElementType = [&](const Buffer &buffer) -> Type {
     if (buffer.flags.empty())
       return builder.getF32Type();
-    return buffer.bytes == Buffer::Bytes::Mask ? builder.getI1Type()
-           : buffer.bytes == Buffer::Bytes::Signed
-               ? builder.getI8Type()
-               : builder.getIntegerType(8, /*isSigned=*/false);
+    switch (buffer.bytes) {
+    case Buffer::Bytes::Mask:
+      return builder.getI1Type();
+    case Buffer::Bytes::Signed:
+      return builder.getI8Type();
+    case Buffer::Bytes::Unsigned:
+      return builder.getIntegerType(8, /*isSigned=*/false);
+    case Buffer::Bytes::Bfloat:
+      return builder.getBF16Type();
+    }
+    llvm_unreachable("not a kind of bytes");
   };
   for (const Buffer &input : inputs)
     types.push_back(RankedTensorType::get(input.shape, getElementType(input)));

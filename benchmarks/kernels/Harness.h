@@ -21,9 +21,10 @@ namespace lathe::bench {
 
 using Shape = llvm::SmallVector<int64_t>;
 
-/// A buffer of f32, or of bytes: masks, kept as 0 or 1, and 8-bit integers.
+/// A buffer of f32, or of bytes: masks, kept as 0 or 1, 8-bit integers, and the
+/// two of each bf16.
 struct Buffer {
-  enum class Bytes { Mask, Signed, Unsigned };
+  enum class Bytes { Mask, Signed, Unsigned, Bfloat };
   Shape shape;
   std::vector<float> values;
   std::vector<uint8_t> flags;
@@ -31,6 +32,8 @@ struct Buffer {
 
   static Buffer random(Shape shape, std::mt19937 &generator);
   static Buffer randomFlags(Shape shape, std::mt19937 &generator);
+  /// bf16.
+  static Buffer randomBfloats(Shape shape, std::mt19937 &generator);
   static Buffer randomBytes(Shape shape, Bytes bytes, std::mt19937 &generator);
   static Buffer zeros(Shape shape);
   void *data() {

@@ -66,12 +66,12 @@ def PackedMatmulOp : Lathe_PureOp<"packed_matmul", [FusibleKindOnly]> {
     for `matmul`.
 
     With `scale` the packed side holds integers, plain or of 4 bits, or 8-bit
-    floats, that are multiplied by it where they are read: f32
-    `[ceil(n / panel), ceil(k / group), panel]`, one for every `group` rows of a
-    column (`group = 0`: for all). The left-hand side and the result are f32.
+    floats, that are multiplied by it where they are read:
+    `[ceil(n / panel), ceil(k / group), panel]` of f32 or of bf16, one for every
+    `group` rows of a column (`group = 0`: for all). The left-hand side and the result are f32.
   }];
   let arguments = (ins RankedTensorOf<[F64, F32, F16, BF16, F8E4M3FN, I8, UI8]>:$lhs,
-                       PackedTensor:$packed, Optional<RankedTensorOf<[F32]>>:$scale,
+                       PackedTensor:$packed, Optional<RankedTensorOf<[F32, BF16]>>:$scale,
                        I64Attr:$n, DefaultValuedAttr<I64Attr, "0">:$group);
   let results = (outs Lathe_NumericTensor:$result);
   let hasVerifier = 1;

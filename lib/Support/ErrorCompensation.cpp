@@ -7,6 +7,7 @@
 
 #include "lathe/Support/ErrorCompensation.h"
 
+#include "lathe/Support/DType.h"
 #include "lathe/Support/Error.h"
 
 #include <Eigen/Cholesky>
@@ -94,6 +95,10 @@ void ErrorCompensation::roundGroup(double *row, int64_t begin, int64_t end,
     float scale = float(row[extreme] * part / pinned);
     if (!(std::abs(scale) >= kSmallestScale))
       scale = kSmallestScale;
+    // As lathe-quantize has it; -8 times such a number is exact, so that it is
+    // found again.
+    if (grid.bits < 8)
+      scale = bfloatToFloat(doubleToBfloat(scale));
     std::copy(row + begin, row + end, now);
     double loss = 0;
     for (int64_t i = 0; i < count && loss < best; ++i) {

@@ -179,13 +179,17 @@ Value PackWeights::packQuantized(OpBuilder &builder, Operation *op, Value lhs,
   if (group == 0 ? sizes[depthAxis] != 1 : axis != depthAxis)
     return {};
   Location loc = op->getLoc();
+  // Scales that are numbers of bf16 are stored as such.
+  if (auto widened = scale.getDefiningOp<CastOp>();
+      widened && bits == 4 && getElementTypeOrSelf(widened.getInput()).isBF16())
+    scale = widened.getInput();
   if (ArrayRef<int64_t>(sizes) != scaleShape)
     scale = builder.create<ReshapeOp>(
         loc, scale, builder.getDenseI64ArrayAttr(sizes), UnitAttr());
   if (sizes[1 - depthAxis] != n) {
     sizes[1 - depthAxis] = n;
     scale = builder.create<BroadcastOp>(
-        loc, RankedTensorType::get(sizes, builder.getF32Type()), scale,
+        loc, RankedTensorType::get(sizes, getElementTypeOrSelf(scale)), scale,
         builder.getDenseI64ArrayAttr(sizes));
   }
   bool transposed = depthAxis == 1;

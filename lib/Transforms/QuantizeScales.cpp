@@ -67,6 +67,7 @@ Value QuantizationBuilder::symmetricScale(const Groups &groups, int64_t limit) {
   return awayFromZero(make<DivOp>(largest, number(double(limit))));
 }
 
+// Candidates are rounded before they are judged.
 Value QuantizationBuilder::searchScale(const Groups &groups, int64_t low,
                                        int64_t high) {
   Value most = make<ReduceMaxOp>(groups.value, groups.axes, true),
@@ -76,19 +77,21 @@ Value QuantizationBuilder::searchScale(const Groups &groups, int64_t low,
   Value extreme = make<SelectOp>(isAbove, most, least);
   Value best, bestError;
   for (double part : kParts) {
-    Value scale =
-        awayFromZero(make<MulOp>(extreme, number(part / double(low))));
+    Value narrow = make<CastOp>(
+        awayFromZero(make<MulOp>(extreme, number(part / double(low)))),
+        builder.getBF16Type());
+    Value scale = make<CastOp>(narrow, builder.getF32Type());
     Value x = make<RoundOp>(make<DivOp>(groups.value, scale));
     x = make<MinOp>(make<MaxOp>(x, number(double(low))), number(double(high)));
     Value off = make<SubOp>(make<MulOp>(x, scale), groups.value);
     Value error = make<ReduceSumOp>(make<MulOp>(off, off), groups.axes, true);
     if (!best) {
-      best = scale;
+      best = narrow;
       bestError = error;
       continue;
     }
     Value isBetter = make<CompareOp>(ComparePredicate::lt, error, bestError);
-    best = make<SelectOp>(isBetter, scale, best);
+    best = make<SelectOp>(isBetter, narrow, best);
     bestError = make<SelectOp>(isBetter, error, bestError);
   }
   return best;
@@ -117,6 +120,9 @@ void QuantizationBuilder::finishGroups(QuantizationScale &result, Value scale,
       shape[axis] = 1;
     scale = make<ReshapeOp>(scale, shape);
   }
+  // What packs the weight finds the narrow ones behind the cast.
+  if (!getType(scale).getElementType().isF32())
+    scale = make<CastOp>(scale, builder.getF32Type());
   result.scale = scale;
   auto zeros = RankedTensorType::get(getType(scale).getShape(), element);
   result.zeroPoint =

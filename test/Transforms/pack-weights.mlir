@@ -268,3 +268,35 @@ func.func @halves(%x: tensor<4x64xf32>) -> tensor<4x16xf32> {
   %0 = lathe.linear %x, %d : (tensor<4x64xf32>, tensor<16x64xf32>) -> tensor<4x16xf32>
   return %0 : tensor<4x16xf32>
 }
+
+// -----
+
+lathe.parameter @w : tensor<16x64xi8>
+lathe.parameter @s : tensor<16x2xbf16>
+lathe.parameter @t : tensor<2x64xbf16>
+
+// Scales that are numbers of bf16 stay such beside 4 bits, for all columns alike, too; beside 8 bits they are widened first.
+// CHECK-LABEL: func.func @narrow_scales
+// CHECK: %[[P:.*]] = lathe.pack %{{.*}} {bits = 4 : i64, transposed} : (tensor<16x64xi8>) -> tensor<1x32x32xui8>
+// CHECK: %[[S:.*]] = lathe.pack %{{.*}} {transposed} : (tensor<16x2xbf16>) -> tensor<1x2x32xbf16>
+// CHECK: lathe.packed_matmul %{{.*}}, %[[P]], %[[S]] {group = 32 : i64, n = 16 : i64}
+// CHECK: %[[T:.*]] = lathe.broadcast %{{.*}} : (tensor<1x1xbf16>) -> tensor<1x64xbf16>
+// CHECK: lathe.pack %[[T]] : (tensor<1x64xbf16>) -> tensor<2x1x32xbf16>
+// CHECK: lathe.pack %{{.*}} {transposed} : (tensor<16x2xf32>) -> tensor<1x2x32xf32>
+func.func @narrow_scales(%x: tensor<4x64xf32>, %y: tensor<4x16xf32>) -> (tensor<4x16xf32>, tensor<4x64xf32>, tensor<4x16xf32>) {
+  %w = lathe.get_parameter @w : tensor<16x64xi8>
+  %s = lathe.get_parameter @s : tensor<16x2xbf16>
+  %t = lathe.get_parameter @t : tensor<2x64xbf16>
+  %z = lathe.constant dense<0> : tensor<16x2xi8>
+  %zero = lathe.constant dense<0> : tensor<i8>
+  %wide = lathe.cast %s to f32 : (tensor<16x2xbf16>) -> tensor<16x2xf32>
+  %d = lathe.dequantize %w, %wide, %z {axis = 1 : i64, group = 32 : i64, storage = !quant.any<i4:f32>} : (tensor<16x64xi8>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x64xf32>
+  %0 = lathe.linear %x, %d : (tensor<4x64xf32>, tensor<16x64xf32>) -> tensor<4x16xf32>
+  %first = lathe.reduce_max %t {axes = array<i64: 0, 1>} : (tensor<2x64xbf16>) -> tensor<bf16>
+  %one = lathe.cast %first to f32 : (tensor<bf16>) -> tensor<f32>
+  %e = lathe.dequantize %w, %one, %zero {storage = !quant.any<i4:f32>} : (tensor<16x64xi8>, tensor<f32>, tensor<i8>) -> tensor<16x64xf32>
+  %1 = lathe.matmul %y, %e : (tensor<4x16xf32>, tensor<16x64xf32>) -> tensor<4x64xf32>
+  %f = lathe.dequantize %w, %wide, %z {axis = 1 : i64, group = 32 : i64} : (tensor<16x64xi8>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x64xf32>
+  %2 = lathe.linear %x, %f : (tensor<4x64xf32>, tensor<16x64xf32>) -> tensor<4x16xf32>
+  return %0, %1, %2 : tensor<4x16xf32>, tensor<4x64xf32>, tensor<4x16xf32>
+}

@@ -2,6 +2,7 @@
 // RUN: lathe-opt %s --lathe-quantize=explain --split-input-file --verify-diagnostics -o /dev/null
 // RUN: lathe-opt %s --lathe-quantize=scheme=int8-weights --split-input-file | FileCheck %s --check-prefix=WEIGHTS
 // RUN: lathe-opt %s --lathe-quantize="scheme=int4-weights group=64" --split-input-file | FileCheck %s --check-prefix=INT4
+// RUN: lathe-opt %s --lathe-quantize="scheme=int4-weights group=64" --canonicalize --cse --split-input-file | FileCheck %s --check-prefix=INT4
 // RUN: lathe-opt %s --lathe-quantize=scheme=fp8 --split-input-file | FileCheck %s --check-prefix=FP8
 // RUN: lathe-opt %s --lathe-quantize="scheme=fp8 group=32" --split-input-file | FileCheck %s --check-prefix=BLOCKS
 
@@ -24,14 +25,20 @@ lathe.parameter @b : tensor<16xf32>
 
 // WEIGHTS-LABEL: func.func @dense
 // WEIGHTS-NOT: ui8
+// WEIGHTS-NOT: bf16
 // WEIGHTS: lathe.quantize {{.*}} -> tensor<16x96xi8>
 // WEIGHTS: lathe.linear %arg0, %{{.*}}, %{{.*}} :
 
 // 96 elements in two groups of 64, the second filled up with zeros.
 // INT4-LABEL: func.func @dense
 // INT4: lathe.pad {{.*}} -> tensor<16x128xf32>
+// Each scale that is tried is rounded to bf16, and so is the one that is taken.
 // INT4: lathe.reshape {{.*}} -> tensor<16x2x64xf32>
-// INT4: lathe.quantize {{.*}}, {{.*}}, {{.*}} {{{.*}}group = 64 : i64, storage = !quant.any<i4:f32>} : (tensor<16x96xf32>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x96xi8>
+// INT4-COUNT-3: lathe.cast {{.*}} to bf16 : (tensor<16x2x1xf32>) -> tensor<16x2x1xbf16>
+// INT4: %[[SELECTED:.*]] = lathe.select {{.*}} -> tensor<16x2x1xbf16>
+// INT4: %[[NARROW:.*]] = lathe.reshape %[[SELECTED]] {{.*}} -> tensor<16x2xbf16>
+// INT4: %[[SCALE:.*]] = lathe.cast %[[NARROW]] to f32
+// INT4: lathe.quantize {{.*}}, %[[SCALE]], {{.*}} {{{.*}}group = 64 : i64, storage = !quant.any<i4:f32>} : (tensor<16x96xf32>, tensor<16x2xf32>, tensor<16x2xi8>) -> tensor<16x96xi8>
 
 // A scale per row of either side; the weight's largest number becomes 448.
 // FP8-LABEL: func.func @dense

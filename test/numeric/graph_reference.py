@@ -7,6 +7,7 @@ f32, read and give 16 bits, or take weights and activations in few bits. All bou
 the worst case; none is fitted to what was seen."""
 
 import dataclasses
+import itertools
 import math
 
 import ml_dtypes
@@ -236,8 +237,9 @@ def least_of_numbers(w, axes, bits, group):
         return np.abs(w - np.round(w / np.maximum(scale, 1e-30)) * scale) + 256 * U32 * scale
     most, least = w.max(axis=axes, keepdims=True), w.min(axis=axes, keepdims=True)
     worst = 0.0
-    for part in (1.0, 0.9, 0.8):
-        scale = np.where(most >= -least, most, least) * part / -8
+    # Close to the middle of two numbers of bf16 the scale may be either.
+    for part, nudge in itertools.product((1.0, 0.9, 0.8), (1 - 4 * U32, 1 + 4 * U32)):
+        scale = rounded(np.where(most >= -least, most, least) * part / -8 * nudge, "bf16")
         scale = np.where(scale == 0, 1e-30, scale)
         worst = np.maximum(worst, np.abs(w - np.clip(np.round(w / scale), -8, 7) * scale) + 256 * U32 * np.abs(scale))
     return worst

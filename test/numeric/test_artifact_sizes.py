@@ -10,9 +10,7 @@ from safetensors.numpy import save_file
 import cli
 import lathe
 
-LIMITS = {"int8-weights": 0.27, "int8": 0.27, "int4-weights:64": 0.17, "int4-weights:128": 0.17,
-          # A scale of 4 bytes for every 32 weights is a fifth of what those take.
-          "int4-weights": 0.185}
+LIMITS = {"int8-weights": 0.27, "int8": 0.27, "int4-weights": 0.17, "int4-weights:64": 0.17, "int4-weights:128": 0.17}
 PARAMETER = re.compile(r'lathe\.parameter @"(\S+)" : tensor<([0-9x]+)xf32>(?:\s*\{key = "(\S+)"|)')
 
 

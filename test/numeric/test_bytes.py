@@ -5,12 +5,13 @@ import itertools
 import tempfile
 import unittest
 
+import ml_dtypes
 import numpy as np
 
 import lathe
 
 SIGNED, UNSIGNED = np.int8, np.uint8
-NAMES = {np.int8: "i8", np.uint8: "ui8", np.int32: "i32", np.float32: "f32"}
+NAMES = {np.int8: "i8", np.uint8: "ui8", np.int32: "i32", np.float32: "f32", ml_dtypes.bfloat16: "bf16"}
 ISAS = ["sse", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "avx512-bf16", "amx-emulated", "amx"]
 
 
@@ -214,7 +215,7 @@ class WeightOnly(unittest.TestCase):
         generator = np.random.default_rng(4)
         sizes = [(1, 33, 5, 0), (2, 64, 64, 32), (4, 100, 130, 32), (5, 40, 63, 0), (17, 96, 100, 10), (3, 7, 1, 0), (1, 300, 96, 48)]
         for isa in isas():
-            for (m, n, k, group), bits in itertools.product(sizes, (8, 4)):
+            for (m, n, k, group), (bits, scales) in itertools.product(sizes, ((8, np.float32), (4, np.float32), (4, ml_dtypes.bfloat16))):
                 q = random(generator, SIGNED, k, n)
                 if bits == 4:
                     q = (q.astype(np.int32) % 16 - 8).astype(np.int8)
@@ -223,15 +224,16 @@ class WeightOnly(unittest.TestCase):
                 x = generator.standard_normal((m, k)).astype(np.float32)
                 packed = pack_halves(q) if bits == 4 else pack(q)
                 result = f"tensor<{m}x{n}xf32>"
+                scale = scale.astype(scales)
                 factors = pack(scale)
                 y = run({"x": x, "w": packed, "s": factors},
                         f"  %y = lathe.packed_matmul %x, %w, %s {{n = {n} : i64, group = {group} : i64}} : "
                         f"({tensor(x)}, {tensor(packed)}, {tensor(factors)}) -> {result}", result, ["--isa", isa])
-                weights = q.astype(np.float64) * np.repeat(scale, step, axis=0)[:k]
+                weights = q.astype(np.float64) * np.repeat(scale.astype(np.float64), step, axis=0)[:k]
                 expected = x.astype(np.float64) @ weights
                 # Of the sum of what is added, some roundings of each.
                 bound = np.abs(x) @ np.abs(weights)
-                self.assertLess(np.max(np.abs(y - expected) / (bound + 1e-9)), 1e-6, f"{isa} {m}x{n}x{k} {group} {bits}")
+                self.assertLess(np.max(np.abs(y - expected) / (bound + 1e-9)), 1e-6, f"{isa} {m}x{n}x{k} {group} {bits} {scales}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ they lie on against what --quantize makes of them, biases, loops over layers."""
 import json
 import unittest
 
+import ml_dtypes
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
@@ -84,6 +85,8 @@ def gptq(weight, moments, group=32, damping=0.01, bits=4):
             best = np.inf
             for part in PARTS if bits == 4 else (1,):
                 scale = float(np.float32(now[extreme] * part / pinned))
+                if bits == 4:
+                    scale = float(ml_dtypes.bfloat16(scale))
                 values, left, rounded, loss = now.copy(), inverse.copy(), [], 0
                 for i in range(begin, end):
                     integer = pinned if i == extreme else np.clip(np.round(values[i] / scale), low, high)

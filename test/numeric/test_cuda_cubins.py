@@ -37,10 +37,10 @@ def make_program():
         operands, result = [(program.input([m, k], element), tensor([m, k], element)), weight], tensor([m, n], element)
         program.results.append((program.op("matmul", operands, result, "{transpose_rhs}" if swap_b else ""), result))
 
-    def nibbles(m, k, n):
+    def nibbles(m, k, n, scales):
         """As lathe-pack-weights lays weights of 4 bits."""
         packed, scale = [-(-n // 32), -(-k // 2), 32], [-(-n // 32), -(-k // 64), 32]
-        operands = [(program.input(shape, element), tensor(shape, element)) for shape, element in (([m, k], "f32"), (packed, "ui8"), (scale, "f32"))]
+        operands = [(program.input(shape, element), tensor(shape, element)) for shape, element in (([m, k], "f32"), (packed, "ui8"), (scale, scales))]
         program.results.append((program.op("packed_matmul", operands, tensor([m, n], "f32"), f"{{n = {n} : i64, group = 64 : i64}}"), tensor([m, n], "f32")))
 
     def attention(element, depth, causal):
@@ -70,7 +70,8 @@ def make_program():
         matmul(m, k, n, "f8E4M3FN", False, True)
         matmul(m, k, n, "f8E4M3FN", True, False)
     for m, k, n in ((4096, 1024, 4096), (1, 4096, 4096), (129, 77, 515)):
-        nibbles(m, k, n)
+        nibbles(m, k, n, "bf16")
+    nibbles(129, 77, 515, "f32")
     for element in ("f32", "f16", "bf16"):
         weight_only(4096, 1024, 4096, element, 0, True)
         weight_only(1, 4096, 4096, element, 0, True)

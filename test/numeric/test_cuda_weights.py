@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 import numpy as np
+from safetensors.numpy import save_file
 
 import lathe
 from cuda_text import Texts
@@ -125,22 +126,29 @@ class Weights(unittest.TestCase):
     def test_groups(self):
         self.check(make(7, group=8))
 
-    def nibbles(self, cases, seed=9):
-        """Products with weights of 4 bits, known at load: the model, its inputs and what they give."""
+    def nibbles(self, cases, folder, seed=9):
+        """Products with weights of 4 bits, known at load: the model, its inputs, its weights and what they give. Scales are parameters,
+        so that their cast to bf16 and back is not folded."""
         rng, lines, inputs, expected = np.random.default_rng(seed), [], {}, {}
-        arguments, results, values = [], [], []
+        arguments, results, values, scales = [], [], [], {}
 
         def constant(array, element):
             lines.append(f'  %v{len(lines)} = lathe.constant dense<"0x{array.tobytes().hex().upper()}"> : {tensor(array.shape, element)}')
             return f"%v{len(lines) - 1}", tensor(array.shape, element)
 
-        for i, (m, k, n, group, isLinear) in enumerate(cases):
+        for i, (m, k, n, group, isLinear, element) in enumerate(cases):
             axis, shape = (1, (n, k)) if isLinear else (0, (k, n))
             groups = -(-k // group) if group else 1
             q = rng.integers(-8, 8, shape).astype(np.int8)
             scale = (2.0 ** rng.integers(-3, 3, (n, groups) if isLinear else (groups, n))).astype(np.float32)
             x = inputs[f"x{i}"] = rng.integers(-4, 5, (m, k)).astype(np.float32)
-            operands = [constant(q, "i8"), constant(scale, "f32"), constant(np.zeros(scale.shape, np.int8), "i8")]
+            scales[f"s{i}"], wide = scale, tensor(scale.shape, "f32")
+            lines.append(f"  %s{i} = lathe.get_parameter @s{i} : {wide}")
+            if element == "bf16":
+                narrow = tensor(scale.shape, "bf16")
+                lines.append(f"  %n{i} = lathe.cast %s{i} to bf16 : ({wide}) -> {narrow}")
+                lines.append(f"  %w{i} = lathe.cast %n{i} to f32 : ({narrow}) -> {wide}")
+            operands = [constant(q, "i8"), (f"%{'w' if element == 'bf16' else 's'}{i}", wide), constant(np.zeros(scale.shape, np.int8), "i8")]
             attributes = f"axis = {axis} : i64, group = {group} : i64, storage = !quant.any<i4:f32>"
             lines.append(f"  %v{len(lines)} = lathe.dequantize {', '.join(v for v, _ in operands)} {{{attributes}}} : "
                          f"({', '.join(t for _, t in operands)}) -> {tensor(shape, 'f32')}")
@@ -152,36 +160,45 @@ class Weights(unittest.TestCase):
             results.append(f'{tensor((m, n), "f32")} {{lathe.name = "y{i}"}}')
             values.append(f"%y{i}")
         types = ", ".join(result.split(" ")[0] for result in results)
-        text = "\n".join([f"func.func @main({', '.join(arguments)}) -> ({', '.join(results)}) {{", *lines,
+        text = "\n".join([*(f"lathe.parameter @{name} : {tensor(scale.shape, 'f32')}" for name, scale in scales.items()),
+                          f"func.func @main({', '.join(arguments)}) -> ({', '.join(results)}) {{", *lines,
                           f"  return {', '.join(values)} : {types}", "}", ""])
-        return text, inputs, expected
+        weights = pathlib.Path(folder) / "weights.safetensors"
+        save_file(scales, weights)
+        return text, inputs, weights, expected
 
     # Odd depths, last groups that are shorter, columns that are no whole panels.
-    NIBBLES = [(1, 64, 64, 32, True), (20, 64, 40, 0, True), (33, 75, 100, 32, True), (5, 161, 3, 64, False), (70, 96, 129, 128, False)]
+    NIBBLES = [(1, 64, 64, 32, True, "bf16"), (20, 64, 40, 0, True, "f32"), (33, 75, 100, 32, True, "bf16"), (33, 75, 100, 32, True, "f32"),
+               (5, 161, 3, 64, False, "bf16"), (70, 96, 129, 128, False, "f32")]
 
     def test_two_weights_to_a_byte(self):
-        text, inputs, expected = self.nibbles(self.NIBBLES)
         with tempfile.TemporaryDirectory() as folder:
+            text, inputs, weights, expected = self.nibbles(self.NIBBLES, folder)
             path = pathlib.Path(folder) / "nibbles.mlir"
             path.write_text(text)
             for options in ([], ["--precision", "tf32"], ["--no-optimize"]):
-                found, _ = lathe.run(path, inputs, options=["--target", "cuda-sim", *options])
+                found, _ = lathe.run(path, inputs, weights, options=["--target", "cuda-sim", *options])
                 for name, array in expected.items():
                     np.testing.assert_array_equal(found[name], array, f"{name} with {options}")
             texts = subprocess.run([lathe.LATHE, "compile", path, "--emit", "cuda", "--arch", "sm_80"], capture_output=True, text=True, check=True).stdout
         self.assertEqual(texts.count("row % 2 * 4"), len(expected))
+        self.assertEqual(texts.count("const Pack<bf16, N> s = loadPack"), sum(case[-1] == "bf16" for case in self.NIBBLES))
 
     def test_faults_of_nibbles(self):
-        text, inputs, expected = self.nibbles([(20, 64, 40, 32, True)])
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        text, inputs, weights, expected = self.nibbles([(20, 64, 40, 32, True, "bf16")], folder.name)
 
         def is_right(changes):
             texts = Texts(text)
+            texts.options = ["--weights", weights]
             texts.inline("SimtTile", changes)
             outputs, error = texts.run(inputs)
             self.assertIsNone(error)
             return (outputs["y0"] == expected["y0"]).all()
         self.assertTrue(is_right([]))
-        for old, new in (("row % 2 * 4", "(row + 1) % 2 * 4"), (" - 8)", ")"), ("row / 32", "row / 64"), ("row / 2)", "row / 4)")):
+        for old, new in (("row % 2 * 4", "(row + 1) % 2 * 4"), (" - 8)", ")"), ("row / 32", "row / 64"), ("row / 2)", "row / 4)"),
+                         ("toFloat(s.at[i])", "(float)s.at[i].bits")):
             self.assertFalse(is_right([(old, new)]), new)
 
     def run_changed(self, changes):

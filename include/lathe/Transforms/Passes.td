@@ -383,12 +383,12 @@ def Quantize : Pass<"lathe-quantize", "::mlir::func::FuncOp"> {
     | `int8-static` | the same | ui8, one scale, of the range in the file `ranges` |
     | `int8` | the same | static where `ranges` has the op, else dynamic |
     | `int8-weights` | i8, a scale per channel, or per `group` elements of a sum | as they are |
-    | `int4-weights` | 4 bits, a scale per `group` elements of a sum | as they are |
+    | `int4-weights` | 4 bits, a bf16 scale per `group` elements of a sum | as they are |
     | `fp8` | f8E4M3FN, a scale per channel, or per `group` elements of a sum | f8E4M3FN, a scale per row (or `group` elements of one), or the one of `ranges` |
     | `fp8-weights` | f8E4M3FN, a scale per channel, or per `group` elements of a sum | as they are |
 
     Weights have zero point 0, and scale max|w| / 127 (8-bit floats: / 448); with 4 bits that of a few
-    parts of the largest |w| which has the least square error. A row of
+    parts of the largest |w|, as bf16, which has the least square error. A row of
     activations is quantized by (largest - smallest) / 255, both with 0 among
     them, so that 0 stays 0. Tables of embeddings have a scale per row, and 8 bits
     in every scheme. Refused are ops that `keep` names and those without a weight;
@@ -642,7 +642,8 @@ def PackWeights : Pass<"lathe-pack-weights", "::mlir::func::FuncOp"> {
     - `linear` and `matmul` of f32 by `dequantize` of a matrix that is known at load,
       with a zero point of 0 and scales per tensor, per column or per group along the
       depth, to `packed_matmul` with `scale`: the matrix stays in 8 bits (integers
-      or floats), or in 4 where its `storage` lies within -8 to 7.
+      or floats), or in 4 where its `storage` lies within -8 to 7, beside scales
+      that are packed as bf16 where they are a cast of such.
 
     A matrix that is not known at load, but the same in all iterations of a scan, is
     packed before the scan for products of at most 512 rows in its body: each of

@@ -151,7 +151,8 @@ Value unpack(Lowering &l, Value packed, int64_t k, Value scale = {},
         Value part = group ? split(group).first : b.integer(0, index);
         Value factor = b.create<tensor::ExtractOp>(
             l.get(scale), ValueRange{i[0], part, i[2]});
-        return b.mul(b.cast(x, i32, b.getF32Type()), factor);
+        return b.mul(b.cast(x, i32, result),
+                     b.cast(factor, Lowering::element(scale), result));
       });
 }
 

@@ -98,7 +98,6 @@ void cpu::emitWeightCopy(ImplicitLocOpBuilder &b, const Contraction &c,
                          const KernelFrame &frame, const Arithmetic &arithmetic,
                          Value column, int64_t columns, Value panel,
                          int64_t width) {
-  auto type = VectorType::get(width, b.getF32Type());
   Value source = frame.inputs[c.b.argument],
         scales = frame.inputs[c.scale.argument];
   Value first =
@@ -109,10 +108,11 @@ void cpu::emitWeightCopy(ImplicitLocOpBuilder &b, const Contraction &c,
   auto emitGroup = [&](Value group, int64_t rows) {
     SmallVector<Value> factors;
     for (int64_t v = 0; v < columns; v += width)
-      factors.push_back(b.create<vector::LoadOp>(
-          type, scales,
-          addIndex(b, scaleIndex,
-                   addIndex(b, mulIndex(b, group, panelColumns), v))));
+      factors.push_back(
+          loadVector(b, scales,
+                     addIndex(b, scaleIndex,
+                              addIndex(b, mulIndex(b, group, panelColumns), v)),
+                     width));
     Value firstRow = mulIndex(b, group, c.group);
     auto emitRows = [&](Value k, int64_t valid) {
       Value row = addIndex(b, firstRow, k);
@@ -144,7 +144,6 @@ SmallVector<Value> cpu::emitWeightProduct(ImplicitLocOpBuilder &b,
                                           const Contraction &c,
                                           const KernelFrame &frame,
                                           Product product, Value column) {
-  auto type = VectorType::get(product.width, b.getF32Type());
   Value scales = frame.inputs[c.scale.argument];
   Value scaleIndex = emitScaleIndex(b, c, column);
   Value a = product.aIndex, weights = product.bIndex;
@@ -161,10 +160,11 @@ SmallVector<Value> cpu::emitWeightProduct(ImplicitLocOpBuilder &b,
     SmallVector<Value> part = product.emit(b, product.emitZeros(b));
     for (size_t v = 0; v < vectors; ++v) {
       int64_t place = v * product.width;
-      Value factor = b.create<vector::LoadOp>(
-          type, scales,
+      Value factor = loadVector(
+          b, scales,
           addIndex(b, addIndex(b, scaleIndex, mulIndex(b, group, panelColumns)),
-                   place / panelColumns * panel + place % panelColumns));
+                   place / panelColumns * panel + place % panelColumns),
+          product.width);
       for (size_t i = v; i < part.size(); i += vectors)
         part[i] = emitMultiplyAdd(b, part[i], factor, sums[i]);
     }

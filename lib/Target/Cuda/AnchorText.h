@@ -79,11 +79,11 @@ struct OperandText {
   /// read.
   OperandText widened() const;
   /// From weights of 4 bits in panels and their scales, as operands of
-  /// `lathe.packed_matmul` of depth `depth`.
+  /// `lathe.packed_matmul` of depth `depth`: numbers of `elementType`, f32.
   static OperandText fromNibbles(StringRef name, StringRef rowName,
                                  const AnchorOperand &packed,
                                  const AnchorOperand &scale, int64_t group,
-                                 int64_t depth);
+                                 int64_t depth, Type elementType);
   void print(CodeWriter &writer) const;
   /// The struct of gemm_tma.cuh.
   void printTensor(CodeWriter &writer) const;

@@ -195,8 +195,9 @@ FailureOr<KernelText> scheduleContraction(KernelOp kernel, StringRef symbol,
     return failure();
   const AnchorOperand &rhs = views->operands[1];
   FailureOr<OperandText> b =
-      packed ? OperandText::fromNibbles("B", "n", rhs, views->operands[2],
-                                        packed.getGroup(), c.sizes.k)
+      packed
+          ? OperandText::fromNibbles("B", "n", rhs, views->operands[2],
+                                     packed.getGroup(), c.sizes.k, elementType)
       : rhs.dequantize
           ? OperandText::fromDequantize(kernel, "B", "n", rhs, c.b, c.scale,
                                         c.zeroPoint, whyNot)

@@ -138,12 +138,12 @@ OperandText::fromDequantize(KernelOp kernel, StringRef name, StringRef rowName,
 OperandText OperandText::fromNibbles(StringRef name, StringRef rowName,
                                      const AnchorOperand &packed,
                                      const AnchorOperand &scale, int64_t group,
-                                     int64_t depth) {
+                                     int64_t depth, Type elementType) {
   OperandText text;
   text.name = name;
   text.rowName = rowName;
   text.argument = packed.argument;
-  text.elementType = scale.elementType;
+  text.elementType = elementType;
   text.storedType = packed.elementType;
   text.isComputed = true;
   // Columns of a panel are neighbours; panels are whole, whatever n is.
@@ -157,18 +157,19 @@ OperandText OperandText::fromNibbles(StringRef name, StringRef rowName,
   };
   bool hasGroups = group > 0 && group < depth;
   // Quotients of unsigned numbers take fewer registers.
-  text.body = {
-      "const u32 column = " + text.rowName + ", row = k;",
-      "const Pack<u8, N> q = loadPack<N>(base + " +
-          at(packed.view.sizes[1], "row / 2"),
-      "const Pack<float, N> s = loadPack<N>(scale + " +
-          at(scale.view.sizes[1],
-             hasGroups ? "row / " + std::to_string(group) : ""),
-      "Pack<float, N> x;",
-      "#pragma unroll",
-      "for (int i = 0; i < N; ++i)",
-      "  x.at[i] = (float)((q.at[i] >> row % 2 * 4 & 15) - 8) * s.at[i];",
-      "return x;"};
+  text.body = {"const u32 column = " + text.rowName + ", row = k;",
+               "const Pack<u8, N> q = loadPack<N>(base + " +
+                   at(packed.view.sizes[1], "row / 2"),
+               "const Pack<" + typeName(getStorageType(scale.elementType)) +
+                   ", N> s = loadPack<N>(scale + " +
+                   at(scale.view.sizes[1],
+                      hasGroups ? "row / " + std::to_string(group) : ""),
+               "Pack<float, N> x;",
+               "#pragma unroll",
+               "for (int i = 0; i < N; ++i)",
+               "  x.at[i] = (float)((q.at[i] >> row % 2 * 4 & 15) - 8) * " +
+                   toF32("s.at[i]", scale.elementType) + ";",
+               "return x;"};
   return text;
 }
 

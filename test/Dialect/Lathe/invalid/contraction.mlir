@@ -176,3 +176,11 @@ func.func @packed_scale(%x: tensor<2x8xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1
   %0 = lathe.packed_matmul %x, %w, %s {n = 5 : i64, group = 4 : i64} : (tensor<2x8xf32>, tensor<1x8x32xi8>, tensor<1x1x32xf32>) -> tensor<2x5xf32>
   return
 }
+
+// -----
+
+func.func @packed_scale_type(%x: tensor<2x8xf32>, %w: tensor<1x8x32xi8>, %s: tensor<1x2x32xf16>) {
+  // expected-error @+1 {{'lathe.packed_matmul' op operand #2 must be ranked tensor of 32-bit float or bfloat16 type values}}
+  %0 = lathe.packed_matmul %x, %w, %s {n = 5 : i64, group = 4 : i64} : (tensor<2x8xf32>, tensor<1x8x32xi8>, tensor<1x2x32xf16>) -> tensor<2x5xf32>
+  return
+}

@@ -36,7 +36,7 @@ func.func @packed(%x: tensor<9x3xf32>, %w: tensor<3x70xf32>, %t: tensor<70x3xf32
 
 // CHECK-LABEL: func @bytes
 func.func @bytes(%x: tensor<9x6xui8>, %w: tensor<70x6xi8>, %b: tensor<70xi32>,
-                 %f: tensor<9x6xf32>, %s: tensor<3x2x32xf32>) {
+                 %f: tensor<9x6xf32>, %s: tensor<3x2x32xf32>, %narrow: tensor<3x2x32xbf16>) {
   // CHECK: lathe.linear %{{.*}} : (tensor<9x6xui8>, tensor<70x6xi8>, tensor<70xi32>) -> tensor<9x70xi32>
   %0 = lathe.linear %x, %w, %b : (tensor<9x6xui8>, tensor<70x6xi8>, tensor<70xi32>) -> tensor<9x70xi32>
   // CHECK: lathe.matmul %{{.*}} {transpose_rhs} : (tensor<9x6xui8>, tensor<70x6xi8>) -> tensor<9x70xi32>
@@ -49,5 +49,7 @@ func.func @bytes(%x: tensor<9x6xui8>, %w: tensor<70x6xi8>, %b: tensor<70xi32>,
   %4 = lathe.pack %w {transposed, bits = 4 : i64} : (tensor<70x6xi8>) -> tensor<3x3x32xui8>
   // CHECK: lathe.packed_matmul %{{.*}} {group = 3 : i64, n = 70 : i64} : (tensor<9x6xf32>, tensor<3x3x32xui8>, tensor<3x2x32xf32>) -> tensor<9x70xf32>
   %5 = lathe.packed_matmul %f, %4, %s {n = 70 : i64, group = 3 : i64} : (tensor<9x6xf32>, tensor<3x3x32xui8>, tensor<3x2x32xf32>) -> tensor<9x70xf32>
+  // CHECK: lathe.packed_matmul %{{.*}} {group = 3 : i64, n = 70 : i64} : (tensor<9x6xf32>, tensor<3x3x32xui8>, tensor<3x2x32xbf16>) -> tensor<9x70xf32>
+  %6 = lathe.packed_matmul %f, %4, %narrow {n = 70 : i64, group = 3 : i64} : (tensor<9x6xf32>, tensor<3x3x32xui8>, tensor<3x2x32xbf16>) -> tensor<9x70xf32>
   return
 }

@@ -1,11 +1,11 @@
-//===- ByteCases.cpp - Products of bytes and of few bits, timed -----------===//
+//===- ByteCases.cpp - Products of bytes, bf16 and few bits, timed --------===//
 //
 // Part of Lathe, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// They are checked by test/numeric/test_bytes.py.
+// They are checked by test/numeric/test_bytes.py and test_bfloat_pairs.py.
 //
 //===----------------------------------------------------------------------===//
 
@@ -122,6 +122,28 @@ static void benchWeights(Harness &harness, int64_t bits, int64_t group,
       measurePeak);
 }
 
+/// bf16 by bf16, with a bias of f32; the peak is that of vdpbf16ps or of f32,
+/// whichever is faster here.
+static void benchBfloats(Harness &harness, int64_t m, int64_t n, int64_t k) {
+  std::mt19937 random(3);
+  Buffer lhs = Buffer::randomBfloats({m, k}, random);
+  std::vector<Buffer> weights = {
+      Buffer::randomBfloats({(n + 31) / 32, (k + 1) / 2, 32, 2}, random)};
+  Buffer bias = Buffer::random({n}, random), out = Buffer::zeros({m, n});
+  std::vector<Buffer> scales = {bias};
+  time(
+      harness, title("bf16", m, n, k, 1), 2.0 * m * n * k, lhs, weights, scales,
+      bias, out,
+      [&](OpBuilder &b, Location loc, ValueRange args) {
+        Type f32 = typeOf({m, n}, b.getF32Type());
+        Value value = b.create<PackedMatmulOp>(
+            loc, typeOf({m, n}, b.getBF16Type()), args[0], args[1], n);
+        value = b.create<CastOp>(loc, f32, value);
+        return SmallVector<Value>{b.create<AddOp>(loc, f32, value, args[3])};
+      },
+      +[] { return std::max(measurePeak(), measureBfloatPeak()); });
+}
+
 void bench::benchBytes(Harness &harness) {
   using Bytes = Buffer::Bytes;
   for (Bytes lhs : {Bytes::Unsigned, Bytes::Signed}) {
@@ -133,6 +155,9 @@ void bench::benchBytes(Harness &harness) {
   benchProduct(harness, Bytes::Unsigned, 128, 768, 768, 48);
   for (int64_t m : {1, 4})
     benchProduct(harness, Bytes::Unsigned, m, 768, 3072, 24);
+  benchBfloats(harness, 128, 768, 768);
+  benchBfloats(harness, 128, 3072, 768);
+  benchBfloats(harness, 128, 768, 3072);
   for (int64_t bits : {8, 4}) {
     benchWeights(harness, bits, 32, 128, 768, 768, 1);
     benchWeights(harness, bits, 32, 128, 3072, 768, 1);

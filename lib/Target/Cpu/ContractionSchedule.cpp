@@ -297,21 +297,17 @@ void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
             mulIndex(b, columns.units.emitStart(b, at.column), tileColumns);
         Value row = rowTiles.emitStart(b, at.row);
         SmallVector<Value> next;
-        auto emitOnChange = [&](Value key, function_ref<void()> copy) {
-          Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
-                                                  carried[next.size()]);
-          emitIf(b, changed, copy);
-          next.push_back(key);
-        };
         // The copies are kept while the items stay in the same columns or
         // rows.
         if (copiesColumns())
           emitOnChange(
-              addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
+              b, addIndex(b, mulIndex(b, at.outer, grid.columns), at.column),
+              carried, next,
               [&] { emitCopyOfColumns(at.outer, column, part); });
         if (copiesRows)
-          emitOnChange(addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
-                       [&] {
+          emitOnChange(b,
+                       addIndex(b, mulIndex(b, at.outer, grid.rows), at.first),
+                       carried, next, [&] {
                          if (copiedRows)
                            emitCopyOfRows(at, part);
                          else

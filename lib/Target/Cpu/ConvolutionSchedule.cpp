@@ -341,16 +341,10 @@ int64_t ConvolutionEmitter::emit() {
     Value pixel = addIndex(b, mulIndex(b, image, c.outHeight), line);
     pixel = addIndex(b, mulIndex(b, pixel, c.outWidth), first);
     SmallVector<Value> next;
-    auto emitOnChange = [&](Value key, function_ref<void()> copy) {
-      Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
-                                              carried[next.size()]);
-      emitIf(b, changed, copy);
-      next.push_back(key);
-    };
     Value base = indexConstant(b, 0);
     if (wideLines) {
-      emitOnChange(addIndex(b, mulIndex(b, image, c.outHeight), line),
-                   [&] { emitWideLines(image, line); });
+      emitOnChange(b, addIndex(b, mulIndex(b, image, c.outHeight), line),
+                   carried, next, [&] { emitWideLines(image, line); });
     } else {
       base = addIndex(b, emitOffset(b, c.image, image), c.inputOffset);
       base =
@@ -363,7 +357,7 @@ int64_t ConvolutionEmitter::emit() {
         addIndex(b, mulIndex(b, divIndex(b, column, panelColumns), panelSize),
                  mulIndex(b, remIndex(b, column, panelColumns), c.interleave));
     if (widensPanels())
-      emitOnChange(column, [&] {
+      emitOnChange(b, column, carried, next, [&] {
         emitPairsCopy(b, frame.inputs[c.packed], panelIndex, depth, tileColumns,
                       lanes, panelScratch);
       });

@@ -174,6 +174,15 @@ void cpu::emitIf(ImplicitLocOpBuilder &b, Value condition,
   otherwise();
 }
 
+void cpu::emitOnChange(ImplicitLocOpBuilder &b, Value key, ValueRange carried,
+                       SmallVectorImpl<Value> &next,
+                       function_ref<void()> make) {
+  Value changed = b.create<arith::CmpIOp>(arith::CmpIPredicate::ne, key,
+                                          carried[next.size()]);
+  emitIf(b, changed, make);
+  next.push_back(key);
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//

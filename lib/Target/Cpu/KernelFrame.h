@@ -80,6 +80,11 @@ emitFor(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
         function_ref<SmallVector<Value>(Value, ValueRange)> body);
 void emitIf(ImplicitLocOpBuilder &b, Value condition, function_ref<void()> then,
             function_ref<void()> otherwise = nullptr);
+/// For what is kept from one iteration to the next while a key stays the same:
+/// emits `make` where `key` is not the next one of `carried`, and appends it to
+/// `next`, the keys that this iteration hands on.
+void emitOnChange(ImplicitLocOpBuilder &b, Value key, ValueRange carried,
+                  SmallVectorImpl<Value> &next, function_ref<void()> make);
 
 //===----------------------------------------------------------------------===//
 // Tiles

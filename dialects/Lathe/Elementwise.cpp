@@ -115,6 +115,16 @@ static FailureOr<ValueLayouts> elementwiseLayouts(Operation *op, Value value,
 LATHE_ELEMENTWISE_OPS(LATHE_ELEMENTWISE_METHODS)
 #undef LATHE_ELEMENTWISE_METHODS
 
+using OperandSets = SmallVector<SmallVector<unsigned, 2>>;
+
+OperandSets AddOp::getScalableOperands() { return {{0, 1}}; }
+OperandSets SubOp::getScalableOperands() { return {{0, 1}}; }
+OperandSets MaxOp::getScalableOperands() { return {{0, 1}}; }
+OperandSets MinOp::getScalableOperands() { return {{0, 1}}; }
+OperandSets MulOp::getScalableOperands() { return {{0}, {1}}; }
+OperandSets ReluOp::getScalableOperands() { return {{0}}; }
+OperandSets NegOp::getScalableOperands() { return {{0}}; }
+
 //===----------------------------------------------------------------------===//
 // Verifiers
 //===----------------------------------------------------------------------===//

@@ -52,8 +52,8 @@ def SoftplusOp : Lathe_FloatUnaryOp<"softplus", "log(1 + exp(x)), without overfl
 def FloorOp : Lathe_FloatUnaryOp<"floor", "largest integer not above x">;
 def CeilOp : Lathe_FloatUnaryOp<"ceil", "smallest integer not below x">;
 def RoundOp : Lathe_FloatUnaryOp<"round", "nearest integer, ties to even">;
-def ReluOp : Lathe_UnaryOp<"relu", Lathe_NumericTensor, "max(x, 0)", [KeepsElements]>;
-def NegOp : Lathe_UnaryOp<"neg", Lathe_NumericTensor, "-x", [KeepsElements]>;
+def ReluOp : Lathe_UnaryOp<"relu", Lathe_NumericTensor, "max(x, 0)", [KeepsElements, Scalable]>;
+def NegOp : Lathe_UnaryOp<"neg", Lathe_NumericTensor, "-x", [KeepsElements, Scalable]>;
 def AbsOp : Lathe_UnaryOp<"abs", Lathe_NumericTensor, "|x|", [KeepsElements]>;
 def SignOp : Lathe_UnaryOp<"sign", Lathe_NumericTensor, "-1, 0 or 1">;
 def NotOp : Lathe_UnaryOp<"not", Lathe_IntTensor, "bitwise, and so logical, negation">;
@@ -84,14 +84,14 @@ class Lathe_BinaryOp<string mnemonic, Type type, string what, list<Trait> traits
   let arguments = (ins type:$lhs, type:$rhs);
   let results = (outs type:$result);
 }
-def AddOp : Lathe_BinaryOp<"add", Lathe_NumericTensor, "a + b", [Commutative]>;
-def SubOp : Lathe_BinaryOp<"sub", Lathe_NumericTensor, "a - b">;
-def MulOp : Lathe_BinaryOp<"mul", Lathe_NumericTensor, "a * b", [Commutative]>;
+def AddOp : Lathe_BinaryOp<"add", Lathe_NumericTensor, "a + b", [Commutative, Scalable]>;
+def SubOp : Lathe_BinaryOp<"sub", Lathe_NumericTensor, "a - b", [Scalable]>;
+def MulOp : Lathe_BinaryOp<"mul", Lathe_NumericTensor, "a * b", [Commutative, Scalable]>;
 def DivOp : Lathe_BinaryOp<"div", Lathe_NumericTensor,
                            "a / b; integers truncate toward zero, x / 0 is 0">;
 def PowOp : Lathe_BinaryOp<"pow", Lathe_NumericTensor, "a to the power b">;
-def MaxOp : Lathe_BinaryOp<"max", Lathe_NumericTensor, "the larger; NaN wins", [Commutative, KeepsElements]>;
-def MinOp : Lathe_BinaryOp<"min", Lathe_NumericTensor, "the smaller; NaN wins", [Commutative, KeepsElements]>;
+def MaxOp : Lathe_BinaryOp<"max", Lathe_NumericTensor, "the larger; NaN wins", [Commutative, KeepsElements, Scalable]>;
+def MinOp : Lathe_BinaryOp<"min", Lathe_NumericTensor, "the smaller; NaN wins", [Commutative, KeepsElements, Scalable]>;
 def RemOp : Lathe_BinaryOp<"rem", Lathe_NumericTensor,
                            "remainder with the sign of a (C's fmod); x rem 0 is 0 for integers">;
 def ModOp : Lathe_BinaryOp<"mod", Lathe_NumericTensor,

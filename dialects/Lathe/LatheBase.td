@@ -175,6 +175,7 @@ def PartlyDifferentiable :
 def StraightThrough :
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["isInactiveOperand", "buildSurrogate"]>;
 def Quantizable : DeclareOpInterfaceMethods<QuantizableOpInterface>;
+def Scalable : DeclareOpInterfaceMethods<ScalableOpInterface>;
 // Ops that choose or move elements, which lathe-precision may round on either
 // side.
 def KeepsElements : NativeOpTrait<"KeepsElements"> {

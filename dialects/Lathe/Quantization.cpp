@@ -157,6 +157,10 @@ LogicalResult FakeQuantizeOp::inferReturnTypes(MLIRContext *,
 LogicalResult FakeQuantizeOp::verify() { return verifyFloatInput(*this); }
 
 FusionKind QuantizeOp::getFusionKind() { return FusionKind::Opaque; }
+SmallVector<SmallVector<unsigned, 2>> DequantizeOp::getScalableOperands() {
+  return {{getScaleMutable().getOperandNumber()}};
+}
+
 FusionKind DequantizeOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind FakeQuantizeOp::getFusionKind() { return FusionKind::Opaque; }
 

@@ -403,6 +403,13 @@ LogicalResult DynamicSliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 // Fusion kinds
 //===----------------------------------------------------------------------===//
 
+SmallVector<SmallVector<unsigned, 2>> ReshapeOp::getScalableOperands() {
+  return {{0}};
+}
+SmallVector<SmallVector<unsigned, 2>> TransposeOp::getScalableOperands() {
+  return {{0}};
+}
+
 FusionKind ReshapeOp::getFusionKind() { return FusionKind::View; }
 FusionKind SqueezeOp::getFusionKind() { return FusionKind::View; }
 FusionKind UnsqueezeOp::getFusionKind() { return FusionKind::View; }

@@ -18,7 +18,7 @@ def ConstantOp : Lathe_Op<"constant", [Pure, ConstantLike, InferTypeOpAdaptor]> 
   let hasFolder = 1;
 }
 
-def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly, Differentiable, AdaptsToLayout]> {
+def ReshapeOp : Lathe_PureOp<"reshape", [FusibleKindOnly, Differentiable, AdaptsToLayout, Scalable]> {
   let summary = "the same elements in another shape";
   let description = [{
     `shape` gives the new sizes: 0 copies the input's size at that position, one -1
@@ -49,7 +49,7 @@ def UnsqueezeOp : Lathe_PureOp<"unsqueeze", [FusibleKindOnly, Differentiable]> {
   let hasFolder = 1;
   let hasCanonicalizer = 1;
 }
-def TransposeOp : Lathe_PureOp<"transpose", [Fusible, Differentiable]> {
+def TransposeOp : Lathe_PureOp<"transpose", [Fusible, Differentiable, Scalable]> {
   let summary = "result dim i is input dim permutation[i]";
   let arguments = (ins Lathe_Tensor:$input, DenseI64ArrayAttr:$permutation);
   let results = (outs Lathe_Tensor:$result);

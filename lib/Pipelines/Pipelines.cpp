@@ -93,6 +93,9 @@ static void addQuantization(GraphPasses &passes,
     IntegerProductsOptions products;
     products.explain = options.explain;
     passes.onFunctions(createIntegerProducts(products));
+    FoldRequantizationOptions fold;
+    fold.explain = options.explain;
+    passes.onFunctions(createFoldRequantization(fold));
   }
 }
 

@@ -205,11 +205,11 @@ class Graph:
         if rank:
             kinds += ["reduce", "softmax", "slice", "concat", "pad", "cumsum", "reverse", "gather", "norm", "linear", "broadcast"]
         if rank > 1:
-            kinds += ["turn"] * 2 + ["recurrence", "flatten", "linear", "linear", "matmul", "matmul"]
+            kinds += ["turn"] * 2 + ["perceptron", "perceptron", "recurrence", "flatten", "linear", "linear", "matmul", "matmul"]
         if rank in (2, 3):
             kinds += ["linear", "linear", "layers", "layers", "self_attention", "self_attention", "norm"]
         if rank == 4:
-            kinds += ["conv"] * 8 + ["heads"] * 6 + ["pool", "batch_norm", "global_pool", "residual_block", "classifier", "image_loop"]
+            kinds += ["conv"] * 8 + ["heads"] * 6 + ["pool", "batch_norm", "global_pool"] + ["residual_block"] * 3 + ["classifier", "image_loop"]
         getattr(self, self.random.choice(kinds))(value)
 
     def same_shape(self, x):
@@ -344,6 +344,13 @@ class Graph:
         if self.random.random() < 0.6:
             operands.append(self.parameter([columns]))
         return self.emit("linear", operands, [*x.shape[:-1], columns], axes=((-1,), (1,)))
+
+    def perceptron(self, x):
+        """Products with nothing between them but what takes a factor."""
+        y = self.linear(x)
+        if y is not x:
+            y = self.emit(self.random.choice(["relu", "relu", "neg"]), [y], y.shape)
+            self.linear(y, SIZE)
 
     def matmul(self, x):
         rng = self.random

@@ -1,5 +1,5 @@
-"""lathe-layout, lathe-precision, lathe-quantize and lathe-integer-products over random
-graphs: each pass alone, all together and none are within the error that the pass
+"""lathe-layout, lathe-precision, lathe-quantize, lathe-integer-products and
+lathe-fold-requantization over random graphs: each pass alone, all together and none are within the error that the pass
 states, and mistakes planted in what a pass leaves are found.
 
   test_random_passes.py --graphs 5000 [--first SEED] [--batch 50] [--failures DIR]
@@ -163,6 +163,16 @@ class Run:
             part = max(within(batch, rules, graph, found), same_integers(batch, graph, rules, found, floats[graph]))
             self.note(f"integers {name}", batch, graph, part, [after[graph].text, integers[graph].text])
             self.change(f"integers {name}", integers[graph].text != after[graph].text)
+        if name == "int8-static":
+            self.check_requantization(batch, rules, integers, floats)
+
+    def check_requantization(self, batch, rules, integers, floats):
+        """Another rounding of a factor is a last bit before a byte, as integers instead of floats are."""
+        after = batch.apply("lathe-fold-requantization", {graph: module.text for graph, module in integers.items()})
+        for graph, found in batch.run_modules(after).items():
+            part = max(within(batch, rules, graph, found), same_integers(batch, graph, rules, found, floats[graph]))
+            self.note("requantization", batch, graph, part, [integers[graph].text, after[graph].text])
+            self.change("requantization", after[graph].text != integers[graph].text)
 
     def check_together(self, batch, element, scheme):
         options = [f"--precision={element}"] * bool(element) + [f"--quantize={scheme}"] * bool(scheme)
@@ -258,6 +268,27 @@ def scale_along_the_wrong_axis(text):
     return re.sub(r"^( *)(%\S+) = lathe\.mul (%\S+), (%\S+) : \((tensor<(?:\d+x)?8x8xf32>), tensor<8xf32>\)", wrong, text, flags=re.M)
 
 
+def drop_a_factor(text):
+    """What a scaled sum is added to, or its scales, are not multiplied."""
+    numbers = set(re.findall(r"^ *(%\w+) = lathe\.constant dense<[^>]*> : tensor<f32>$", text, re.M))
+
+    def wrong(match):
+        return f"{match[1]} = lathe.reshape {match[2]} {{shape = array<i64: 0>}} : ({match[4]}) -> {match[4]}" if match[3] in numbers else match[0]
+    return re.sub(r"(%\w+) = lathe\.mul (%\w+), (%\w+) : \((tensor<\d+xf32>), tensor<f32>\) -> tensor<\d+xf32>", wrong, text)
+
+
+def divide_twice(text):
+    """The division by the scale stays behind its factor."""
+    reciprocal, lines = 1.0, text.split("\n")
+    for number, line in enumerate(lines):
+        if found := re.search(r"(%\w+) = lathe\.constant dense<([-+.\de]+)> : tensor<f32>", line):
+            if float(found[2]) != 1:
+                reciprocal = float(found[2])
+            elif any(re.search(rf"lathe\.quantize %\w+, {found[1]},", later) for later in lines[number:]):
+                lines[number] = line.replace(found[2], f"{1 / reciprocal:e}")
+    return "\n".join(lines)
+
+
 class Plants:
     """For each mistake: in how many graphs it is, and in how many of them found."""
 
@@ -291,6 +322,13 @@ class Plants:
         floats = batch.run_modules(after)
         self.plant((drop_the_zero_point, scale_along_the_wrong_axis), batch.apply("lathe-integer-products", {g: m.text for g, m in after.items()}),
                    lambda graph, found: max(within(batch, rules, graph, found), same_integers(batch, graph, rules, found, floats[graph])))
+        rules = rules_of("", "int8-static")
+        after = batch.apply(f"lathe-quantize{{{' '.join(batch.options('int8-static'))}}}", batch.texts)
+        floats = batch.run_modules(after)
+        integers = batch.apply("lathe-integer-products", {g: m.text for g, m in after.items()})
+        folded = batch.apply("lathe-fold-requantization", {g: m.text for g, m in integers.items()})
+        self.plant((drop_a_factor, divide_twice), {g: m for g, m in folded.items() if m.text != integers[g].text},
+                   lambda graph, found: max(within(batch, rules, graph, found), same_integers(batch, graph, rules, found, floats[graph])))
         return self.counts
 
 
@@ -308,16 +346,16 @@ class RandomPasses(unittest.TestCase):
         for name, row in run.rows.items():
             self.assertEqual(row.graphs, count, name)
             if row.changed is not None and not name.endswith("-weights"):
-                self.assertGreater(row.changed, count // 8, f"graphs that {name} changes")
+                self.assertGreater(row.changed, count // (20 if name == "requantization" else 8), f"graphs that {name} changes")
 
     def test_each_alone_all_together_and_none(self):
         self.check(0, 30)
 
     def test_on_avx2(self):
-        self.check(50, 12, "avx2")
+        self.check(112, 12, "avx2")
 
     def test_on_sse(self):
-        self.check(80, 12, "sse")
+        self.check(136, 12, "sse")
 
     def test_on_the_simulated_gpu(self):
         batch = Batch(range(200, 204))

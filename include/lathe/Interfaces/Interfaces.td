@@ -107,6 +107,22 @@ def LayoutOpInterface : OpInterface<"LayoutOpInterface"> {
   ];
 }
 
+def ScalableOpInterface : OpInterface<"ScalableOpInterface"> {
+  let cppNamespace = "::lathe";
+  let description = [{
+    An op whose one result takes a positive factor from its operands:
+    f(c x) = c f(x), apart from how it is rounded.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        Sets of operands, the one to prefer first: multiplying all of a set, and no
+        other operand, multiplies the result.
+      }],
+      "::llvm::SmallVector<::llvm::SmallVector<unsigned, 2>>", "getScalableOperands",
+      (ins)>,
+  ];
+}
+
 // Passes decide where numbers are quantized; what an op does with quantized
 // operands is known to the op alone. A refusal says why in `whyNot`.
 def QuantizableOpInterface : OpInterface<"QuantizableOpInterface"> {

@@ -467,6 +467,39 @@ def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
   ];
 }
 
+def FoldRequantization : Pass<"lathe-fold-requantization", "::mlir::func::FuncOp"> {
+  let summary = "fold a division by a scale into the scales and biases before it";
+  let description = [{
+    Between two products of integers a sum becomes a float by the scales of its
+    operands, gets a bias, maybe a shortcut and a relu, and is divided by the scale of
+    what reads it. Each of these takes a factor (`ScalableOpInterface`): so
+    1 / scale goes up into what is known when weights are loaded and into the scales
+    of `dequantize`, and no division is left. Results differ by the rounding of the
+    factors, so where x / scale lies next to a half the byte may be its neighbour.
+    `explain` says why others are divided.
+
+    Before:
+    ```mlir
+    %f = lathe.mul (%sum as f32), %scales : ...
+    %g = lathe.add %f, %bias : ...
+    %q = lathe.quantize (lathe.relu %g), %s, %z : ...
+    ```
+    After:
+    ```mlir
+    %f = lathe.mul (%sum as f32), (%scales * 1 / %s) : ...
+    %g = lathe.add %f, (%bias * 1 / %s) : ...
+    %q = lathe.quantize (lathe.relu %g), 1.0, %z : ...
+    ```
+  }];
+  let options = [
+    Option<"explain", "explain", "bool", "false",
+           "Remark which divisions stay, and why">
+  ];
+  let statistics = [
+    Statistic<"numFolded", "folded", "divisions that became part of factors">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // Precision
 //===----------------------------------------------------------------------===//

@@ -72,10 +72,12 @@ class Pairs(unittest.TestCase):
                 self.assertLess(np.max(np.abs(y - exact) / bound), 1, f"{isa} {m}x{n}x{k}")
 
     def test_convolutions(self):
-        """Windows of one place and of several, strides, images that are wider than a tile and narrower; 4 KiB from pixel to pixel."""
+        """Windows of one place and of several, strides, images that are wider than a tile and narrower; 4 KiB from pixel to
+        pixel; what AMX's tiles take: one run, lines of 33, 14, 9 (two and one), 5, over which strides of 2."""
         generator = np.random.default_rng(2)
         # size, channels, window, out, stride
-        cases = [(6, 4, 3, 5, 1), (9, 8, 3, 40, 2), (5, 20, 1, 33, 2), (20, 12, 2, 32, 1), (14, 2048, 1, 64, 1), (28, 2, 5, 64, 1)]
+        cases = [(6, 4, 3, 5, 1), (9, 8, 3, 40, 2), (5, 20, 1, 33, 2), (20, 12, 2, 32, 1), (14, 2048, 1, 64, 1), (28, 2, 5, 64, 1),
+                 (7, 32, 1, 33, 1), (35, 32, 3, 32, 1), (16, 64, 3, 40, 1), (11, 32, 3, 64, 1), (19, 96, 3, 32, 2), (10, 64, 1, 32, 2)]
         for isa in ISAS:
             for size, channels, window, out, stride in cases:
                 x = rounded(generator.standard_normal((2, size, size, channels)))

@@ -23,6 +23,9 @@ def isas():
     return [isa for isa in ISAS if needs[isa] in flags]
 
 
+ISAS_OF_TILES = [isa for isa in isas() if isa.startswith("amx")]
+
+
 def tensor(array):
     return "tensor<" + "".join(f"{size}x" for size in array.shape) + NAMES[array.dtype.type] + ">"
 
@@ -32,13 +35,13 @@ def random(generator, dtype, *shape):
     return generator.integers(info.min, info.max + 1, shape).astype(dtype)
 
 
-def run(arguments, body, result, options=()):
+def run(arguments, body, result, options=(), threads=1):
     """The one result of a function of `arguments` (arrays by name)."""
     with tempfile.NamedTemporaryFile("w", suffix=".mlir") as file:
         header = ", ".join(f'%{name}: {tensor(array)} {{lathe.name = "{name}"}}' for name, array in arguments.items())
         file.write(f'func.func @main({header}) -> ({result} {{lathe.name = "y"}}) {{\n{body}\n  return %y : {result}\n}}\n')
         file.flush()
-        return lathe.run(file.name, arguments, options=options)[0]["y"]
+        return lathe.run(file.name, arguments, threads=threads, options=options)[0]["y"]
 
 
 def product(a, b):
@@ -147,7 +150,7 @@ class Packed(unittest.TestCase):
     def test_shapes(self):
         generator = np.random.default_rng(3)
         sizes = [(1, 1, 1), (1, 31, 3), (2, 33, 5), (3, 64, 130), (4, 200, 64), (5, 16, 63), (13, 97, 66), (31, 40, 257), (70, 32, 20),
-                 (40, 64, 128), (16, 33, 64), (33, 100, 192), (5, 31, 64)]
+                 (40, 64, 128), (16, 33, 64), (33, 100, 192), (5, 31, 64), (65, 40, 128), (95, 32, 64)]
         for isa in isas():
             for number, (m, n, k) in enumerate(sizes):
                 left, right = SIGNS[number % 4]
@@ -204,6 +207,51 @@ class Convolution(unittest.TestCase):
                 windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.int64), (window, window), (1, 2))[:, ::stride, ::stride]
                 flat = windows.transpose(0, 1, 2, 4, 5, 3).reshape(2, places, places, -1)
                 np.testing.assert_array_equal(y, flat @ f.astype(np.int64), f"{isa} {cases[number]}")
+
+
+class Tiles(unittest.TestCase):
+    """packed_conv with bytes in AMX's tiles: exact, whoever computes which of them, and with the bits of vectors."""
+
+    SECONDS = 5
+
+    # lines and columns of the image, channels, lines and columns of the window, out, strides, dilations
+    CASES = [
+        ((6, 20), 64, (1, 1), 40, (1, 1), (1, 1)),  # one run of pixels
+        ((4, 68), 64, (1, 1), 33, (2, 2), (1, 1)),  # lines of 34: 17 and 17
+        ((5, 35), 64, (3, 3), 32, (1, 1), (1, 1)),  # of 33: 17 and 16
+        ((4, 69), 64, (3, 3), 32, (1, 1), (1, 1)),  # of 67: 23, 22 and 22
+        ((9, 16), 64, (3, 3), 70, (1, 1), (1, 1)),  # two lines of 14, and one that is left over
+        ((9, 15), 128, (3, 3), 32, (2, 2), (1, 1)),  # of 7
+        ((10, 18), 64, (3, 3), 32, (1, 1), (1, 1)),  # of 16
+        ((3, 9), 64, (3, 3), 32, (1, 1), (1, 1)),  # a single line
+        ((9, 20), 64, (3, 3), 32, (1, 1), (2, 2)),  # places of the window that are no run
+        ((7, 42), 128, (2, 3), 32, (2, 1), (3, 2)),
+        ((7, 12), 16, (2, 4), 32, (1, 1), (1, 1)),  # a run of 64 bytes over four columns
+        ((6, 10), 48, (3, 3), 32, (1, 1), (1, 1)),  # runs of 144 bytes: vectors
+        ((6, 6), 64, (3, 3), 32, (1, 1), (1, 1)),  # lines of 4: vectors
+    ]
+
+    def test_shapes(self):
+        generator = np.random.default_rng(8)
+        for number, (image, channels, window, out, strides, dilations) in enumerate(self.CASES):
+            left, right = SIGNS[number % 4]
+            x, f = random(generator, left, 2, *image, channels), random(generator, right, window[0] * window[1] * channels, out)
+            packed = pack(f, interleave=4)
+            places = [(size - (places - 1) * dilation - 1) // stride + 1
+                      for size, places, stride, dilation in zip(image, window, strides, dilations)]
+            result = f"tensor<2x{places[0]}x{places[1]}x{out}xi32>"
+            body = (f"  %y = lathe.packed_conv %x, %w {{kernel = array<i64: {window[0]}, {window[1]}>, "
+                    f"strides = array<i64: {strides[0]}, {strides[1]}>, dilations = array<i64: {dilations[0]}, {dilations[1]}>, "
+                    f"out_channels = {out} : i64}} : ({tensor(x)}, {tensor(packed)}) -> {result}")
+            expected = np.zeros((2, *places, out), np.int64)
+            for i, j in itertools.product(*map(range, window)):
+                part = x[:, i * dilations[0]:, j * dilations[1]:][:, ::strides[0], ::strides[1]][:, :places[0], :places[1]]
+                first = (i * window[1] + j) * channels
+                expected += part.astype(np.int64) @ f[first:first + channels].astype(np.int64)
+            for threads in (1, 3):
+                for isa in ISAS_OF_TILES:
+                    y = run({"x": x, "w": packed}, body, result, ["--isa", isa], threads)
+                    np.testing.assert_array_equal(y, expected, f"{isa} {threads} {self.CASES[number]}")
 
 
 class WeightOnly(unittest.TestCase):

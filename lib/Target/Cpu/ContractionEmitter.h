@@ -82,8 +82,8 @@ private:
   /// Whether AMX's tiles take the place of vectors; a depth that is no whole
   /// number of their rows would need copies of its end.
   bool usesTiles() const {
-    return (c.kind == Contraction::Kind::Bytes || c.hasPairs()) && c.rows > 4 &&
-           features.tiles != TileRegisters::None &&
+    return (c.kind == Contraction::Kind::Bytes || c.hasPairs()) &&
+           c.rows > kRowsOfVectors && features.tiles != TileRegisters::None &&
            c.depth % (c.interleave * 16) == 0 && c.aDepthStride == 1 &&
            panelColumns % width == 0;
   }

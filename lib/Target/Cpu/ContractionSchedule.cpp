@@ -190,15 +190,20 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
   if (c.depth >= kDepthToFetch)
     epilogue.emitFetch(b, function, rows, vectors, {at.outer, row, column});
   if (tileUnit) {
-    if (!rowTiles.isUniform())
-      tileUnit->emitConfigure(rows);
-    tileUnit->emitProduct(
-        rows, c.depth / (c.interleave * 16),
-        {product.a, product.aIndex, c.a.elementType}, c.aRowStride,
-        {function.inputs[c.b.argument], panelIndex, c.b.elementType},
-        tileScratch);
-    return epilogue.emitStoredTile(b, function, tileScratch, rows, vectors,
-                                   {at.outer, row, column}, masks);
+    // Registers have one shape: where a row less is wanted, the one in front
+    // is computed, too.
+    int64_t extra = rowTiles.big - rows;
+    Value first = addIndex(b, product.aIndex, -extra * c.aRowStride);
+    tileUnit->emitZero();
+    tileUnit->emitSteps(
+        c.depth / (c.interleave * 16),
+        {{product.a, first, c.a.elementType},
+         c.aRowStride,
+         registerRows * c.aRowStride},
+        {function.inputs[c.b.argument], panelIndex, c.b.elementType});
+    tileUnit->emitStore(tileScratch);
+    return epilogue.emitStoredTile(b, function, tileScratch, extra, rows,
+                                   vectors, {at.outer, row, column}, masks);
   }
   product.bIndex = panelIndex;
   if (aheadIndex) {
@@ -403,8 +408,8 @@ int64_t ContractionEmitter::emit() {
     auto module = function.function->getParentOfType<ModuleOp>();
     tileUnit.emplace(b, function, module, function.function.getSymName(),
                      features.tiles == TileRegisters::Emulated);
-    if (rowTiles.isUniform())
-      tileUnit->emitConfigure(rowTiles.big);
+    int64_t first = std::min(rowTiles.big, registerRows);
+    tileUnit->emitConfigure(first, rowTiles.big - first);
   }
   if (!epilogue.isCheap() || usesTiles())
     tileScratch =

@@ -10,110 +10,16 @@
 // other for every place of the window. A work item is one tile. Where the
 // processor does not multiply 16-bit floats itself, the lines of an image that
 // a tile reads are widened to f32 in a copy, and so is a panel of the filter
-// that has pairs of them. Depthwise convolutions and pooling are in
-// WindowSchedule.cpp.
+// that has pairs of them. What AMX's tiles need is in ConvolutionTiles.cpp,
+// depthwise convolutions and pooling are in WindowSchedule.cpp.
 //
 //===----------------------------------------------------------------------===//
 
-#include "BfloatKernel.h"
-#include "Epilogue.h"
-#include "IntegerKernel.h"
-#include "ItemGrid.h"
+#include "ConvolutionEmitter.h"
 #include "WindowSchedule.h"
-#include "lathe/Conversion/ElementBuilder.h"
 
 using namespace lathe;
 using namespace lathe::cpu;
-
-namespace {
-/// Output pixels that a tile covers. Tiles are numbered so that their pixels
-/// ascend; each covers consecutive pixels.
-struct PixelTiles {
-  /// Of one row of output: segments. Else of one image: whole rows.
-  bool segments = true;
-  Tiling tiling;
-  /// Tiles per image, pixels per unit of `tiling`.
-  int64_t perImage = 0, pixelsPerUnit = 1;
-};
-
-struct Convolution {
-  int64_t batch, height, width, channels;
-  int64_t outHeight, outWidth, outChannels;
-  int64_t kernelHeight, kernelWidth;
-  int64_t strideHeight = 1, strideWidth = 1;
-  int64_t dilationHeight = 1, dilationWidth = 1;
-  unsigned input, packed;
-  bool isNarrow = false;
-  /// Of floats, or of bytes that are signed or not.
-  Type inputElement, filterElement;
-  bool isBytes() const { return inputElement.isInteger(8); }
-  /// Pairs of bf16 lie together in the filter.
-  bool hasPairs() const { return interleave == 2; }
-  /// Elements of a column that lie together in the filter, bytes of one.
-  int64_t interleave = 1, elementBytes = 4;
-  int64_t inputOffset;
-  SmallVector<Factor> image;
-  /// Distances in the input, in elements.
-  int64_t rowDistance, columnDistance, channelDistance;
-};
-
-class ConvolutionEmitter {
-public:
-  ConvolutionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
-                     const Convolution &c, const Epilogue &epilogue,
-                     const CpuFeatures &features)
-      : b(b), frame(frame), c(c), epilogue(epilogue), features(features),
-        lanes(features.vectorWidth) {
-    if (c.isBytes())
-      bytes = getByteArithmetic(features, isUnsignedElement(c.inputElement),
-                                isUnsignedElement(c.filterElement));
-    plan();
-  }
-
-  int64_t emit();
-
-private:
-  void plan();
-  void planPixels();
-  int64_t getRowOffset(int64_t row) const;
-  void planWideLines();
-  void emitWideLines(Value image, Value line);
-  void emitTile(int64_t units, Value base, Value pixel, Value column,
-                Value panelIndex, Value aheadIndex);
-  SmallVector<Value> emitProduct(Product product);
-  SmallVector<Value> emitWindow(Product product, ArrayRef<Value> sums,
-                                Product::Inner inner);
-  /// Whether both sides are multiplied as the bf16 that they are.
-  bool usesDots() const {
-    return c.hasPairs() && features.bfloatProducts == BfloatProducts::Pairs;
-  }
-  bool widensPanels() const { return c.hasPairs() && !usesDots(); }
-  const Arithmetic &getArithmetic() const {
-    return bytes ? *bytes : usesDots() ? dotArithmetic : floatArithmetic;
-  }
-  /// Elements of a panel of the filter.
-  int64_t getPanelSize() const {
-    return c.kernelHeight * c.kernelWidth * c.channels * panelColumns;
-  }
-
-  ImplicitLocOpBuilder &b;
-  KernelFrame &frame;
-  /// With distances in the copy, where there is one.
-  Convolution c;
-  const Epilogue &epilogue;
-  const CpuFeatures &features;
-  int64_t lanes;
-  std::unique_ptr<Arithmetic> bytes;
-  PixelTiles pixels;
-  /// Vectors of columns in a tile.
-  int64_t tileVectors = 2;
-  ItemGrid grid;
-  Value tileScratch, lineScratch, panelScratch;
-  /// Lines of the image that a tile reads, where they are copied; how far apart
-  /// they are in the image.
-  int64_t wideLines = 0, imageRowDistance = 0;
-};
-} // namespace
 
 /// Bytes of widened lines at most.
 static constexpr int64_t kWideBytes = 1 << 20;
@@ -142,13 +48,15 @@ void ConvolutionEmitter::planPixels() {
 }
 
 void ConvolutionEmitter::plan() {
-  planPixels();
+  usesTiles = planTiles();
+  if (!usesTiles)
+    planPixels();
   // Fewer pixels and more columns where the cache cannot hold so many.
   SmallVector<int64_t> offsets;
   for (int64_t row = 0; row < pixels.tiling.big * pixels.pixelsPerUnit; ++row)
     offsets.push_back(getRowOffset(row) * c.elementBytes);
   int64_t panels = llvm::divideCeil(c.outChannels, panelColumns);
-  if (panelColumns == tileVectors * lanes && panels % 2 == 0 &&
+  if (!usesTiles && panelColumns == tileVectors * lanes && panels % 2 == 0 &&
       !widensPanels() && rowsCollide(offsets)) {
     tileVectors *= 2;
     planPixels();
@@ -166,7 +74,7 @@ void ConvolutionEmitter::plan() {
                         c.outChannels * c.elementBytes;
   if (grid.rows * bytesPerTile > (1 << 20) && filterBytes <= (3 << 18))
     grid.rowsPerChunk = std::max<int64_t>(1, (3 << 18) / bytesPerTile);
-  if (c.isNarrow && !usesDots())
+  if (c.isNarrow && !usesTiles && !usesDots())
     planWideLines();
 }
 
@@ -217,11 +125,8 @@ void ConvolutionEmitter::emitWideLines(Value image, Value line) {
 SmallVector<Value> ConvolutionEmitter::emitWindow(Product product,
                                                   ArrayRef<Value> start,
                                                   Product::Inner inner) {
-  bool oneRun = c.kernelWidth == 1 || c.columnDistance * c.dilationWidth ==
-                                          c.channels * c.channelDistance;
-  int64_t places = oneRun ? 1 : c.kernelWidth;
-  product.depth = (oneRun ? c.channels * c.kernelWidth : c.channels) /
-                  product.arithmetic->getStep();
+  int64_t places = isOneRun() ? 1 : c.kernelWidth;
+  product.depth = getRun() / product.arithmetic->getStep();
   Value zero = indexConstant(b, 0), a = product.aIndex, panel = product.bIndex,
         ahead = product.aheadIndex;
   auto emitPlace = [&](Value row, Value column, ArrayRef<Value> sums) {
@@ -263,6 +168,18 @@ SmallVector<Value> ConvolutionEmitter::emitProduct(Product product) {
                     });
 }
 
+SmallVector<Value> ConvolutionEmitter::emitMasks(Value column) {
+  SmallVector<Value> masks;
+  if (c.outChannels % (tileVectors * lanes))
+    for (int64_t v = 0; v < tileVectors; ++v)
+      masks.push_back(emitMask(
+          b,
+          b.createOrFold<arith::SubIOp>(indexConstant(b, c.outChannels),
+                                        addIndex(b, column, v * lanes)),
+          lanes));
+  return masks;
+}
+
 void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
                                   Value column, Value panelIndex,
                                   Value aheadIndex) {
@@ -291,14 +208,7 @@ void ConvolutionEmitter::emitTile(int64_t units, Value base, Value pixel,
   }
   product.aheadIndex = aheadIndex;
   product.aheadLines = double(tileVectors) / grid.rows;
-  SmallVector<Value> masks;
-  if (c.outChannels % (tileVectors * lanes))
-    for (int64_t v = 0; v < tileVectors; ++v)
-      masks.push_back(emitMask(
-          b,
-          b.createOrFold<arith::SubIOp>(indexConstant(b, c.outChannels),
-                                        addIndex(b, column, v * lanes)),
-          lanes));
+  SmallVector<Value> masks = emitMasks(column);
   if (c.kernelHeight * c.kernelWidth * c.channels >= kDepthToFetch)
     epilogue.emitFetch(b, frame, rows, tileVectors, {pixel, column});
   epilogue.emitTile(b, frame, emitProduct(product), rows, tileVectors,
@@ -309,13 +219,15 @@ int64_t ConvolutionEmitter::emit() {
   int64_t items = grid.getNumItems();
   if (items == 0)
     return 0;
-  if (!epilogue.isCheap())
+  if (usesTiles)
+    emitRegisters();
+  if (!epilogue.isCheap() || usesTiles)
     tileScratch = frame.allocate(
         b, pixels.tiling.big * pixels.pixelsPerUnit * tileVectors * lanes,
         getArithmetic().getSumType(b));
   int64_t panelSize = getPanelSize();
   bool ahead =
-      grid.rowsPerChunk == grid.rows && !widensPanels() &&
+      grid.rowsPerChunk == grid.rows && !widensPanels() && !usesTiles &&
       panelSize / panelColumns * c.outChannels * c.elementBytes > (1 << 19);
   // What the copies are of; they are kept while items stay there.
   SmallVector<Value> copied(bool(wideLines) + widensPanels(),
@@ -369,11 +281,16 @@ int64_t ConvolutionEmitter::emit() {
           size);
     }
     pixels.tiling.emitSwitch(b, tile, [&](int64_t units) {
-      emitTile(units, base, pixel, column, panelIndex, aheadIndex);
+      if (usesTiles)
+        emitTileOfRegisters(units, base, pixel, column, panelIndex);
+      else
+        emitTile(units, base, pixel, column, panelIndex, aheadIndex);
     });
     return next;
   };
   emitFor(b, frame.begin, frame.end, 1, copied, emitItem);
+  if (tileUnit)
+    tileUnit->emitRelease();
   return items;
 }
 

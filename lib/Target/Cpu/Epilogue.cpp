@@ -234,7 +234,8 @@ void Epilogue::emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
     for (int64_t i = 0; i < rows * vectors; ++i)
       b.create<vector::StoreOp>(accumulators[i], tile,
                                 indexConstant(b, i * width));
-    return emitStoredTile(b, function, tile, rows, vectors, coordinates, masks);
+    return emitStoredTile(b, function, tile, 0, rows, vectors, coordinates,
+                          masks);
   }
   SmallVector<Value> columns;
   for (int64_t v = 0; v < vectors; ++v)
@@ -255,7 +256,7 @@ void Epilogue::emitTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
 
 void Epilogue::emitStoredTile(ImplicitLocOpBuilder &b,
                               const KernelFrame &function, Value tile,
-                              int64_t rows, int64_t vectors,
+                              int64_t first, int64_t rows, int64_t vectors,
                               ArrayRef<Value> coordinates,
                               ArrayRef<Value> masks) const {
   auto type =
@@ -268,7 +269,8 @@ void Epilogue::emitStoredTile(ImplicitLocOpBuilder &b,
     Cache cache;
     for (int64_t v = 0; v < vectors; ++v) {
       at.back() = addIndex(b, coordinates.back(), v * width);
-      Value index = addIndex(b, mulIndex(b, r, vectors * width), v * width);
+      Value index = addIndex(b, mulIndex(b, r, vectors * width),
+                             (first * vectors + v) * width);
       Value anchor = b.create<vector::LoadOp>(type, tile, index);
       emitOutputs(b, function, anchor, at, masks.empty() ? Value() : masks[v],
                   cache);

@@ -52,9 +52,9 @@ public:
                 ArrayRef<Value> coordinates, ArrayRef<Value> masks,
                 Value tile) const;
 
-  /// The same for sums that are in `tile` already.
+  /// The same for sums that are in `tile` already, from its row `first` on.
   void emitStoredTile(ImplicitLocOpBuilder &b, const KernelFrame &function,
-                      Value tile, int64_t rows, int64_t vectors,
+                      Value tile, int64_t first, int64_t rows, int64_t vectors,
                       ArrayRef<Value> coordinates, ArrayRef<Value> masks) const;
 
 private:

@@ -13,8 +13,8 @@
 using namespace lathe;
 using namespace lathe::cpu;
 
-/// Rows of a register, and bytes of all its rows.
-static constexpr int64_t registerRows = 16, registerBytes = 1024;
+/// Bytes of all rows of a register.
+static constexpr int64_t registerBytes = registerRows * tileBytes;
 /// Which registers hold sums (by block of rows, then of columns), A and B.
 static int64_t sumTile(int64_t row, int64_t column) { return row * 2 + column; }
 static constexpr int64_t aTile = 4, bTile = 6;
@@ -48,10 +48,10 @@ Value TileUnit::emitPointer(Value buffer, Value index) {
                                     address);
 }
 
-void TileUnit::emitConfigure(int64_t rows) {
-  int64_t first = std::min(rows, registerRows);
+void TileUnit::emitConfigure(int64_t first, int64_t second) {
+  blocks = second ? 2 : 1;
   for (int64_t block = 0; block < 2; ++block) {
-    int64_t size = block == 0 ? first : rows - first;
+    int64_t size = block == 0 ? first : second;
     rowsOf[sumTile(block, 0)] = rowsOf[sumTile(block, 1)] = size;
     rowsOf[aTile + block] = size;
     rowsOf[bTile + block] = registerRows;
@@ -66,9 +66,9 @@ void TileUnit::emitConfigure(int64_t rows) {
       bytes[16 + 2 * tile] = tileBytes;
       bytes[48 + tile] = rowsOf[tile];
     }
-  std::string name = symbol + ".tiles" + std::to_string(rows);
+  std::string name = symbol + ".tiles";
   auto type = MemRefType::get({64}, b.getI8Type());
-  if (!module.lookupSymbol(name)) {
+  {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(module.getBody());
     auto tensor = RankedTensorType::get({64}, b.getI8Type());
@@ -213,34 +213,37 @@ void TileUnit::store(int64_t tile, Value buffer, int64_t index,
   }
 }
 
-void TileUnit::emitProduct(int64_t rows, int64_t steps, const Operand &a,
-                           int64_t aStride, const Operand &panel,
-                           Value result) {
-  int64_t blocks = llvm::divideCeil(rows, registerRows);
-  // Elements of a row of a tile of A, and of B: those of 16 columns.
-  int64_t rowElements = tileBytes / getElementBytes(a.buffer);
-  int64_t bStride = 2 * rowElements;
+void TileUnit::emitZero() {
   for (int64_t row = 0; row < blocks; ++row)
     for (int64_t column = 0; column < 2; ++column)
       zero(sumTile(row, column));
+}
+
+void TileUnit::emitSteps(int64_t steps, const Rows &a, const Operand &panel) {
+  // Elements of a row of a tile of A, and of B: those of 16 columns.
+  int64_t rowElements = tileBytes / getElementBytes(a.operand.buffer);
+  int64_t bStride = 2 * rowElements;
   emitFor(b, indexConstant(b, 0), indexConstant(b, steps), 1, [&](Value step) {
-    Value from = addIndex(b, a.index, mulIndex(b, step, rowElements));
+    Value from = addIndex(b, a.operand.index, mulIndex(b, step, rowElements));
     Value lines =
         addIndex(b, panel.index, mulIndex(b, step, registerRows * bStride));
     for (int64_t column = 0; column < 2; ++column)
       load(bTile + column, panel.buffer,
            addIndex(b, lines, column * rowElements), bStride);
     for (int64_t row = 0; row < blocks; ++row) {
-      load(aTile + row, a.buffer,
-           addIndex(b, from, row * registerRows * aStride), aStride);
+      load(aTile + row, a.operand.buffer,
+           addIndex(b, from, row * a.blockDistance), a.stride);
       for (int64_t column = 0; column < 2; ++column)
-        dot(sumTile(row, column), aTile + row, bTile + column, a.element,
-            panel.element);
+        dot(sumTile(row, column), aTile + row, bTile + column,
+            a.operand.element, panel.element);
     }
   });
+}
+
+void TileUnit::emitStore(Value result) {
   for (int64_t row = 0; row < blocks; ++row)
     for (int64_t column = 0; column < 2; ++column)
       store(sumTile(row, column), result,
-            row * registerRows * panelColumns + column * registerRows,
+            row * rowsOf[aTile] * panelColumns + column * registerRows,
             panelColumns);
 }

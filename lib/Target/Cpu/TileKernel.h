@@ -24,8 +24,14 @@
 
 namespace lathe::cpu {
 
-/// Rows of a tile of the result, and bytes of the depth in one step.
-constexpr int64_t tileRows = 32, tileBytes = 64;
+/// Rows of a register and of a tile of the result, and bytes of the depth in
+/// one step.
+constexpr int64_t registerRows = 16, tileRows = 2 * registerRows,
+                  tileBytes = 64;
+/// Rows up to which vectors do: 64 bytes of the depth by 32 columns are two
+/// products of tiles of 16 cycles each, whose sums go through memory; of
+/// vectors with two units they are 16 cycles a row.
+constexpr int64_t kRowsOfVectors = 4;
 
 /// The tile registers in a kernel's function.
 class TileUnit {
@@ -34,9 +40,11 @@ public:
   TileUnit(ImplicitLocOpBuilder &b, KernelFrame &frame, ModuleOp module,
            StringRef symbol, bool emulated);
 
-  /// Shapes the registers for `rows` (up to 32) rows of the result. What they
-  /// held is lost.
-  void emitConfigure(int64_t rows);
+  /// Shapes the registers for two blocks of rows of the result, of up to 16
+  /// each, or for one (`second` is 0); once in a function.
+  void emitConfigure(int64_t first, int64_t second);
+  /// Whether sums are of both blocks from here on, or of the first alone.
+  void setBlocks(int64_t count) { blocks = count; }
   /// Frees them for other threads at the end of a kernel.
   void emitRelease();
 
@@ -45,11 +53,19 @@ public:
     Value buffer, index;
     Type element;
   };
-  /// sum over the depth, `steps` times 64 bytes, of `rows` rows of A, `aStride`
-  /// elements apart, by a panel of B; [rows][32] in `result`, a buffer of its
-  /// own: i32, or of bf16 f32.
-  void emitProduct(int64_t rows, int64_t steps, const Operand &a,
-                   int64_t aStride, const Operand &panel, Value result);
+  /// Rows of A: in a block `stride` elements apart, and from the first block's
+  /// first row to the second's `blockDistance`.
+  struct Rows {
+    Operand operand;
+    int64_t stride, blockDistance;
+  };
+  /// The sums start at 0.
+  void emitZero();
+  /// Adds the product of rows of A by a panel of B, over a depth of `steps`
+  /// times 64 bytes.
+  void emitSteps(int64_t steps, const Rows &a, const Operand &panel);
+  /// [rows][32] of sums to `result`, a buffer of its own: i32, or of bf16 f32.
+  void emitStore(Value result);
 
 private:
   void zero(int64_t tile);
@@ -69,6 +85,7 @@ private:
   Value registers;
   /// Rows of each register, as configured.
   int64_t rowsOf[8] = {};
+  int64_t blocks = 2;
 };
 
 } // namespace lathe::cpu

@@ -9,6 +9,7 @@
 
 #include "lathe/Support/DType.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/QuantizationScheme.h"
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
@@ -23,18 +24,15 @@ using Matrix =
 
 /// Of 4 bits, parts of the largest magnitude that become -8: to cut off the
 /// ends of a group often loses less.
-static constexpr double kParts[] = {1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65};
-/// The same in lathe-quantize.
-static constexpr double kNearestParts[] = {1, 0.9, 0.8};
-/// As lathe-quantize has it: below it a quotient of floats may be lost.
-static constexpr float kSmallestScale = 0x1p-120f;
+static constexpr double kCompensatedParts[] = {1,   0.95, 0.9, 0.85,
+                                               0.8, 0.75, 0.7, 0.65};
 
 llvm::Expected<ErrorCompensation>
 ErrorCompensation::create(llvm::ArrayRef<double> moments, int64_t depth,
                           double damping) {
   ErrorCompensation result;
   result.size = depth;
-  result.parts = kParts;
+  result.parts = kCompensatedParts;
   result.factor.assign(depth * depth, 0);
   // M = R R^T with R upper triangular: turned around in both dims that is the
   // Cholesky factor, and its inverse is the one wanted.
@@ -93,8 +91,8 @@ void ErrorCompensation::roundGroup(double *row, int64_t begin, int64_t end,
   llvm::SmallVector<double> result(count);
   for (double part : grid.bits < 8 ? parts : parts.take_front(1)) {
     float scale = float(row[extreme] * part / pinned);
-    if (!(std::abs(scale) >= kSmallestScale))
-      scale = kSmallestScale;
+    if (!(std::abs(scale) >= kSmallestQuantizationScale))
+      scale = kSmallestQuantizationScale;
     // As lathe-quantize has it; -8 times such a number is exact, so that it is
     // found again.
     if (grid.bits < 8)

@@ -14,29 +14,53 @@ using namespace llvm;
 
 namespace lathe {
 
+static constexpr QuantizationMethod kMethods[] = {
+    {"int8", 8, true, true, 0},
+    {"int8-dynamic", 8, false, true, 0},
+    {"int8-static", 8, true, false, 0},
+    {"int8-weights", 8, false, false, 0},
+    {"int4-weights", 4, false, false, 32},
+    {"fp8", 8, true, true, 0, true},
+    {"fp8-weights", 8, false, false, 0, true},
+};
+
+const QuantizationMethod *findQuantizationMethod(StringRef name) {
+  const QuantizationMethod *found =
+      find_if(kMethods,
+              [&](const QuantizationMethod &one) { return one.name == name; });
+  return found == std::end(kMethods) ? nullptr : found;
+}
+
+std::string listQuantizationMethods() {
+  std::string list;
+  for (const QuantizationMethod &one : kMethods)
+    list += (&one == std::begin(kMethods)     ? ""
+             : &one == std::end(kMethods) - 1 ? " or "
+                                              : ", ") +
+            one.name.str();
+  return list;
+}
+
 std::string QuantizationScheme::text() const {
   return group ? name + ":" + std::to_string(group) : name;
 }
 
 std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
                                                           std::string *whyNot) {
-  static constexpr StringLiteral known[] = {
-      "int8",         "int8-dynamic", "int8-static", "int8-weights",
-      "int4-weights", "fp8",          "fp8-weights"};
   auto refuse = [&](const Twine &reason) {
     if (whyNot)
       *whyNot = reason.str();
     return std::nullopt;
   };
   auto [name, group] = text.split(':');
-  if (!is_contained(known, name))
-    return refuse("expected int8, int8-dynamic, int8-static, int8-weights, "
-                  "int4-weights, fp8 or fp8-weights, got '" +
-                  name + "'");
+  const QuantizationMethod *method = findQuantizationMethod(name);
+  if (!method)
+    return refuse("expected " + listQuantizationMethods() + ", got '" + name +
+                  "'");
   QuantizationScheme scheme{name.str()};
   if (!text.contains(':'))
     return scheme;
-  if (!name.ends_with("-weights") && name != "fp8")
+  if (!method->takesGroup())
     return refuse("expected no group beside '" + name +
                   "': sums in integers have one scale");
   if (!to_integer(group, scheme.group, 10) ||

@@ -15,6 +15,7 @@
 #include "QuantizeScales.h"
 
 #include "lathe/Analysis/LoadTime.h"
+#include "lathe/Support/QuantizationScheme.h"
 #include "lathe/Support/Ranges.h"
 #include "lathe/Support/Recipe.h"
 #include "lathe/Transforms/Passes.h"
@@ -30,29 +31,6 @@ namespace lathe {
 using namespace lathe;
 
 namespace {
-/// What a scheme does with an op's operands.
-struct Scheme {
-  StringRef name;
-  unsigned weightBits;
-  /// Activations are left alone where both are false.
-  bool isStatic, isDynamic;
-  /// Elements that share a weight's scale; 0: all of a sum.
-  int64_t group;
-  /// Of 8-bit floats, not of integers. Activations, too, may have groups.
-  bool isFloat = false;
-
-  bool isWeightOnly() const { return !isStatic && !isDynamic; }
-};
-constexpr Scheme kSchemes[] = {
-    {"int8", 8, true, true, 0},
-    {"int8-dynamic", 8, false, true, 0},
-    {"int8-static", 8, true, false, 0},
-    {"int8-weights", 8, false, false, 0},
-    {"int4-weights", 4, false, false, 32},
-    {"fp8", 8, true, true, 0, true},
-    {"fp8-weights", 8, false, false, 0, true},
-};
-
 /// The operand that is known at load, and the one that is not, if any.
 struct Roles {
   QuantizableOperand weight;
@@ -117,7 +95,8 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
 
   /// Sites that stay in floats for want of ranges.
   SmallVector<std::string> withoutRanges;
-  Scheme chosen;
+  /// The scheme, with the group that was asked for.
+  QuantizationMethod chosen{"", 0, false, false, 0};
   Ranges found;
   SmallVector<QuantizationSite> sites;
   DenseMap<std::pair<Operation *, unsigned>, unsigned> siteOf;
@@ -204,17 +183,12 @@ LogicalResult Quantize::checkNames() {
 }
 
 LogicalResult Quantize::readOptions() {
-  const Scheme *known = llvm::find_if(
-      kSchemes, [&](const Scheme &one) { return one.name == scheme; });
-  if (known == std::end(kSchemes)) {
-    InFlightDiagnostic error =
-        getOperation().emitError("expected 'scheme' of ");
-    llvm::interleaveComma(kSchemes, error,
-                          [&](const Scheme &one) { error << one.name; });
-    return error << ", got '" << scheme << "'";
-  }
+  const QuantizationMethod *known = findQuantizationMethod(scheme);
+  if (!known)
+    return getOperation().emitError("expected 'scheme' of ")
+           << listQuantizationMethods() << ", got '" << scheme << "'";
   chosen = *known;
-  if (group != 0 && !chosen.isWeightOnly() && !chosen.isFloat)
+  if (group != 0 && !chosen.takesGroup())
     return getOperation().emitError("expected 'group' for weights alone, which "
                                     "sums in integers cannot have, got scheme "
                                     "'")
@@ -225,7 +199,7 @@ LogicalResult Quantize::readOptions() {
   if (group != 0)
     chosen.group = group;
   if (ranges.empty()) {
-    if (chosen.isStatic && !chosen.isDynamic)
+    if (chosen.needsRanges())
       return getOperation().emitError("expected 'ranges' for scheme '")
              << scheme << "'";
     return success();

@@ -7,22 +7,15 @@
 
 #include "QuantizeScales.h"
 
+#include "lathe/Support/QuantizationScheme.h"
 #include "mlir/Dialect/Quant/QuantTypes.h"
 
 #include <cmath>
 
 using namespace lathe;
 
-/// Below it the quotient of two floats may be lost. Where all numbers are 0,
-/// any scale does.
-static constexpr double kSmallestScale = 0x1p-120;
-
 /// The largest number of f8E4M3FN.
 static constexpr int64_t kLargestFloat8 = 448;
-
-/// With few bits it pays to cut off the ends of a group: parts of the largest
-/// magnitude that are tried.
-static constexpr double kParts[] = {1, 0.9, 0.8};
 
 static RankedTensorType getType(Value value) {
   return cast<RankedTensorType>(value.getType());
@@ -57,8 +50,8 @@ QuantizationBuilder::inGroups(Value value, ArrayRef<int64_t> axes,
 
 Value QuantizationBuilder::awayFromZero(Value scale) {
   Value isSmall = make<CompareOp>(ComparePredicate::lt, make<AbsOp>(scale),
-                                  number(kSmallestScale));
-  return make<SelectOp>(isSmall, number(kSmallestScale), scale);
+                                  number(kSmallestQuantizationScale));
+  return make<SelectOp>(isSmall, number(kSmallestQuantizationScale), scale);
 }
 
 Value QuantizationBuilder::symmetricScale(const Groups &groups, int64_t limit) {
@@ -76,7 +69,7 @@ Value QuantizationBuilder::searchScale(const Groups &groups, int64_t low,
       make<CompareOp>(ComparePredicate::ge, most, make<NegOp>(least));
   Value extreme = make<SelectOp>(isAbove, most, least);
   Value best, bestError;
-  for (double part : kParts) {
+  for (double part : kNearestParts) {
     Value narrow = make<CastOp>(
         awayFromZero(make<MulOp>(extreme, number(part / double(low)))),
         builder.getBF16Type());
@@ -164,7 +157,7 @@ QuantizationBuilder::dynamicScale(Value value, ArrayRef<int64_t> reducedAxes) {
       make<ReduceMaxOp>(value, reducedAxes, /*keepdims=*/true), zero);
   QuantizationScale result;
   result.scale = make<MaxOp>(make<DivOp>(make<SubOp>(high, low), number(255)),
-                             number(kSmallestScale));
+                             number(kSmallestQuantizationScale));
   // At most 255 but for rounding, which the cast saturates.
   result.zeroPoint = make<CastOp>(
       make<RoundOp>(make<DivOp>(make<NegOp>(low), result.scale)), byte);
@@ -208,7 +201,7 @@ QuantizationScale QuantizationBuilder::staticScale(ArrayRef<double> low,
   SmallVector<uint8_t> zeroPoints;
   for (auto [least, most] : llvm::zip_equal(low, high)) {
     double from = std::min(least, 0.0), to = std::max(most, 0.0);
-    double scale = std::max((to - from) / 255, kSmallestScale);
+    double scale = std::max((to - from) / 255, kSmallestQuantizationScale);
     scales.push_back(float(scale));
     zeroPoints.push_back(std::clamp(std::nearbyint(-from / scale), 0.0, 255.0));
   }
@@ -231,7 +224,7 @@ QuantizationBuilder::staticFloatScale(ArrayRef<double> magnitude,
                                       ArrayRef<ScanOp> scans) {
   SmallVector<float> scales;
   for (double most : magnitude)
-    scales.push_back(float(std::max(most / kLargestFloat8, kSmallestScale)));
+    scales.push_back(float(std::max(most / kLargestFloat8, kSmallestQuantizationScale)));
   auto type = RankedTensorType::get(layerShape(scales.size(), scans),
                                     builder.getF32Type());
   QuantizationScale result;

@@ -24,7 +24,7 @@
 // NONE: error: expected 'ranges' for scheme 'int8-static'
 // OTHER: error: the ranges in '{{.*}}other-ranges.json' are of another model: none is called 'one#0' or like another operand of a product
 // FILE: error: {{.*}}quantize-ranges.mlir{{.*}}it is not valid JSON
-// SCHEME: error: expected 'scheme' of int8, int8-dynamic, int8-static, int8-weights, int4-weights, fp8, fp8-weights, got 'int9'
+// SCHEME: error: expected 'scheme' of int8, int8-dynamic, int8-static, int8-weights, int4-weights, fp8 or fp8-weights, got 'int9'
 // ACTIVATIONS: error: expected 'group' for weights alone, which sums in integers cannot have, got scheme 'int8'
 // GROUP: error: expected 'group' of 32, 64 or 128, got 48
 

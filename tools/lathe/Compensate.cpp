@@ -77,8 +77,8 @@ private:
   ModuleOp module() const { return ModuleOp(*opened.module); }
   WeightGrid grid() const {
     const QuantizationScheme &scheme = options.quantization.scheme;
-    bool isFour = StringRef(scheme.name).starts_with("int4");
-    return {isFour ? 4u : 8u, scheme.group ? scheme.group : isFour ? 32 : 0};
+    const QuantizationMethod &method = *findQuantizationMethod(scheme.name);
+    return {method.weightBits, scheme.group ? scheme.group : method.group};
   }
 
   CompensateOptions &options;
@@ -378,7 +378,7 @@ int Compensation::run() {
   auto start = std::chrono::steady_clock::now();
   if (!options.quantization.scheme)
     return fail("expected --quantize with the scheme that the weights are for");
-  if (!StringRef(options.quantization.scheme.name).starts_with("int"))
+  if (findQuantizationMethod(options.quantization.scheme.name)->isFloat)
     return fail("expected a scheme of integers, got " +
                 quote(options.quantization.scheme.text()));
   options.noteUnused({"--ranges", "--precision"}, "on weights");

@@ -389,8 +389,9 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
                                  const std::vector<NamedTensor> &given,
                                  PreparedModel &prepared) {
   const QuantizationOptions &quantization = options.quantization;
-  if (quantization.scheme.name == "int8-static" &&
-      quantization.ranges.empty()) {
+  const QuantizationMethod *method =
+      findQuantizationMethod(quantization.scheme.name);
+  if (method && method->needsRanges() && quantization.ranges.empty()) {
     fail("--quantize int8-static takes --ranges FILE, which 'lathe calibrate' "
          "writes; int8-dynamic needs none");
     return nullptr;

@@ -45,6 +45,16 @@ std::string QuantizationScheme::text() const {
   return group ? name + ":" + std::to_string(group) : name;
 }
 
+bool roundsWeightsAlike(const QuantizationScheme &a,
+                        const QuantizationScheme &b) {
+  const QuantizationMethod &first = *findQuantizationMethod(a.name),
+                           &second = *findQuantizationMethod(b.name);
+  return first.weightBits == second.weightBits &&
+         first.isFloat == second.isFloat &&
+         (a.group ? a.group : first.group) ==
+             (b.group ? b.group : second.group);
+}
+
 std::optional<QuantizationScheme> parseQuantizationScheme(StringRef text,
                                                           std::string *whyNot) {
   auto refuse = [&](const Twine &reason) {

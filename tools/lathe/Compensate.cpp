@@ -408,7 +408,7 @@ int Compensation::run() {
   progress.reset();
   if (llvm::Error error = writeParameters(
           options.output, module(), parameters,
-          {{"lathe.quantize", options.quantization.scheme.text()}}))
+          {{kCompensatedFor.str(), options.quantization.scheme.text()}}))
     return failOnce(std::move(error));
   seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)

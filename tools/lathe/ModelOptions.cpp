@@ -239,9 +239,32 @@ llvm::Error openWeights(const ModelOptions &options, WeightSource &weights) {
   return llvm::Error::success();
 }
 
+/// Compensated weights lie on the numbers of one scheme: any other rounds them
+/// once more, and in floats the model's own are closer.
+static void noteOtherScheme(const QuantizationScheme &scheme,
+                            const WeightSource &weights) {
+  for (const std::shared_ptr<Safetensors> &file : weights.opened()) {
+    auto entry = file->metadata().find(kCompensatedFor.str());
+    if (entry == file->metadata().end())
+      continue;
+    auto meant = parseQuantizationScheme(entry->second);
+    if (!meant || (scheme && roundsWeightsAlike(*meant, scheme)))
+      continue;
+    llvm::errs() << "lathe: note: the weights in "
+                 << quote(file->file()->path())
+                 << " are compensated for --quantize " << meant->text()
+                 << ", and lose more "
+                 << (scheme ? "with " + scheme.text() : "in floats")
+                 << ": give that scheme, or the weights that they were made "
+                    "of\n";
+  }
+}
+
 llvm::Expected<std::unique_ptr<Session>>
 startSession(const ModelOptions &options, const PreparedModel &prepared,
              WeightSource &weights, bool profile) {
+  if (!prepared.isArtifact)
+    noteOtherScheme(options.quantization.scheme, weights);
   auto model = LoadedModel::load(prepared.executable, prepared.data);
   if (!model)
     return model.takeError();
@@ -560,6 +583,7 @@ int prepareModel(const ModelOptions &options, PreparedModel &prepared) {
                         "--keep"},
                        "on a compiled model");
     prepared.executable = std::move(*executable);
+    prepared.isArtifact = true;
   } else {
     std::string types;
     for (const NamedTensor &tensor : *given)

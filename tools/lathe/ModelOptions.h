@@ -83,6 +83,8 @@ struct PreparedModel {
   std::vector<Tensor> inputs;
   double compileSeconds = 0;
   bool fromCache = false;
+  /// A compiled model: what it is quantized by was said when it was compiled.
+  bool isArtifact = false;
   /// Made for the values of some inputs, not for their shapes alone.
   bool holdsInputValues = false;
   CompileStatistics statistics;

@@ -59,6 +59,14 @@ struct QuantizationScheme {
   std::string text() const;
 };
 
+/// Whether weights have the same scales and numbers in both, so that those that
+/// are compensated for one are so for the other. Neither may be "".
+bool roundsWeightsAlike(const QuantizationScheme &a,
+                        const QuantizationScheme &b);
+
+/// Where a weights file says which scheme its weights are compensated for.
+inline constexpr llvm::StringLiteral kCompensatedFor = "lathe.quantize";
+
 /// None, with the reason, where `text` is no scheme.
 std::optional<QuantizationScheme>
 parseQuantizationScheme(llvm::StringRef text, std::string *whyNot = nullptr);

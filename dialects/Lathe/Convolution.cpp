@@ -472,7 +472,7 @@ static SmallVector<LayoutPreference> preferChannelsLast(Operation *op,
                                                         int64_t steps) {
   auto type = tensorType(op->getOperand(0));
   if (target != LayoutTarget::Cpu || layout != ImageLayout::channels_first ||
-      type.getRank() != 4 || !type.hasStaticShape())
+      type.getRank() != 4)
     return {};
   return {{getChannelsLast(4, op->getContext()), steps}};
 }

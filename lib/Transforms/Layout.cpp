@@ -40,6 +40,7 @@ class Layout : public lathe::impl::LayoutBase<Layout> {
   void convertSlot(const LayoutNode &node);
   void foldIntoWeights(TransposeOp op, const LoadTime &load);
   void explainRegions(const LayoutGraph &graph, AffineMap layout);
+  void explainOpenSizes(LayoutTarget whose);
   void mergeTransposes();
 
   Value getStored(Value value, AffineMap layout);
@@ -63,6 +64,8 @@ void Layout::runOnOperation() {
     for (const LayoutPreference &preference : op.getPreferredLayouts(whose))
       layouts.insert(preference.layout);
   });
+  if (explain)
+    explainOpenSizes(whose);
   // One after the other: an op that has taken one asks for no other.
   for (AffineMap layout : layouts) {
     LoadTime load(getOperation());
@@ -284,6 +287,20 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
   reshape->erase();
   op->erase();
   ++numFolded;
+}
+
+/// What moves, and what it saves, is told from sizes.
+void Layout::explainOpenSizes(LayoutTarget whose) {
+  auto isOpen = [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return tensor && !tensor.hasStaticShape();
+  };
+  getOperation()->walk([&](LayoutOpInterface op) {
+    if ((llvm::any_of(op->getOperandTypes(), isOpen) ||
+         llvm::any_of(op->getResultTypes(), isOpen)) &&
+        !op.getPreferredLayouts(whose).empty())
+      op->emitRemark("keeps its layout: has open sizes: specialize them first");
+  });
 }
 
 /// One remark per region, at its first op that has a preference, and one for

@@ -214,14 +214,26 @@ void Precision::explainOp(Operation *op, StringRef whyNot) const {
   if (!whyNot.empty()) {
     op->emitRemark("keeps its type: ") << whyNot;
   } else if (isLow(op)) {
-    int64_t bytes = 4 * getNumElements(op->getResult(0));
+    int64_t bytes = 0;
+    bool someAreOpen = false;
+    auto count = [&](Value value) {
+      bytes += 4 * getNumElements(value);
+      someAreOpen |= !cast<RankedTensorType>(value.getType()).hasStaticShape();
+    };
+    count(op->getResult(0));
     for (Value value : op->getOperands())
       if (isF32(value))
-        bytes += 4 * getNumElements(value);
-    op->emitRemark(getKind(op) == FusionKind::Contraction ? "computes on "
-                                                          : "hands on ")
-        << narrow << ": its operands and result are " << bytes / 2
-        << " bytes instead of " << bytes;
+        count(value);
+    InFlightDiagnostic remark =
+        op->emitRemark(getKind(op) == FusionKind::Contraction ? "computes on "
+                                                              : "hands on ")
+        << narrow;
+    if (bytes == 0 && someAreOpen)
+      remark << ": the sizes of its operands and result are open";
+    else
+      remark << ": its operands and result are " << bytes / 2
+             << " bytes instead of " << bytes
+             << (someAreOpen ? ", without those of open sizes" : "");
   } else if (keepsElements(op)) {
     if (roundable.contains(op->getResult(0)))
       op->emitRemark("keeps f32: fewer elements are rounded behind it");

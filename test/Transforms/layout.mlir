@@ -376,3 +376,19 @@ func.func @stacked(%x: tensor<1x64x4x32xf32>) -> tensor<1x64x4x32xf32> {
   }
   return %s : tensor<1x64x4x32xf32>
 }
+
+// -----
+
+// What is saved and what moves is a matter of sizes. Of an op that has no
+// preference there is nothing to say.
+// CHECK-LABEL: func.func @open
+// CHECK-NOT: lathe.transpose
+// CHECK: return
+func.func @open(%x: tensor<?x3x8x8xf32>, %f: tensor<4x3x3x3xf32>, %q: tensor<1x4x?x32xf32>) -> (tensor<?x4x6x6xf32>, tensor<1x4x?x32xf32>) {
+  // expected-remark @below {{keeps its layout: has open sizes: specialize them first}}
+  %0 = lathe.conv %x, %f : (tensor<?x3x8x8xf32>, tensor<4x3x3x3xf32>) -> tensor<?x4x6x6xf32>
+  %1 = lathe.relu %0 : (tensor<?x4x6x6xf32>) -> tensor<?x4x6x6xf32>
+  // expected-remark @below {{keeps its layout: has open sizes: specialize them first}}
+  %2 = lathe.attention %q, %q, %q : (tensor<1x4x?x32xf32>, tensor<1x4x?x32xf32>, tensor<1x4x?x32xf32>) -> tensor<1x4x?x32xf32>
+  return %1, %2 : tensor<?x4x6x6xf32>, tensor<1x4x?x32xf32>
+}

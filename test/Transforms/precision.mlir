@@ -183,3 +183,15 @@ func.func @several(%q: tensor<1x2x4x8xf32>) -> tensor<1x2x4x8xf32> {
   %0:2 = lathe.attention_training %q, %q, %q {scale = 1.0 : f64} : (tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>) -> (tensor<1x2x4x8xf32>, tensor<1x2x4xf32>)
   return %0#0 : tensor<1x2x4x8xf32>
 }
+
+// -----
+
+// Open sizes are not 0 bytes.
+// CHECK-LABEL: func.func @open
+func.func @open(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>, %y: tensor<?x?xf32>) -> (tensor<?x8xf32>, tensor<?x?xf32>) {
+  // expected-remark @+1 {{computes on 'bf16': its operands and result are 128 bytes instead of 256, without those of open sizes}}
+  %0 = lathe.linear %x, %w : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+  // expected-remark @+1 {{computes on 'bf16': the sizes of its operands and result are open}}
+  %1 = lathe.matmul %y, %y : (tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %0, %1 : tensor<?x8xf32>, tensor<?x?xf32>
+}

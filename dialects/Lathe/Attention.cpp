@@ -486,3 +486,10 @@ AttentionBackwardOp::decompose(OpBuilder &builder) {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Attention.cpp.inc"
+
+void lathe::LatheDialect::addAttentionOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Attention.cpp.inc"
+      >();
+}

@@ -304,3 +304,10 @@ FusionKind PackedMatmulOp::getFusionKind() { return FusionKind::Contraction; }
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Contraction.cpp.inc"
+
+void lathe::LatheDialect::addContractionOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Contraction.cpp.inc"
+      >();
+}

@@ -10,6 +10,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Control.cpp.inc"
 
+void lathe::LatheDialect::addControlOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Control.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 //===----------------------------------------------------------------------===//

@@ -12,6 +12,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Convolution.cpp.inc"
 
+void lathe::LatheDialect::addConvolutionOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Convolution.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 using Types = SmallVectorImpl<Type>;

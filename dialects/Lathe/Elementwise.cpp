@@ -151,3 +151,10 @@ LogicalResult SelectOp::verify() {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Elementwise.cpp.inc"
+
+void lathe::LatheDialect::addElementwiseOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Elementwise.cpp.inc"
+      >();
+}

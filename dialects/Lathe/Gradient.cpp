@@ -11,6 +11,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Gradient.cpp.inc"
 
+void lathe::LatheDialect::addGradientOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Gradient.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 LogicalResult GradientOp::inferReturnTypes(MLIRContext *,

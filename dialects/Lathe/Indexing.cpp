@@ -10,6 +10,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Indexing.cpp.inc"
 
+void lathe::LatheDialect::addIndexingOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Indexing.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 using Types = SmallVectorImpl<Type>;

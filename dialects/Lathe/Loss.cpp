@@ -156,3 +156,10 @@ FailureOr<SmallVector<Value>> MseOp::decompose(OpBuilder &builder) {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Loss.cpp.inc"
+
+void lathe::LatheDialect::addLossOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Loss.cpp.inc"
+      >();
+}

@@ -376,3 +376,10 @@ SmallVector<Value> BatchNormTrainingOp::buildInference(OpBuilder &builder) {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Normalization.cpp.inc"
+
+void lathe::LatheDialect::addNormalizationOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Normalization.cpp.inc"
+      >();
+}

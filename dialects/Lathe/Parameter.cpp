@@ -13,6 +13,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Parameter.cpp.inc"
 
+void lathe::LatheDialect::addParameterOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Parameter.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 /// How many numbers an initializer takes after its kind: at least, at most.

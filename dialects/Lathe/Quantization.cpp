@@ -396,3 +396,10 @@ SmallVector<Value> FakeQuantizeOp::buildSurrogate(OpBuilder &builder) {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Quantization.cpp.inc"
+
+void lathe::LatheDialect::addQuantizationOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Quantization.cpp.inc"
+      >();
+}

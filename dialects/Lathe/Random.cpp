@@ -136,3 +136,10 @@ Gradients DropoutOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Random.cpp.inc"
+
+void lathe::LatheDialect::addRandomOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Random.cpp.inc"
+      >();
+}

@@ -212,3 +212,10 @@ FusionKind TopKOp::getFusionKind() { return FusionKind::Opaque; }
 
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Reduction.cpp.inc"
+
+void lathe::LatheDialect::addReductionOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Reduction.cpp.inc"
+      >();
+}

@@ -17,6 +17,13 @@
 #define GET_OP_CLASSES
 #include "dialects/Lathe/Shape.cpp.inc"
 
+void lathe::LatheDialect::addShapeOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Lathe/Shape.cpp.inc"
+      >();
+}
+
 namespace lathe {
 
 using Types = SmallVectorImpl<Type>;

@@ -15,7 +15,7 @@ using namespace llvm;
 
 namespace lathe::cuda {
 
-static void noteWords(StringRef text, StringSet<> &words) {
+static void noteWords(StringRef text, llvm::StringSet<> &words) {
   auto isPart = [](char c) { return isAlnum(c) || c == '_'; };
   while (!text.empty()) {
     text = text.drop_until(isPart);
@@ -30,13 +30,13 @@ void CodeWriter::settleDeclarations() {
   StringRef(buffer).drop_front(settled).split(lines, '\n');
   // The words below a line, per block that it stands in: from the end upwards,
   // a closing brace begins a block.
-  SmallVector<StringSet<>> words(1);
+  SmallVector<llvm::StringSet<>> words(1);
   for (StringRef line : llvm::reverse(lines)) {
     auto [text, name] = line.split(optionalMark);
     if (!name.empty() && !words.back().contains(name))
       continue;
     if (text.ends_with("{") && words.size() > 1) {
-      StringSet<> inner = words.pop_back_val();
+      llvm::StringSet<> inner = words.pop_back_val();
       for (auto &entry : inner)
         words.back().insert(entry.getKey());
     }

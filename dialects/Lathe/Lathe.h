@@ -21,6 +21,11 @@
 namespace lathe {
 using namespace mlir;
 
+/// Every value of the dialect is a ranked tensor.
+inline RankedTensorType getTensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
 /// Whether `written` result types agree with the `inferred` ones: equal element
 /// types, ranks and static sizes ('?' agrees with every size).
 bool areCompatibleTypes(TypeRange inferred, TypeRange written);

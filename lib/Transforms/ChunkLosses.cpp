@@ -17,10 +17,6 @@ namespace lathe {
 
 using namespace lathe;
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 /// The most rows up to `limit`, and a divisor of `rows` where there is one not
 /// much below it: then no chunk is filled up.
 static int64_t chooseChunk(int64_t rows, int64_t limit) {
@@ -58,7 +54,8 @@ struct ChunkLosses : lathe::impl::ChunkLossesBase<ChunkLosses> {
     Value logits = op.getLogits();
     SmallVector<Operation *> between;
     if (auto cast = logits.getDefiningOp<CastOp>();
-        cast && isa<FloatType>(getType(cast.getInput()).getElementType())) {
+        cast &&
+        isa<FloatType>(getTensorType(cast.getInput()).getElementType())) {
       between.push_back(cast);
       logits = cast.getInput();
     }
@@ -67,8 +64,9 @@ struct ChunkLosses : lathe::impl::ChunkLossesBase<ChunkLosses> {
       return refuse("the logits are not those of a linear");
     if (!op.getLogits().hasOneUse() || !logits.hasOneUse())
       return refuse("the logits are used elsewhere, too");
-    auto type = getType(logits);
-    if (!type.hasStaticShape() || !getType(linear.getInput()).hasStaticShape())
+    auto type = getTensorType(logits);
+    if (!type.hasStaticShape() ||
+        !getTensorType(linear.getInput()).hasStaticShape())
       return refuse("the shape of the logits is not known");
     int64_t classes = type.getShape().back();
     if (type.getNumElements() == 0)

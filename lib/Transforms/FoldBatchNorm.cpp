@@ -19,10 +19,6 @@ using namespace lathe;
 /// normalization.
 static constexpr unsigned kMaxRounds = 8;
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 /// y * scale + shift per channel of y; either may be absent.
 struct ChannelAffine {
   Value scale, shift;
@@ -76,14 +72,14 @@ static int64_t getChannelDim(Operation *product, const LoadTime &loadTime) {
   if (auto conv = dyn_cast_or_null<ConvOp>(product))
     if (known(conv.getFilter()) && known(conv.getBias()))
       return conv.getLayout() == ImageLayout::channels_last
-                 ? getType(conv.getResult()).getRank() - 1
+                 ? getTensorType(conv.getResult()).getRank() - 1
                  : 1;
   if (auto linear = dyn_cast_or_null<LinearOp>(product))
     if (known(linear.getWeight()) && known(linear.getBias()))
-      return getType(linear.getResult()).getRank() - 1;
+      return getTensorType(linear.getResult()).getRank() - 1;
   if (auto matmul = dyn_cast_or_null<MatmulOp>(product))
-    if (known(matmul.getRhs()) && getType(matmul.getRhs()).getRank() == 2)
-      return getType(matmul.getResult()).getRank() - 1;
+    if (known(matmul.getRhs()) && getTensorType(matmul.getRhs()).getRank() == 2)
+      return getTensorType(matmul.getResult()).getRank() - 1;
   return -1;
 }
 
@@ -91,7 +87,7 @@ static int64_t getChannelDim(Operation *product, const LoadTime &loadTime) {
 /// broadcast to `shape`; null otherwise.
 static Value getPerChannel(OpBuilder &builder, Location loc, Value value,
                            ArrayRef<int64_t> shape, int64_t channelDim) {
-  auto type = getType(value);
+  auto type = getTensorType(value);
   int64_t offset = shape.size() - type.getRank();
   if (offset < 0)
     return {};
@@ -124,10 +120,10 @@ Operation *FoldBatchNorm::fold(Operation *op, const LoadTime &loadTime) {
   }
   if (!product || !product->hasOneUse() ||
       product->getBlock() != op->getBlock() ||
-      !getType(op->getResult(0)).hasStaticShape())
+      !getTensorType(op->getResult(0)).hasStaticShape())
     return nullptr;
-  auto type = getType(product->getResult(0));
-  if (getType(op->getResult(0)) != type ||
+  auto type = getTensorType(product->getResult(0));
+  if (getTensorType(op->getResult(0)) != type ||
       !isa<FloatType>(type.getElementType()))
     return nullptr;
   int64_t channelDim = getChannelDim(product, loadTime);
@@ -144,7 +140,7 @@ Operation *FoldBatchNorm::fold(Operation *op, const LoadTime &loadTime) {
       axis += type.getRank();
     if (at != 0 || axis != channelDim)
       return nullptr;
-    auto vector = getType(norm.getVariance());
+    auto vector = getTensorType(norm.getVariance());
     Value epsilon = builder.create<ConstantOp>(
         loc,
         DenseElementsAttr::get(
@@ -189,8 +185,8 @@ Operation *FoldBatchNorm::apply(OpBuilder &builder, Operation *product,
   auto scaleWeight = [&](Value weight, int64_t dim) {
     if (!affine.scale)
       return weight;
-    SmallVector<int64_t> shape(getType(weight).getRank(), 1);
-    shape[dim] = getType(affine.scale).getDimSize(0);
+    SmallVector<int64_t> shape(getTensorType(weight).getRank(), 1);
+    shape[dim] = getTensorType(affine.scale).getDimSize(0);
     Value scale = affine.scale;
     if (shape.size() > 1)
       scale = builder.create<ReshapeOp>(

@@ -26,10 +26,6 @@ namespace lathe {
 
 using namespace lathe;
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 namespace {
 class Layout : public lathe::impl::LayoutBase<Layout> {
   using LayoutBase::LayoutBase;
@@ -93,7 +89,7 @@ Value Layout::transpose(OpBuilder &builder, Location loc, Value value,
   }
   if (llvm::equal(whole, llvm::seq<int64_t>(whole.size())))
     return value;
-  ArrayRef<int64_t> shape = getType(value).getShape();
+  ArrayRef<int64_t> shape = getTensorType(value).getShape();
   if (!movesData(shape, whole))
     return builder.create<ReshapeOp>(
         loc, value,
@@ -111,9 +107,9 @@ Value Layout::getStored(Value value, AffineMap layout) {
   OpBuilder builder(&getContext());
   builder.setInsertionPointAfterValue(value);
   Value aligned = value;
-  if (int64_t missing = layout.getNumDims() - getType(value).getRank()) {
+  if (int64_t missing = layout.getNumDims() - getTensorType(value).getRank()) {
     SmallVector<int64_t> shape(missing, 1);
-    llvm::append_range(shape, getType(value).getShape());
+    llvm::append_range(shape, getTensorType(value).getShape());
     aligned = builder.create<ReshapeOp>(
         value.getLoc(), value, builder.getDenseI64ArrayAttr(shape), UnitAttr());
   }
@@ -135,7 +131,7 @@ void Layout::convertOp(const LayoutNode &node) {
       old.replaceAllUsesWith(result);
       continue;
     }
-    RankedTensorType type = getType(result);
+    RankedTensorType type = getTensorType(result);
     result.setType(
         type.clone(applyPermutation(type.getShape(), getDimOrder(layout))));
     twins[{old, layout}] = result;
@@ -150,7 +146,7 @@ void Layout::convertSlot(const LayoutNode &node) {
   AffineMap layout = node.layouts.results[0];
   DimOrder order = getDimOrder(layout);
   auto store = [&](Value value, OpBuilder builder) {
-    RankedTensorType old = getType(value);
+    RankedTensorType old = getTensorType(value);
     value.setType(old.clone(applyPermutation(old.getShape(), order)));
     auto back = builder.create<TransposeOp>(
         value.getLoc(), value, builder.getDenseI64ArrayAttr(invert(order)));
@@ -231,10 +227,11 @@ void Layout::mergeTransposes() {
 /// joined, and what it multiplies by is known at load, that is turned instead.
 void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
   if (!op->hasOneUse() || load.isKnownOrSlice(op) ||
-      !getType(op).hasStaticShape() || getType(op).getRank() == 0)
+      !getTensorType(op).hasStaticShape() || getTensorType(op).getRank() == 0)
     return;
   auto reshape = dyn_cast<ReshapeOp>(*op->user_begin());
-  if (!reshape || !reshape->hasOneUse() || getType(reshape).getRank() == 0)
+  if (!reshape || !reshape->hasOneUse() ||
+      getTensorType(reshape).getRank() == 0)
     return;
   OpOperand &use = *reshape->use_begin();
   auto product = dyn_cast<FusibleOpInterface>(use.getOwner());
@@ -247,9 +244,10 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
   if (!isa<AffineDimExpr>(summed) || maps.back().getResultPosition(summed))
     return;
   // The dims of the last one, none of which comes from further in front.
-  ArrayRef<int64_t> shape = getType(op).getShape(), order = op.getPermutation();
+  ArrayRef<int64_t> shape = getTensorType(op).getShape(),
+                    order = op.getPermutation();
   size_t first = shape.size();
-  int64_t count = 1, wanted = getType(reshape).getShape().back();
+  int64_t count = 1, wanted = getTensorType(reshape).getShape().back();
   while (first > 0 && count < wanted)
     count *= shape[--first];
   auto front = order.take_front(first);
@@ -272,7 +270,7 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
   for (OpOperand *weight : weights) {
     unsigned place =
         *maps[weight->getOperandNumber()].getResultPosition(summed);
-    ArrayRef<int64_t> whole = getType(weight->get()).getShape();
+    ArrayRef<int64_t> whole = getTensorType(weight->get()).getShape();
     SmallVector<int64_t> sizes(whole.take_front(place));
     llvm::append_range(sizes, shape.drop_front(first));
     llvm::append_range(sizes, whole.drop_front(place + 1));
@@ -283,7 +281,7 @@ void Layout::foldIntoWeights(TransposeOp op, const LoadTime &load) {
     digits = builder.create<TransposeOp>(op.getLoc(), digits, turn);
     weight->set(makeReshape(digits, whole));
   }
-  use.set(makeReshape(op.getInput(), getType(reshape).getShape()));
+  use.set(makeReshape(op.getInput(), getTensorType(reshape).getShape()));
   reshape->erase();
   op->erase();
   ++numFolded;

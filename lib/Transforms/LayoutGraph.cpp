@@ -13,10 +13,6 @@
 
 namespace lathe {
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 DimOrder getDimOrder(AffineMap layout) {
   return llvm::map_to_vector(layout.getResults(), [](AffineExpr expr) {
     return int64_t(cast<AffineDimExpr>(expr).getPosition());
@@ -226,7 +222,7 @@ void LayoutGraph::collect(func::FuncOp function, AffineMap layout,
 /// Asks those that compute and read `value` whether they could follow.
 void LayoutGraph::follow(Value value, AffineMap layout) {
   if (load.isKnownOrSlice(value) ||
-      getType(value).getRank() != int64_t(layout.getNumDims()))
+      getTensorType(value).getRank() != int64_t(layout.getNumDims()))
     return;
   if (ScanSlot slot = ScanSlot::ofValue(value))
     visitSlot(slot, layout, /*enters=*/false);
@@ -275,7 +271,7 @@ void LayoutGraph::visitSlot(ScanSlot slot, AffineMap layout, bool enters) {
 /// Bytes that a transpose of `value` reads and writes, over all iterations of
 /// the loops it is in.
 int64_t LayoutGraph::getCost(Value value, ArrayRef<int64_t> order) const {
-  RankedTensorType type = getType(value);
+  RankedTensorType type = getTensorType(value);
   if (load.isKnownOrSlice(value))
     return 0;
   SmallVector<int64_t> shape(order.size() - type.getRank(), 1);
@@ -333,7 +329,7 @@ void LayoutGraph::addTerms(Value value) {
       DimOrder rest = chain(back, transpose.getPermutation());
       SmallVector<int64_t> shape;
       for (int64_t dim : stored)
-        shape.push_back(getType(value).getDimSize(dim));
+        shape.push_back(getTensorType(value).getDimSize(dim));
       if (movesData(shape, rest))
         addTerm(kKeeps, false, producer, getCost(value, stored));
     }

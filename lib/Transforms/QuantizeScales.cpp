@@ -17,10 +17,6 @@ using namespace lathe;
 /// The largest number of f8E4M3FN.
 static constexpr int64_t kLargestFloat8 = 448;
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 Value QuantizationBuilder::number(double value) {
   auto type = RankedTensorType::get({}, builder.getF32Type());
   return make<ConstantOp>(DenseElementsAttr::get(type, float(value)));
@@ -33,7 +29,7 @@ QuantizationBuilder::inGroups(Value value, ArrayRef<int64_t> axes,
     return {value, SmallVector<int64_t>(axes)};
   // Groups get a dim of their own; zeros fill up the last one.
   int64_t axis = axes.front();
-  SmallVector<int64_t> shape(getType(value).getShape());
+  SmallVector<int64_t> shape(getTensorType(value).getShape());
   int64_t groups = llvm::divideCeil(shape[axis], group);
   if (int64_t missing = groups * group - shape[axis]) {
     SmallVector<int64_t> low(shape.size(), 0), high(shape.size(), 0);
@@ -96,7 +92,7 @@ QuantizationBuilder::startGroups(QuantizationScale &result, Value value,
   if (group > 0) {
     // Of a filter a group takes whole windows of several channels.
     for (int64_t axis : axes.drop_front())
-      group /= std::max<int64_t>(getType(value).getDimSize(axis), 1);
+      group /= std::max<int64_t>(getTensorType(value).getDimSize(axis), 1);
     result.axis = axes.front();
     result.group = std::max<int64_t>(group, 1);
   }
@@ -107,17 +103,17 @@ void QuantizationBuilder::finishGroups(QuantizationScale &result, Value scale,
                                        Value value, ArrayRef<int64_t> axes,
                                        Type element) {
   if (result.group > 0) {
-    SmallVector<int64_t> shape(getType(value).getShape());
+    SmallVector<int64_t> shape(getTensorType(value).getShape());
     shape[result.axis] = llvm::divideCeil(shape[result.axis], result.group);
     for (int64_t axis : axes.drop_front())
       shape[axis] = 1;
     scale = make<ReshapeOp>(scale, shape);
   }
   // What packs the weight finds the narrow ones behind the cast.
-  if (!getType(scale).getElementType().isF32())
+  if (!getTensorType(scale).getElementType().isF32())
     scale = make<CastOp>(scale, builder.getF32Type());
   result.scale = scale;
-  auto zeros = RankedTensorType::get(getType(scale).getShape(), element);
+  auto zeros = RankedTensorType::get(getTensorType(scale).getShape(), element);
   result.zeroPoint =
       make<ConstantOp>(cast<DenseElementsAttr>(builder.getZeroAttr(zeros)));
 }
@@ -167,7 +163,7 @@ QuantizationBuilder::dynamicScale(Value value, ArrayRef<int64_t> reducedAxes) {
 /// `stacked` as a further input of `scan`: its slice in the body.
 static Value sliceBy(ScanOp scan, Value stacked) {
   scan.getInputsMutable().append(stacked);
-  auto type = getType(stacked);
+  auto type = getTensorType(stacked);
   return scan.getBody().front().addArgument(
       type.clone(type.getShape().drop_front()), stacked.getLoc());
 }
@@ -224,7 +220,8 @@ QuantizationBuilder::staticFloatScale(ArrayRef<double> magnitude,
                                       ArrayRef<ScanOp> scans) {
   SmallVector<float> scales;
   for (double most : magnitude)
-    scales.push_back(float(std::max(most / kLargestFloat8, kSmallestQuantizationScale)));
+    scales.push_back(
+        float(std::max(most / kLargestFloat8, kSmallestQuantizationScale)));
   auto type = RankedTensorType::get(layerShape(scales.size(), scans),
                                     builder.getF32Type());
   QuantizationScale result;

@@ -14,10 +14,6 @@
 
 namespace lathe {
 
-inline RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 /// The number a constant holds in all its elements, seen through views.
 inline std::optional<double> getSplatNumber(Value value) {
   while (auto view = value.getDefiningOp<FusibleOpInterface>()) {

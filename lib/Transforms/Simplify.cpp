@@ -19,10 +19,6 @@ namespace lathe {
 
 using namespace lathe;
 
-static RankedTensorType getType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 namespace {
 /// x + (-y) -> x - y
 struct AddOfNegation : OpRewritePattern<AddOp> {
@@ -66,17 +62,18 @@ struct ImplicitBroadcast : OpInterfaceRewritePattern<FusibleOpInterface> {
         op->getNumOperands() < 2)
       return rewriter.notifyMatchFailure(op, "expected an elementwise op of "
                                              "several operands");
-    ArrayRef<int64_t> shape = getType(op->getResult(0)).getShape();
+    ArrayRef<int64_t> shape = getTensorType(op->getResult(0)).getShape();
     for (OpOperand &operand : op->getOpOperands()) {
       auto broadcast = operand.get().getDefiningOp<BroadcastOp>();
       if (!broadcast)
         continue;
       // Another operand alone must give the result its shape.
       bool isImplied = llvm::any_of(op->getOpOperands(), [&](OpOperand &other) {
-        return &other != &operand && getType(other.get()).getShape() == shape;
+        return &other != &operand &&
+               getTensorType(other.get()).getShape() == shape;
       });
-      if (!isImplied ||
-          getType(broadcast).getRank() > static_cast<int64_t>(shape.size()))
+      if (!isImplied || getTensorType(broadcast).getRank() >
+                            static_cast<int64_t>(shape.size()))
         continue;
       rewriter.modifyOpInPlace(op, [&] { operand.set(broadcast.getInput()); });
       return success();
@@ -98,7 +95,7 @@ struct KeepReducedDims : OpRewritePattern<ReshapeOp> {
       return rewriter.notifyMatchFailure(op, "expected a reduction, used once");
     auto axes = reduce->getAttrOfType<DenseI64ArrayAttr>("axes");
     auto keepdims = reduce->getAttrOfType<BoolAttr>("keepdims");
-    RankedTensorType input = getType(reduce->getOperand(0));
+    RankedTensorType input = getTensorType(reduce->getOperand(0));
     if (!axes || !keepdims || keepdims.getValue() || !input.hasStaticShape())
       return rewriter.notifyMatchFailure(op, "expected a reduction that drops "
                                              "its dims");
@@ -107,7 +104,7 @@ struct KeepReducedDims : OpRewritePattern<ReshapeOp> {
       shape.assign(shape.size(), 1);
     for (int64_t axis : axes.asArrayRef())
       shape[axis < 0 ? axis + input.getRank() : axis] = 1;
-    if (getType(op.getResult()).getShape() != ArrayRef<int64_t>(shape))
+    if (getTensorType(op.getResult()).getShape() != ArrayRef<int64_t>(shape))
       return rewriter.notifyMatchFailure(op, "the dims come back elsewhere");
     OperationState state(reduce.getLoc(), reduce->getName());
     state.addOperands(reduce->getOperands());
@@ -181,7 +178,7 @@ struct SumOfPads : OpRewritePattern<AddOp> {
 
   LogicalResult matchAndRewrite(AddOp op,
                                 PatternRewriter &rewriter) const override {
-    if (!getType(op).hasStaticShape())
+    if (!getTensorType(op).hasStaticShape())
       return rewriter.notifyMatchFailure(op, "expected a static shape");
     std::optional<int64_t> dim;
     SmallVector<PadOp> pieces;
@@ -210,10 +207,10 @@ struct SumOfPads : OpRewritePattern<AddOp> {
     for (PadOp pad : pieces) {
       if (pad.getLow()[*dim] != end)
         return rewriter.notifyMatchFailure(op, "places overlap or are empty");
-      end += getType(pad.getInput()).getDimSize(*dim);
+      end += getTensorType(pad.getInput()).getDimSize(*dim);
       inputs.push_back(pad.getInput());
     }
-    if (end != getType(op).getDimSize(*dim))
+    if (end != getTensorType(op).getDimSize(*dim))
       return rewriter.notifyMatchFailure(op, "places are empty at the end");
     rewriter.replaceOpWithNewOp<ConcatOp>(op, op.getType(), inputs, *dim);
     return success();

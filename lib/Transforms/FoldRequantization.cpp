@@ -49,8 +49,8 @@ static Value makeNumber(OpBuilder &builder, Value like, double number) {
   auto type = cast<RankedTensorType>(like.getType());
   return builder.create<ConstantOp>(
       like.getLoc(),
-      DenseElementsAttr::get(type,
-                             builder.getFloatAttr(builder.getF32Type(), number)));
+      DenseElementsAttr::get(
+          type, builder.getFloatAttr(builder.getF32Type(), number)));
 }
 
 namespace {
@@ -72,7 +72,8 @@ private:
   Block *block;
   const LoadTime &loadTime;
   OpBuilder builder;
-  /// Of the ops on the way, each behind those it reads: the operands to multiply.
+  /// Of the ops on the way, each behind those it reads: the operands to
+  /// multiply.
   llvm::MapVector<Operation *, SmallVector<unsigned, 2>> ways;
 };
 
@@ -168,9 +169,9 @@ LogicalResult FoldRequantization::fold(QuantizeOp op, const LoadTime &loadTime,
     return failure();
   OpBuilder builder(op);
   Value reciprocal = builder.create<ConstantOp>(
-      op.getLoc(), DenseElementsAttr::get(
-                       RankedTensorType::get({}, builder.getF32Type()),
-                       builder.getF32FloatAttr(1.0 / *scale)));
+      op.getLoc(),
+      DenseElementsAttr::get(RankedTensorType::get({}, builder.getF32Type()),
+                             builder.getF32FloatAttr(1.0 / *scale)));
   op.getInputMutable().assign(factor.emit(op.getInput(), reciprocal));
   op.getScaleMutable().assign(makeNumber(builder, op.getScale(), 1.0));
   factor.eraseUnused();

@@ -210,7 +210,7 @@ class Convolution(unittest.TestCase):
 
 
 class Tiles(unittest.TestCase):
-    """packed_conv with bytes in AMX's tiles: exact, whoever computes which of them, and with the bits of vectors."""
+    """packed_conv, and packed_matmul of a depth that is cut, with bytes in AMX's tiles: exact, whoever computes which of them."""
 
     SECONDS = 5
 
@@ -252,6 +252,19 @@ class Tiles(unittest.TestCase):
                 for isa in ISAS_OF_TILES:
                     y = run({"x": x, "w": packed}, body, result, ["--isa", isa], threads)
                     np.testing.assert_array_equal(y, expected, f"{isa} {threads} {self.CASES[number]}")
+
+    def test_deep(self):
+        """Not cut, in two parts of unlike size, in five; a row of tiles, several, tiles a row shorter; more sums than wait at once."""
+        generator = np.random.default_rng(9)
+        for number, (m, n, k) in enumerate([(33, 40, 768), (33, 40, 832), (20, 200, 3072), (70, 70, 3072), (97, 1100, 1344)]):
+            left, right = SIGNS[number % 4]
+            a, b = random(generator, left, m, k), random(generator, right, k, n)
+            packed, result = pack(b, interleave=4), f"tensor<{m}x{n}xi32>"
+            body = f"  %y = lathe.packed_matmul %a, %w {{n = {n} : i64}} : ({tensor(a)}, {tensor(packed)}) -> {result}"
+            for threads in (1, 3):
+                for isa in ISAS_OF_TILES:
+                    y = run({"a": a, "w": packed}, body, result, ["--isa", isa], threads)
+                    np.testing.assert_array_equal(y, product(a, b), f"{isa} {threads} {m}x{n}x{k}")
 
 
 class WeightOnly(unittest.TestCase):

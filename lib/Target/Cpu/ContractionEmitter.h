@@ -61,11 +61,15 @@ private:
 
   void plan();
   void planDepth();
+  int64_t getItemsPerRun();
   void emitItems(Value begin, Value end, const Part &part);
   void emitRuns();
   void emitTile(int64_t rows, int64_t vectors, const ItemGrid::Place &at,
                 Value item, Value row, Value column, Value panelIndex,
                 Value aheadIndex, const Part &part);
+  void emitTileOfRegisters(const Product &product, int64_t vectors, Value item,
+                           ArrayRef<Value> coordinates, Value panelIndex,
+                           ArrayRef<Value> masks, const Part &part);
   SmallVector<Value> emitSums(const Product &product, Value row, Value column);
   Product getRows(int64_t rows, int64_t vectors);
   void emitMakeUps();
@@ -131,6 +135,9 @@ private:
   bool widensPanels = false;
   /// Into how many parts the depth is cut, and the size of the largest.
   int64_t depthParts = 1, largestPart = 0;
+  /// What parts are whole numbers of, in elements (but for the last part's
+  /// end).
+  int64_t depthUnit = 1;
   /// Items whose sums wait together, and how many elements each has.
   int64_t itemsPerRun = 1, tileElements = 0;
 };

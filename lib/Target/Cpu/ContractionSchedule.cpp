@@ -32,6 +32,10 @@ static constexpr int64_t kFarApart = 64, kDeepEnough = 512;
 /// The part of the depth that is done at once where it is cut, in elements: a
 /// panel of B takes half of a first-level cache.
 static constexpr int64_t kDepthPart = 256;
+/// The same with AMX, in bytes: 32 rows of them and a panel's 32 columns, 20
+/// KiB each, stay in a first-level cache of 48 KiB with the sums that come and
+/// go. What fits as a whole is not cut.
+static constexpr int64_t kTilePart = 640, kTileDepth = 768;
 /// Rows of tiles that share a copied panel of B, where the depth is cut, and
 /// bytes of the sums that wait: with a part of A, half of a second-level cache.
 static constexpr int64_t kTilesPerChunk = 14, kWaitingBytes = 3 << 17;
@@ -106,9 +110,23 @@ void ContractionEmitter::plan() {
     planWideRows();
 }
 
+/// Those whose sums wait together.
+int64_t ContractionEmitter::getItemsPerRun() {
+  return std::clamp<int64_t>(kWaitingBytes / (tileElements * 4), 1,
+                             std::max<int64_t>(grid.getNumItems(), 1));
+}
+
 void ContractionEmitter::planDepth() {
   largestPart = c.depth;
   tileElements = rowTiles.big * columns.units.big * columns.unitVectors * width;
+  if (usesTiles()) {
+    depthUnit = tileBytes / c.getABytes();
+    if (c.depth * c.getABytes() > kTileDepth)
+      depthParts = llvm::divideCeil(c.depth * c.getABytes(), kTilePart);
+    itemsPerRun = getItemsPerRun();
+    return;
+  }
+  depthUnit = width;
   // A transposed left-hand side, as in the gradient of a weight, has every k in
   // another place, so that each tile would fetch a page per k anew. A chunk's
   // tiles are copied, once for all columns of a run. Where only B is copied,
@@ -122,8 +140,7 @@ void ContractionEmitter::planDepth() {
       llvm::divideCeil(c.depth / width, depthParts) * width + c.depth % width;
   Tiling chunks = Tiling::balanced(rowTiles.count, kTilesPerChunk);
   grid.rowsPerChunk = chunks.big;
-  itemsPerRun = std::clamp<int64_t>(kWaitingBytes / (tileElements * 4), 1,
-                                    grid.getNumItems());
+  itemsPerRun = getItemsPerRun();
   copiedRows = llvm::alignTo(rowTiles.big, width);
   // The padding keeps tiles from the same places in the first-level cache.
   copyStride = largestPart * copiedRows + 16;
@@ -187,24 +204,12 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
       masks.push_back(emitMask(b, left, width));
     }
 
-  if (c.depth >= kDepthToFetch)
+  // Of a cut product too many tiles come between.
+  if (c.depth >= kDepthToFetch && !(tileUnit && isCut()))
     epilogue.emitFetch(b, function, rows, vectors, {at.outer, row, column});
-  if (tileUnit) {
-    // Registers have one shape: where a row less is wanted, the one in front
-    // is computed, too.
-    int64_t extra = rowTiles.big - rows;
-    Value first = addIndex(b, product.aIndex, -extra * c.aRowStride);
-    tileUnit->emitZero();
-    tileUnit->emitSteps(
-        c.depth / (c.interleave * 16),
-        {{product.a, first, c.a.elementType},
-         c.aRowStride,
-         registerRows * c.aRowStride},
-        {function.inputs[c.b.argument], panelIndex, c.b.elementType});
-    tileUnit->emitStore(tileScratch);
-    return epilogue.emitStoredTile(b, function, tileScratch, extra, rows,
-                                   vectors, {at.outer, row, column}, masks);
-  }
+  if (tileUnit)
+    return emitTileOfRegisters(product, vectors, item, {at.outer, row, column},
+                               panelIndex, masks, part);
   product.bIndex = panelIndex;
   if (aheadIndex) {
     product.aheadIndex = aheadIndex;
@@ -250,6 +255,43 @@ void ContractionEmitter::emitTile(int64_t rows, int64_t vectors,
           b.create<vector::StoreOp>(sum, sumScratch,
                                     addIndex(b, waiting, i * width));
       });
+}
+
+void ContractionEmitter::emitTileOfRegisters(const Product &product,
+                                             int64_t vectors, Value item,
+                                             ArrayRef<Value> coordinates,
+                                             Value panelIndex,
+                                             ArrayRef<Value> masks,
+                                             const Part &part) {
+  // Registers have one shape: where a row less is wanted, the one in front is
+  // computed, too.
+  int64_t rows = product.rowOffsets.size(), extra = rowTiles.big - rows;
+  Value first = addIndex(b, product.aIndex, -extra * c.aRowStride);
+  Value waiting;
+  if (isCut()) {
+    waiting = mulIndex(b, b.createOrFold<arith::SubIOp>(item, part.firstItem),
+                       tileElements);
+    tileUnit->emitLoad(sumScratch, waiting);
+  } else {
+    tileUnit->emitZero();
+  }
+  tileUnit->emitSteps(
+      divIndex(b, part.size, depthUnit),
+      {{product.a, addIndex(b, first, part.begin), c.a.elementType},
+       c.aRowStride,
+       registerRows * c.aRowStride},
+      {function.inputs[c.b.argument],
+       addIndex(b, panelIndex, mulIndex(b, part.begin, panelColumns)),
+       c.b.elementType});
+  auto finish = [&] {
+    tileUnit->emitStore(tileScratch, indexConstant(b, 0));
+    epilogue.emitStoredTile(b, function, tileScratch, extra, rows, vectors,
+                            coordinates, masks);
+  };
+  if (!isCut())
+    return finish();
+  emitIf(b, part.isLast, finish,
+         [&] { tileUnit->emitStore(sumScratch, waiting); });
 }
 
 SmallVector<Value> ContractionEmitter::emitSums(const Product &product,
@@ -346,9 +388,8 @@ void ContractionEmitter::emitItems(Value begin, Value end, const Part &part) {
 /// A deep product: a run of items does one part of the depth after the other.
 /// Every sum is still made from the first k to the last.
 void ContractionEmitter::emitRuns() {
-  auto type = VectorType::get(width, b.getF32Type());
-  Value none =
-      b.create<arith::ConstantOp>(type, DenseElementsAttr::get(type, 0.0f));
+  auto type = VectorType::get(width, getArithmetic().getSumType(b));
+  Value none = b.create<arith::ConstantOp>(b.getZeroAttr(type));
   Value zero = indexConstant(b, 0);
   // A run stays in one chunk of rows, whose part of A is copied once.
   int64_t perOuter = grid.columns * grid.rows,
@@ -383,8 +424,8 @@ void ContractionEmitter::emitRuns() {
     emitFor(b, zero, indexConstant(b, depthParts), 1, [&](Value i) {
       auto emitBegin = [&](Value index) {
         return mulIndex(
-            b, divIndex(b, mulIndex(b, index, c.depth / width), depthParts),
-            width);
+            b, divIndex(b, mulIndex(b, index, c.depth / depthUnit), depthParts),
+            depthUnit);
       };
       Part part;
       part.firstItem = first;
@@ -420,7 +461,8 @@ int64_t ContractionEmitter::emit() {
   if (copyStride)
     rowScratch = function.allocate(b, grid.rowsPerChunk * copyStride);
   if (isCut()) {
-    sumScratch = function.allocate(b, itemsPerRun * tileElements);
+    sumScratch = function.allocate(b, itemsPerRun * tileElements,
+                                   getArithmetic().getSumType(b));
     emitRuns();
   } else {
     if (!tileUnit && c.batch == 1 && grid.columns > 1 &&

@@ -89,14 +89,16 @@ private:
     return c.hasPairs() && !usesTiles &&
            features.bfloatProducts == BfloatProducts::Pairs;
   }
-  bool widensPanels() const { return c.hasPairs() && !usesTiles && !usesDots(); }
+  bool widensPanels() const {
+    return c.hasPairs() && !usesTiles && !usesDots();
+  }
   const Arithmetic &getArithmetic() const {
     return bytes ? *bytes : usesDots() ? dotArithmetic : floatArithmetic;
   }
   /// Whether the columns and channels of a line of the window lie in one run.
   bool isOneRun() const {
-    return c.kernelWidth == 1 || c.columnDistance * c.dilationWidth ==
-                                     c.channels * c.channelDistance;
+    return c.kernelWidth == 1 ||
+           c.columnDistance * c.dilationWidth == c.channels * c.channelDistance;
   }
   /// Elements that lie in one run.
   int64_t getRun() const {

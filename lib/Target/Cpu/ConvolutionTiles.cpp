@@ -90,10 +90,11 @@ void ConvolutionEmitter::emitTileOfRegisters(int64_t units, Value base,
   emitWindow(window, {}, [&](const Product &place, ArrayRef<Value>) {
     a.operand.index = place.aIndex;
     panel.index = place.bIndex;
-    tileUnit->emitSteps(getRun() * c.elementBytes / tileBytes, a, panel);
+    tileUnit->emitSteps(indexConstant(b, getRun() * c.elementBytes / tileBytes),
+                        a, panel);
     return SmallVector<Value>();
   });
-  tileUnit->emitStore(tileScratch);
+  tileUnit->emitStore(tileScratch, indexConstant(b, 0));
   epilogue.emitStoredTile(b, frame, tileScratch, extra, rows, tileVectors,
                           {pixel, column}, emitMasks(column));
 }

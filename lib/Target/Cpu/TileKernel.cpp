@@ -193,12 +193,11 @@ void TileUnit::dot(int64_t sum, int64_t a, int64_t right, Type left,
   });
 }
 
-void TileUnit::store(int64_t tile, Value buffer, int64_t index,
-                     int64_t stride) {
+void TileUnit::store(int64_t tile, Value buffer, Value index, int64_t stride) {
   if (!registers)
-    return call("llvm.x86.tilestored64",
-                {number(tile, 8), emitPointer(buffer, indexConstant(b, index)),
-                 number(stride * 4, 64)});
+    return call(
+        "llvm.x86.tilestored64",
+        {number(tile, 8), emitPointer(buffer, index), number(stride * 4, 64)});
   auto lanes = VectorType::get(registerRows, b.getI32Type());
   auto result = VectorType::get(
       registerRows, cast<MemRefType>(buffer.getType()).getElementType());
@@ -208,22 +207,33 @@ void TileUnit::store(int64_t tile, Value buffer, int64_t index,
         indexConstant(b, (tile * registerRows + row) * registerRows));
     if (result != lanes)
       line = b.create<arith::BitcastOp>(result, line);
-    b.create<vector::StoreOp>(line, buffer,
-                              indexConstant(b, index + row * stride));
+    b.create<vector::StoreOp>(line, buffer, addIndex(b, index, row * stride));
   }
 }
 
-void TileUnit::emitZero() {
+void TileUnit::forEachSum(
+    function_ref<void(int64_t tile, int64_t offset)> visit) {
   for (int64_t row = 0; row < blocks; ++row)
     for (int64_t column = 0; column < 2; ++column)
-      zero(sumTile(row, column));
+      visit(sumTile(row, column),
+            row * rowsOf[aTile] * panelColumns + column * registerRows);
 }
 
-void TileUnit::emitSteps(int64_t steps, const Rows &a, const Operand &panel) {
+void TileUnit::emitZero() {
+  forEachSum([&](int64_t tile, int64_t) { zero(tile); });
+}
+
+void TileUnit::emitLoad(Value sums, Value index) {
+  forEachSum([&](int64_t tile, int64_t offset) {
+    load(tile, sums, addIndex(b, index, offset), panelColumns);
+  });
+}
+
+void TileUnit::emitSteps(Value steps, const Rows &a, const Operand &panel) {
   // Elements of a row of a tile of A, and of B: those of 16 columns.
   int64_t rowElements = tileBytes / getElementBytes(a.operand.buffer);
   int64_t bStride = 2 * rowElements;
-  emitFor(b, indexConstant(b, 0), indexConstant(b, steps), 1, [&](Value step) {
+  emitFor(b, indexConstant(b, 0), steps, 1, [&](Value step) {
     Value from = addIndex(b, a.operand.index, mulIndex(b, step, rowElements));
     Value lines =
         addIndex(b, panel.index, mulIndex(b, step, registerRows * bStride));
@@ -240,10 +250,8 @@ void TileUnit::emitSteps(int64_t steps, const Rows &a, const Operand &panel) {
   });
 }
 
-void TileUnit::emitStore(Value result) {
-  for (int64_t row = 0; row < blocks; ++row)
-    for (int64_t column = 0; column < 2; ++column)
-      store(sumTile(row, column), result,
-            row * rowsOf[aTile] * panelColumns + column * registerRows,
-            panelColumns);
+void TileUnit::emitStore(Value result, Value index) {
+  forEachSum([&](int64_t tile, int64_t offset) {
+    store(tile, result, addIndex(b, index, offset), panelColumns);
+  });
 }

@@ -61,11 +61,13 @@ public:
   };
   /// The sums start at 0.
   void emitZero();
+  /// The sums start at what emitStore left from `index` on.
+  void emitLoad(Value sums, Value index);
   /// Adds the product of rows of A by a panel of B, over a depth of `steps`
   /// times 64 bytes.
-  void emitSteps(int64_t steps, const Rows &a, const Operand &panel);
-  /// [rows][32] of sums to `result`, a buffer of its own: i32, or of bf16 f32.
-  void emitStore(Value result);
+  void emitSteps(Value steps, const Rows &a, const Operand &panel);
+  /// [rows][32] of sums to `result`, from `index` on: i32, or of bf16 f32.
+  void emitStore(Value result, Value index);
 
 private:
   void zero(int64_t tile);
@@ -73,7 +75,10 @@ private:
   void dot(int64_t sum, int64_t a, int64_t right, Type left, Type rightElement);
   void dotInMemory(int64_t sum, int64_t a, int64_t right,
                    function_ref<Value(Value x, Value y, Value sum)> add);
-  void store(int64_t tile, Value buffer, int64_t index, int64_t stride);
+  void store(int64_t tile, Value buffer, Value index, int64_t stride);
+  /// Every sum's register, and where its first element is behind the first of
+  /// all.
+  void forEachSum(function_ref<void(int64_t tile, int64_t offset)> visit);
   Value emitPointer(Value buffer, Value index);
   Value number(int64_t value, unsigned bits);
   void call(StringRef name, ValueRange operands);

@@ -92,9 +92,8 @@ LogicalResult compileKernels(func::FuncOp entry,
     ++numKernels;
     std::string text = getKernelText(kernel);
     auto [it, isNew] = known.try_emplace(text, uint32_t(jobs.size()));
-    auto resolved = [&] {
-      return ResolvedKernel{firstKernel + it->second,
-                            jobs[it->second]->info.schedule()};
+    auto resolved = [&, job = it->second] {
+      return ResolvedKernel{firstKernel + job, jobs[job]->info.schedule()};
     };
     if (!isNew)
       return resolved();

@@ -511,7 +511,7 @@ LogicalResult ProgramBuilder::buildKernel(KernelOp op, StepList &steps) {
   if (auto pairs = op->getAttrOfType<DenseI64ArrayAttr>("lathe.in_place")) {
     if (!llvm::is_contained({"rows", "pointwise", "contraction"},
                             StringRef(kernel->schedule)))
-      for (size_t i = 0; i < pairs.size(); i += 2)
+      for (int64_t i = 0; i < pairs.size(); i += 2)
         preferred.erase(op.getResult(pairs[i]));
   }
   ++now;

@@ -416,7 +416,7 @@ bool Analyzer::nameClasses() {
       info.isReduced |= types[d] == utils::IteratorType::reduction;
       step.classes.push_back(c);
     }
-    step.op.getBody()->walk([&](linalg::IndexOp op) {
+    step.op.getBody()->walk([&, &step = step](linalg::IndexOp op) {
       if (int c = step.classes[op.getDim()]; c >= 0)
         program.classes[c].isIndexed = true;
     });

@@ -136,8 +136,8 @@ llvm::Error Calibration::choose(const SiteObserver &observer,
     double least = INFINITY;
     if (!smoothings.empty())
       smoothings[observer.valueOf(i)].list(
-          [&](int64_t n) { return observer.rangeOf(i, n); }, site.numRanges(),
-          result.smooth);
+          [&, i = i](int64_t n) { return observer.rangeOf(i, n); },
+          site.numRanges(), result.smooth);
     unsigned value = observer.valueOf(i);
     for (int64_t n = 0; n < site.numRanges(); ++n) {
       const Histogram &histogram = histograms[value][observer.rangeOf(i, n)];

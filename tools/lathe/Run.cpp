@@ -48,7 +48,7 @@ static int compareExpected(const RunOptions &options,
     if (name.empty() || path.empty())
       return fail("--expect expects name=file.npy, got '" + spec + "'");
     auto it = llvm::find_if(
-        specs, [&](const TensorSpec &s) { return s.name == name; });
+        specs, [name = name](const TensorSpec &s) { return s.name == name; });
     if (it == specs.end())
       return fail("--expect names " + quote(name) +
                   ", which is no output of the model");

@@ -188,7 +188,8 @@ private:
     bool dense = alphas.size() == names.size();
     for (auto [i, name] : llvm::enumerate(names)) {
       Activation f{name};
-      auto take = [&](ArrayRef<double> list, size_t &at, double otherwise) {
+      auto take = [&, i = i](ArrayRef<double> list, size_t &at,
+                             double otherwise) {
         if (dense)
           return i < list.size() ? list[i] : otherwise;
         return at < list.size() ? list[at++] : otherwise;

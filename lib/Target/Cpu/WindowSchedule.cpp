@@ -353,7 +353,7 @@ static bool readWindow(const KernelViews &views, Window &w,
   }
   if (auto conv = dyn_cast<ConvOp>(views.anchor)) {
     ArrayRef<int64_t> shape = views.operands[1].view.sizes;
-    if (conv.getGroups() != in[3] || shape[0] != in[3]) {
+    if (int64_t(conv.getGroups()) != in[3] || shape[0] != in[3]) {
       whyNot = "a grouped convolution that is not depthwise";
       return false;
     }

@@ -82,7 +82,8 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
   arguments.session.threads = 1;
   for (int i = 3; i < argc; ++i) {
     auto [key, value] = StringRef(argv[i]).split('=');
-    auto tensor = [&](std::vector<NamedTensor> &list) -> llvm::Error {
+    auto tensor = [&, key = key, value = value](
+                      std::vector<NamedTensor> &list) -> llvm::Error {
       llvm::Expected<Tensor> read = readNpy(value);
       if (!read)
         return read.takeError();
@@ -214,10 +215,10 @@ llvm::Error run(const Arguments &arguments) {
     return takeTurns(**session, batches, arguments.turn, before);
   std::vector<Trace> traces;
   for (const TensorSpec &spec : (*session)->outputs())
-    traces.push_back({spec.name});
+    traces.emplace_back().name = spec.name;
   if (arguments.traceStates)
     for (const StateStore::State &state : states.states())
-      traces.push_back({state.spec.name});
+      traces.emplace_back().name = state.spec.name;
   for (int64_t step = 0; step < steps; ++step) {
     auto outputs = (*session)->run(batchOf(batches, step));
     if (!outputs)

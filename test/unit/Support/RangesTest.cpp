@@ -25,8 +25,9 @@ static Ranges example() {
                           {2, 1e-30},
                           {-1.75, 0.1f},
                           {2.5, 1e30},
-                          {0.001, 0}});
-  ranges.sites.push_back({"a \"node\"\n#1", {0}, {0}, {0}, {}, {}, {}});
+                          {0.001, 0},
+                          {}});
+  ranges.sites.push_back({"a \"node\"\n#1", {0}, {0}, {0}, {}, {}, {}, {}});
   return ranges;
 }
 

@@ -32,7 +32,7 @@ using namespace lathe;
 
 /// Ops visited before the search for a cycle gives up.
 static constexpr unsigned kSearchBudget = 512;
-/// Elementwise consumers looked at behind a contraction.
+/// Elementwise ops that a contraction takes.
 static constexpr unsigned kMaxEpilogue = 24;
 
 /// Ops with a schedule that reads and writes through transposes.
@@ -65,10 +65,8 @@ bool lathe::isSmallConstant(Value value) {
 /// A transpose that only `reader` reads: a schedule reads its input in place.
 static TransposeOp getTransposeFor(Value value, Operation *reader) {
   auto transpose = value.getDefiningOp<TransposeOp>();
-  bool isPrivate =
-      transpose && llvm::all_of(value.getUsers(), [&](Operation *user) {
-        return user == reader;
-      });
+  auto isReader = [&](Operation *user) { return user == reader; };
+  bool isPrivate = transpose && llvm::all_of(value.getUsers(), isReader);
   return isPrivate ? transpose : TransposeOp();
 }
 
@@ -95,14 +93,15 @@ static bool isWidenedByReaders(Operation *op) {
 
 /// Whether `reader` alone reads `op`, which makes more bytes than it reads: the
 /// product of a number per row and one per column, bytes as floats. `ops` gets
-/// those that it takes, in order; some may be there more than once.
+/// what it takes, `room` at most, in order; some may be there more than once.
 static bool isExpansion(Operation *op, Operation *reader,
-                        SmallVectorImpl<Operation *> &ops) {
+                        SmallVectorImpl<Operation *> &ops, unsigned &room) {
   if (getKind(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
-      op->getNumOperands() == 0 || ops.size() > kMaxEpilogue ||
+      op->getNumOperands() == 0 || room == 0 ||
       llvm::any_of(op->getUsers(),
                    [&](Operation *user) { return user != reader; }))
     return false;
+  --room;
   int64_t elements = getNumElements(op->getResult(0).getType());
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
@@ -110,7 +109,7 @@ static bool isExpansion(Operation *op, Operation *reader,
         getNumElements(operand.getType()) >= elements &&
         !getElementTypeOrSelf(operand).isInteger(8) &&
         (!producer || producer->getBlock() != op->getBlock() ||
-         !isExpansion(producer, op, ops)))
+         !isExpansion(producer, op, ops, room)))
       return false;
   }
   ops.push_back(op);
@@ -393,8 +392,9 @@ void KernelGroups::formContraction(Operation *op) {
     for (Value operand : user->getOperands()) {
       Operation *outer = operand.getDefiningOp();
       SmallVector<Operation *> expansion;
+      unsigned room = kMaxEpilogue - chain.size();
       if (outer && outer->getBlock() == &block && !members.contains(outer) &&
-          isExpansion(outer, user, expansion) &&
+          isExpansion(outer, user, expansion, room) &&
           llvm::all_of(expansion,
                        [&](Operation *op) { return admits(op).empty(); }))
         for (Operation *op : expansion)

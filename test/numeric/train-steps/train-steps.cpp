@@ -82,7 +82,7 @@ llvm::Error parse(int argc, char **argv, Arguments &arguments) {
   arguments.session.threads = 1;
   for (int i = 3; i < argc; ++i) {
     auto [key, value] = StringRef(argv[i]).split('=');
-    auto tensor = [&, key = key, value = value](
+    auto tensor = [&, &key = key, &value = value](
                       std::vector<NamedTensor> &list) -> llvm::Error {
       llvm::Expected<Tensor> read = readNpy(value);
       if (!read)

@@ -11,7 +11,10 @@
 
 using namespace llvm::sys::detail::x86;
 
+bool lathe::isFastOn(llvm::StringRef isa, bool isAmd) {
+  return isa != kBfloatIsa || isAmd;
+}
+
 bool lathe::isFastHere(llvm::StringRef isa) {
-  return isa != kBfloatIsa ||
-         getVendorSignature() == VendorSignatures::AUTHENTIC_AMD;
+  return isFastOn(isa, getVendorSignature() == VendorSignatures::AUTHENTIC_AMD);
 }

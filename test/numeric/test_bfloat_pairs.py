@@ -71,6 +71,23 @@ class Pairs(unittest.TestCase):
                 bound = 2.0 ** -8 * np.abs(exact) + 1e-6 * (np.abs(a).astype(np.float64) @ np.abs(w))
                 self.assertLess(np.max(np.abs(y - exact) / bound), 1, f"{isa} {m}x{n}x{k}")
 
+    @unittest.skipUnless("avx512-bf16" in ISAS, "this processor has no AVX512_BF16")
+    def test_the_cache_keeps_instruction_sets_apart(self):
+        """On a processor that has it, code without vdpbf16ps is not code with it: sums are rounded in another order."""
+        generator = np.random.default_rng(3)
+        a, w = (rounded(generator.standard_normal(shape)) for shape in ((64, 2000), (2000, 64)))
+        packed = (2, 1000, 32, 2)
+        body = (cast("%0", "%a", a.shape) + cast("%1", "%w", w.shape) +
+                f"  %2 = lathe.pack %1 {{interleave = 2 : i64}} : ({tensor(w.shape, 'bf16')}) -> {tensor(packed, 'bf16')}\n"
+                f"  %3 = lathe.packed_matmul %0, %2 {{n = 64 : i64}} : ({tensor(a.shape, 'bf16')}, {tensor(packed, 'bf16')}) -> "
+                f"{tensor((64, 64), 'bf16')}\n" + cast("%y", "%3", (64, 64), "f32", "bf16"))
+        results = []
+        for isa in ("avx512-vnni", "avx512-bf16"):
+            cached, fresh = (run(body, {"a": a, "w": w}, tensor((64, 64), "f32"), ["--isa", isa, *options]) for options in ([], ["--no-cache"]))
+            np.testing.assert_array_equal(cached, fresh, isa)
+            results.append(fresh)
+        self.assertFalse(np.array_equal(*results))
+
     def test_convolutions(self):
         """Windows of one place and of several, strides, images that are wider than a tile and narrower; 4 KiB from pixel to
         pixel; what AMX's tiles take: one run, lines of 33, 14, 9 (two and one), 5, over which strides of 2."""

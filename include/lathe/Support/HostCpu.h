@@ -21,6 +21,8 @@ constexpr llvm::StringLiteral kBfloatIsa = "avx512-bf16";
 /// of the processors that have it, AMD's do it in half of that (figures of both
 /// in docs/cpu-schedules.md).
 bool isFastHere(llvm::StringRef isa);
+/// The same on a processor that has AMD as its vendor, or another one.
+bool isFastOn(llvm::StringRef isa, bool isAmd);
 
 } // namespace lathe
 

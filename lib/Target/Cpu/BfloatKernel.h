@@ -8,7 +8,7 @@
 // A packed right-hand side of bf16 has pairs of neighbours along the depth side
 // by side (`lathe.pack` with `interleave = 2`), as AMX's tiles and vdpbf16ps of
 // AVX512_BF16 want them. Where that is slow or missing (see
-// `hasFastBfloatProducts`) products compute in f32: a number of 32 bits holds
+// `isFastHere` in HostCpu.h) products compute in f32: a number of 32 bits holds
 // two bf16, and each of them is an f32 once the other one's bits are gone, so
 // that widening takes one instruction.
 //

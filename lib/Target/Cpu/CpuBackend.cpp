@@ -49,6 +49,7 @@ static std::string getTargetText(const CpuTarget &target) {
   std::string text = target.triple + "\n" + target.cpu + "\n" +
                      std::to_string(target.schedule.vectorWidth) + " " +
                      std::to_string(int(target.schedule.byteProducts)) + " " +
+                     std::to_string(int(target.schedule.bfloatProducts)) + " " +
                      std::to_string(int(target.schedule.tiles));
   for (const std::string &feature : target.features)
     text += "," + feature;

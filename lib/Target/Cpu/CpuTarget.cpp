@@ -105,7 +105,8 @@ static void setSchedule(CpuTarget &target, const Isa &isa) {
   if (uses("sse2"))
     target.schedule.byteProducts =
         isa.isVnni ? ByteProducts::Vnni : ByteProducts::Words;
-  if (isa.name == kBfloatIsa)
+  // With AMX, modelled or not, tiles multiply, and what they leave is widened.
+  if (isa.name == kBfloatIsa && isa.tiles == TileRegisters::None)
     target.schedule.bfloatProducts = BfloatProducts::Pairs;
   target.schedule.tiles = isa.tiles;
   target.schedule.convertsBfloat = uses("avx512bf16");

@@ -84,16 +84,16 @@ inferAttention(MaybeLoc location, typename OpTy::Adaptor adaptor) {
 }
 
 template <typename OpTy> static LogicalResult verifyElements(OpTy op) {
-  Type query = tensorType(op.getQuery()).getElementType();
+  Type query = getTensorType(op.getQuery()).getElementType();
   for (Value other : {op.getKey(), op.getValue()}) {
-    Type type = tensorType(other).getElementType();
+    Type type = getTensorType(other).getElementType();
     if (type != query)
       return op.emitOpError(
                  "expected key and value of the query's element type ")
              << query << ", got " << type;
   }
   if (op.getMask()) {
-    Type mask = tensorType(op.getMask()).getElementType();
+    Type mask = getTensorType(op.getMask()).getElementType();
     if (mask != query && !mask.isInteger(1))
       return op.emitOpError("expected a mask of ")
              << query << " or i1, got " << mask;
@@ -174,14 +174,14 @@ LogicalResult AttentionTrainingOp::verify() { return verifyElements(*this); }
 LogicalResult AttentionBackwardOp::verify() {
   if (failed(verifyElements(*this)))
     return failure();
-  Type query = tensorType(getQuery()).getElementType(),
-       cotangent = tensorType(getCotangent()).getElementType();
+  Type query = getTensorType(getQuery()).getElementType(),
+       cotangent = getTensorType(getCotangent()).getElementType();
   if (cotangent != query)
     return emitOpError("expected a cotangent of the query's element type ")
            << query << ", got " << cotangent;
   Type scores = getScoreType(query);
   for (Value row : {getLogSumExp(), getDelta()}) {
-    Type type = tensorType(row).getElementType();
+    Type type = getTensorType(row).getElementType();
     if (type != scores)
       return emitOpError("expected log_sum_exp and delta of ")
              << scores << ", got " << type;
@@ -292,9 +292,9 @@ template <typename OpTy> struct Parts {
 
   Parts(OpBuilder &builder, OpTy op) : c(builder, op), op(op) {
     HeadLayout layout = op.getLayout();
-    SmallVector<int64_t> q = turnHeads(tensorType(op.getQuery()).getShape(),
+    SmallVector<int64_t> q = turnHeads(getTensorType(op.getQuery()).getShape(),
                                        layout),
-                         v = turnHeads(tensorType(op.getValue()).getShape(),
+                         v = turnHeads(getTensorType(op.getValue()).getShape(),
                                        layout);
     b = q[0], h = q[1], s = q[2], d = q[3], g = v[1], t = v[2], e = v[3];
     rows = g ? h / g * s : s;
@@ -311,26 +311,26 @@ template <typename OpTy> struct Parts {
     if (op.getLayout() == HeadLayout::heads_second)
       return x;
     auto order =
-        llvm::to_vector(llvm::seq<int64_t>(0, tensorType(x).getRank()));
+        llvm::to_vector(llvm::seq<int64_t>(0, getTensorType(x).getRank()));
     return c.template make<TransposeOp>(
         x, turnHeads<int64_t>(order, op.getLayout()));
   }
 
   static bool areStatic(OpTy op) {
-    return tensorType(op.getQuery()).hasStaticShape() &&
-           tensorType(op.getKey()).hasStaticShape() &&
-           tensorType(op.getValue()).hasStaticShape();
+    return getTensorType(op.getQuery()).hasStaticShape() &&
+           getTensorType(op.getKey()).hasStaticShape() &&
+           getTensorType(op.getValue()).hasStaticShape();
   }
 
   Value reshape(Value x, ArrayRef<int64_t> to) {
-    if (tensorType(x).getShape() == to)
+    if (getTensorType(x).getShape() == to)
       return x;
     Value result = c.template make<ReshapeOp>(x, to);
     result.getDefiningOp<ReshapeOp>().setAllowZero(llvm::is_contained(to, 0));
     return result;
   }
   Value number(double value) {
-    return c.constant(tensorType(query).getElementType(), value);
+    return c.constant(getTensorType(query).getElementType(), value);
   }
   Value matmul(Value lhs, Value rhs, bool transposeLhs, bool transposeRhs) {
     return c.template make<MatmulOp>(lhs, rhs, transposeLhs, transposeRhs);
@@ -342,7 +342,7 @@ template <typename OpTy> struct Parts {
     Value scores = reshape(matmul(query, key, false, true), {b, h, s, t});
     scores = c.template make<MulOp>(scores, number(scale));
     if (Value mask = op.getMask()) {
-      if (tensorType(mask).getElementType().isInteger(1))
+      if (getTensorType(mask).getElementType().isInteger(1))
         scores = c.template make<SelectOp>(mask, scores, infinity());
       else
         scores = c.template make<AddOp>(scores, c.widen(mask));
@@ -363,7 +363,7 @@ template <typename OpTy> struct Parts {
     Value result =
         matmul(reshape(weights, {b, g, rows, t}), value, false, false);
     return c.cast(turn(reshape(result, {b, h, s, e})),
-                  tensorType(op.getQuery()).getElementType());
+                  getTensorType(op.getQuery()).getElementType());
   }
 
   /// A value per row, [b, h, s, 1], of one that is [b, h, s].
@@ -471,7 +471,7 @@ AttentionBackwardOp::decompose(OpBuilder &builder) {
   Value weights = p.reshape(gradient.weights, {p.b, p.g, p.rows, p.t});
   Value scaled = c.make<MulOp>(gradient.scores, p.number(p.scale));
   scaled = p.reshape(scaled, {p.b, p.g, p.rows, p.t});
-  Type element = tensorType(getQuery()).getElementType();
+  Type element = getTensorType(getQuery()).getElementType();
   Value dQuery =
       p.reshape(p.matmul(scaled, p.key, false, false), {p.b, p.h, p.s, p.d});
   Value dKey = p.matmul(scaled, p.query, true, false);

@@ -25,13 +25,13 @@ Value Composer::constant(Type element, int64_t value) {
 }
 
 Value Composer::cast(Value value, Type element) {
-  if (tensorType(value).getElementType() == element)
+  if (getTensorType(value).getElementType() == element)
     return value;
   return make<CastOp>(value, element);
 }
 
 Value Composer::widen(Value value) {
-  Type element = tensorType(value).getElementType();
+  Type element = getTensorType(value).getElementType();
   if (element.getIntOrFloatBitWidth() < 32)
     return cast(value, Float32Type::get(element.getContext()));
   return value;

@@ -106,6 +106,10 @@ bool isZeroConstant(Value value) {
   DenseElementsAttr elements;
   if (!matchPattern(value, m_Constant(&elements)))
     return false;
+  if (elements.isSplat())
+    return isa<FloatType>(elements.getElementType())
+               ? elements.getSplatValue<APFloat>().isZero()
+               : elements.getSplatValue<APInt>().isZero();
   if (isa<FloatType>(elements.getElementType()))
     return llvm::all_of(elements.getValues<APFloat>(),
                         [](const APFloat &number) { return number.isZero(); });

@@ -76,15 +76,16 @@ LogicalResult MatmulOp::inferReturnTypes(MLIRContext *,
 FusionKind MatmulOp::getFusionKind() { return FusionKind::Contraction; }
 
 SmallVector<AffineMap> MatmulOp::getFusionMaps() {
-  ArrayRef<int64_t> batch = tensorType(getResult()).getShape().drop_back(2);
+  ArrayRef<int64_t> batch = getTensorType(getResult()).getShape().drop_back(2);
   ContractionSpace space(batch.size(), getContext());
   auto operandMap = [&](Value operand, AffineExpr row, AffineExpr column,
                         bool transpose) {
     if (transpose)
       std::swap(row, column);
-    return space.map(broadcastMap(tensorType(operand).getShape().drop_back(2),
-                                  batch, getContext()),
-                     {row, column});
+    return space.map(
+        broadcastMap(getTensorType(operand).getShape().drop_back(2), batch,
+                     getContext()),
+        {row, column});
   };
   return {operandMap(getLhs(), space.m(), space.k(), getTransposeLhs()),
           operandMap(getRhs(), space.k(), space.n(), getTransposeRhs()),
@@ -137,7 +138,7 @@ FusionKind LinearOp::getFusionKind() { return FusionKind::Contraction; }
 SmallVector<AffineMap> LinearOp::getFusionMaps() {
   // (leading..., n, k): the last leading dim is what `m` is for a matmul.
   MLIRContext *context = getContext();
-  int64_t leading = tensorType(getInput()).getRank() - 1;
+  int64_t leading = getTensorType(getInput()).getRank() - 1;
   AffineExpr n = getAffineDimExpr(leading, context);
   AffineExpr k = getAffineDimExpr(leading + 1, context);
   auto map = [&](bool withLeading, ArrayRef<AffineExpr> trailing) {
@@ -272,7 +273,7 @@ LogicalResult PackedMatmulOp::verify() {
       return emitOpError("expected 'group' beside a scale only, got ") << group;
     return success();
   }
-  auto lhs = tensorType(getLhs()), packed = tensorType(getPacked());
+  auto lhs = getTensorType(getLhs()), packed = getTensorType(getPacked());
   Type element = packed.getElementType();
   if (!lhs.getElementType().isF32() ||
       !(element.isInteger(8) || element.isFloat8E4M3FN()) ||
@@ -288,7 +289,7 @@ LogicalResult PackedMatmulOp::verify() {
                    : ShapedType::isDynamic(k) ? k
                                               : llvm::divideCeil(k, group);
   int64_t expected[] = {packed.getDimSize(0), groups, packed.getDimSize(2)};
-  auto scale = tensorType(getScale());
+  auto scale = getTensorType(getScale());
   if (scale.getRank() != 3 ||
       !llvm::all_of(llvm::zip_equal(scale.getShape(), expected), [](auto pair) {
         return sizesAgree(std::get<0>(pair), std::get<1>(pair));

@@ -11,7 +11,7 @@ namespace lathe {
 
 /// Whether the op computes in floats, so that there is something to quantize.
 static bool isOfFloats(Operation *op, std::string &whyNot) {
-  Type element = tensorType(op->getResult(0)).getElementType();
+  Type element = getTensorType(op->getResult(0)).getElementType();
   if (!isa<FloatType>(element)) {
     llvm::raw_string_ostream(whyNot)
         << "computes in '" << element << "', not in floats";
@@ -33,7 +33,7 @@ static Value sumOver(Composer &c, Value quantized, int64_t axis) {
 
 /// The axis that `matmul` sums over.
 static int64_t depthAxis(Value operand, bool isLast) {
-  return tensorType(operand).getRank() - (isLast ? 1 : 2);
+  return getTensorType(operand).getRank() - (isLast ? 1 : 2);
 }
 
 SmallVector<QuantizableOperand>
@@ -55,7 +55,7 @@ MatmulOp::buildQuantized(OpBuilder &builder,
   bool turned[] = {getTransposeLhs(), getTransposeRhs()};
   // Along the sum the size is 1, so that turning moves no data.
   auto turn = [&](Value value, unsigned side) {
-    SmallVector<int64_t> shape(tensorType(value).getShape());
+    SmallVector<int64_t> shape(getTensorType(value).getShape());
     if (shape.empty() || !turned[side])
       return value;
     std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
@@ -76,11 +76,11 @@ MatmulOp::buildQuantized(OpBuilder &builder,
     return turn(sumOver(c, rhs, places[1].reducedAxes[0]), 1);
   };
   Value sum = c.make<MatmulOp>(lhs, rhs, turned[0], turned[1]);
-  int64_t depth = tensorType(lhs).getDimSize(places[0].reducedAxes[0]);
+  int64_t depth = getTensorType(lhs).getDimSize(places[0].reducedAxes[0]);
   return SmallVector<Value>{
       finishProduct(c, sum, {scales[0], zeroPoints[0], sumLhs},
                     {scales[1], zeroPoints[1], sumRhs}, depth,
-                    tensorType(getResult()).getElementType())};
+                    getTensorType(getResult()).getElementType())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -91,7 +91,8 @@ SmallVector<QuantizableOperand>
 LinearOp::getQuantizableOperands(std::string &whyNot) {
   if (!isOfFloats(*this, whyNot))
     return {};
-  return {{0, false, {tensorType(getInput()).getRank() - 1}}, {1, true, {1}}};
+  return {{0, false, {getTensorType(getInput()).getRank() - 1}},
+          {1, true, {1}}};
 }
 
 FailureOr<SmallVector<Value>>
@@ -103,11 +104,11 @@ LinearOp::buildQuantized(OpBuilder &builder,
     return failure();
   Composer c(builder, *this);
   Value input = operands[0].quantized, weight = operands[1].quantized;
-  int64_t n = tensorType(weight).getDimSize(0),
-          k = tensorType(weight).getDimSize(1);
+  int64_t n = getTensorType(weight).getDimSize(0),
+          k = getTensorType(weight).getDimSize(1);
   // [n, 1] becomes [n], as the result's last dim.
   auto flat = [&](Value value) {
-    return tensorType(value).getRank() == 2
+    return getTensorType(value).getRank() == 2
                ? c.make<ReshapeOp>(value, ArrayRef<int64_t>(n))
                : value;
   };
@@ -120,7 +121,7 @@ LinearOp::buildQuantized(OpBuilder &builder,
   Value result =
       finishProduct(c, sum, {scales[0], zeroPoints[0], sumInput},
                     {flat(scales[1]), flat(zeroPoints[1]), sumWeight}, k,
-                    tensorType(getResult()).getElementType());
+                    getTensorType(getResult()).getElementType());
   if (getBias())
     result = c.make<AddOp>(result, getBias());
   return SmallVector<Value>{result};

@@ -20,7 +20,7 @@ static int64_t productOf(Sizes sizes) {
 
 /// `value` as a matrix: all dims but the last in one.
 static Value flattenRows(VjpBuilder &b, Value value) {
-  Sizes shape = tensorType(value).getShape();
+  Sizes shape = getTensorType(value).getShape();
   return b.reshape(value, {productOf(shape.drop_back()), shape.back()});
 }
 
@@ -33,9 +33,11 @@ Gradients MatmulOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value dLhs = tl ? b.make<MatmulOp>(rhs, g, tr, true)
                   : b.make<MatmulOp>(g, rhs, false, !tr);
   Value dRhs;
-  Sizes left = tensorType(lhs).getShape(), right = tensorType(rhs).getShape();
-  bool oneMatrix = productOf(right.drop_back(2)) == 1 &&
-                   left.drop_back(2) == tensorType(g).getShape().drop_back(2);
+  Sizes left = getTensorType(lhs).getShape(),
+        right = getTensorType(rhs).getShape();
+  bool oneMatrix =
+      productOf(right.drop_back(2)) == 1 &&
+      left.drop_back(2) == getTensorType(g).getShape().drop_back(2);
   if (oneMatrix && !tl) {
     // One product over all rows, instead of a batch of them that is summed.
     Value rows = flattenRows(b, lhs), gRows = flattenRows(b, g);
@@ -56,7 +58,7 @@ Gradients LinearOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value dInput = b.make<MatmulOp>(g, getWeight(), false, false);
   Value dWeight = b.make<MatmulOp>(g, rows, true, false);
   SmallVector<Value> gradients{
-      b.reshape(dInput, tensorType(getInput()).getShape()), dWeight};
+      b.reshape(dInput, getTensorType(getInput()).getShape()), dWeight};
   if (getBias())
     gradients.push_back(b.sum(g, {0}, /*keepdims=*/false));
   return gradients;

@@ -191,7 +191,7 @@ void ScanOp::print(OpAsmPrinter &p) {
 
 int64_t ScanOp::computeTripCount() {
   for (Value input : getInputs()) {
-    RankedTensorType type = tensorType(input);
+    RankedTensorType type = getTensorType(input);
     if (type.getRank() > 0 && !type.isDynamicDim(0))
       return type.getDimSize(0);
   }
@@ -221,7 +221,7 @@ LogicalResult ScanOp::verify() {
     if (!slice)
       return emitOpError("expected inputs of rank 1 or more, got ")
              << input.getType();
-    int64_t size = tensorType(input).getDimSize(0);
+    int64_t size = getTensorType(input).getDimSize(0);
     if (!ShapedType::isDynamic(size) && size != trips)
       return emitOpError("expected inputs with equal leading dims, got ")
              << trips << " and " << size;
@@ -238,7 +238,7 @@ LogicalResult ScanOp::verify() {
     if (!slice)
       return emitOpError("expected stacked results of rank 1 or more, got ")
              << stacked.getType();
-    int64_t size = tensorType(stacked).getDimSize(0);
+    int64_t size = getTensorType(stacked).getDimSize(0);
     if (!ShapedType::isDynamic(size) && !ShapedType::isDynamic(trips) &&
         size != trips)
       return emitOpError("expected stacked results with leading dim ")

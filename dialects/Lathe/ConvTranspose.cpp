@@ -36,7 +36,7 @@ static Value insertZeros(OpBuilder &builder, Location loc, Value value,
                          Sizes strides) {
   if (llvm::all_of(strides, [](int64_t stride) { return stride == 1; }))
     return value;
-  Sizes shape = tensorType(value).getShape();
+  Sizes shape = getTensorType(value).getShape();
   SmallVector<int64_t> apart{shape[0], shape[1]}, grow{0, 0},
       together{shape[0], shape[1]};
   for (auto [size, stride] : llvm::zip(shape.drop_front(2), strides)) {
@@ -54,7 +54,7 @@ static Value insertZeros(OpBuilder &builder, Location loc, Value value,
 /// back to front.
 static Value flipFilter(OpBuilder &builder, Location loc, Value filter,
                         int64_t groups) {
-  Sizes shape = tensorType(filter).getShape();
+  Sizes shape = getTensorType(filter).getShape();
   int64_t spatial = shape.size() - 2;
   filter = builder.create<ReverseOp>(
       loc, filter, llvm::to_vector(llvm::seq<int64_t>(2, spatial + 2)));
@@ -88,8 +88,8 @@ static Geometry readGeometry(ConvTransposeOp op, size_t spatial) {
 /// The form for windows that do not overlap.
 static Value decomposeBlocks(ConvTransposeOp op, OpBuilder &builder) {
   Location loc = op.getLoc();
-  Sizes input = tensorType(op.getInput()).getShape();
-  Sizes filter = tensorType(op.getFilter()).getShape();
+  Sizes input = getTensorType(op.getInput()).getShape();
+  Sizes filter = getTensorType(op.getFilter()).getShape();
   int64_t spatial = input.size() - 2, groups = op.getGroups();
   Sizes kernel = filter.drop_front(2);
   int64_t block = 1;
@@ -129,8 +129,8 @@ static Value decomposeBlocks(ConvTransposeOp op, OpBuilder &builder) {
 // its elements, under the flipped filter with its channels exchanged.
 static Value decomposeDilated(ConvTransposeOp op, OpBuilder &builder,
                               const Geometry &geometry) {
-  RankedTensorType input = tensorType(op.getInput());
-  RankedTensorType filter = tensorType(op.getFilter());
+  RankedTensorType input = getTensorType(op.getInput());
+  RankedTensorType filter = getTensorType(op.getFilter());
   SmallVector<int64_t> low, high;
   for (auto [i, stride] : llvm::enumerate(geometry.strides)) {
     int64_t reach = (filter.getDimSize(i + 2) - 1) * geometry.dilations[i];
@@ -154,8 +154,8 @@ static Value decomposeDilated(ConvTransposeOp op, OpBuilder &builder,
 }
 
 FailureOr<SmallVector<Value>> ConvTransposeOp::decompose(OpBuilder &builder) {
-  RankedTensorType input = tensorType(getInput());
-  RankedTensorType filter = tensorType(getFilter());
+  RankedTensorType input = getTensorType(getInput());
+  RankedTensorType filter = getTensorType(getFilter());
   FailureOr<int64_t> elements = elementCount(getType().getShape());
   if (!input.hasStaticShape() || !filter.hasStaticShape() || failed(elements) ||
       *elements <= 0)

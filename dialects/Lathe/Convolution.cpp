@@ -116,7 +116,7 @@ static FailureOr<int64_t> countPlaces(const Site &site, const Window &w,
 
 /// The number of spatial dims of an image batch: 1 to 3.
 static FailureOr<size_t> spatialDims(const Site &site, Value input) {
-  int64_t rank = tensorType(input).getRank();
+  int64_t rank = getTensorType(input).getRank();
   if (rank < 3 || rank > 5)
     return inferenceError(site, "expected an input with 1 to 3 spatial dims, "
                                 "got rank " +
@@ -158,7 +158,7 @@ static LogicalResult checkPadded(const Site &site, const Window &w, Sizes input,
 static LogicalResult checkBias(const Site &site, Value bias, int64_t out) {
   if (!bias)
     return success();
-  Sizes shape = tensorType(bias).getShape();
+  Sizes shape = getTensorType(bias).getShape();
   if (shape.size() != 1 || differ(shape[0], out))
     return inferenceError(site, "expected a bias of shape " + shapeText(out) +
                                     ", got " + shapeText(shape));
@@ -167,8 +167,8 @@ static LogicalResult checkBias(const Site &site, Value bias, int64_t out) {
 
 static LogicalResult checkElementTypes(const Site &site, ValueRange operands) {
   for (Value operand : operands)
-    if (operand && tensorType(operand).getElementType() !=
-                       tensorType(operands[0]).getElementType())
+    if (operand && getTensorType(operand).getElementType() !=
+                       getTensorType(operands[0]).getElementType())
       return inferenceError(site, "expected operands of one element type");
   return success();
 }
@@ -188,8 +188,8 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   if (failed(element) ||
       failed(checkBiasElementType(site, adaptor.getBias(), *element)))
     return failure();
-  Sizes input = tensorType(adaptor.getInput()).getShape();
-  Sizes filter = tensorType(adaptor.getFilter()).getShape();
+  Sizes input = getTensorType(adaptor.getInput()).getShape();
+  Sizes filter = getTensorType(adaptor.getFilter()).getShape();
   if (filter.size() != input.size())
     return inferenceError(site, "expected a filter of rank " +
                                     Twine(input.size()) + ", got " +
@@ -235,8 +235,8 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult PackedConvOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                              Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  Sizes input = tensorType(adaptor.getInput()).getShape();
-  Sizes packed = tensorType(adaptor.getPacked()).getShape();
+  Sizes input = getTensorType(adaptor.getInput()).getShape();
+  Sizes packed = getTensorType(adaptor.getPacked()).getShape();
   FailureOr<Type> element =
       productElementType(site, adaptor.getInput(), adaptor.getPacked());
   if (failed(element))
@@ -298,8 +298,8 @@ LogicalResult ConvTransposeOp::inferReturnTypes(MLIRContext *,
   FailureOr<size_t> spatial = spatialDims(site, adaptor.getInput());
   if (failed(spatial) || failed(checkElementTypes(site, adaptor.getOperands())))
     return failure();
-  Sizes input = tensorType(adaptor.getInput()).getShape();
-  Sizes filter = tensorType(adaptor.getFilter()).getShape();
+  Sizes input = getTensorType(adaptor.getInput()).getShape();
+  Sizes filter = getTensorType(adaptor.getFilter()).getShape();
   if (filter.size() != input.size() || differ(filter[0], input[1]))
     return inferenceError(
         site, "expected a filter of rank " + Twine(input.size()) + " with " +
@@ -368,7 +368,7 @@ static LogicalResult inferPool(const Site &site, Adaptor adaptor,
                                     " in 'kernel', got " + shapeText(kernel));
   window->kernel.assign(kernel.begin(), kernel.end());
   window->ceil = adaptor.getCeilMode();
-  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes input = getTensorType(adaptor.getInput()).getShape();
   if (failed(checkPadded(site, *window, input, adaptor.getLayout())))
     return failure();
   SmallVector<int64_t> shape(input);
@@ -414,7 +414,7 @@ LogicalResult MaxPoolWithIndexOp::inferReturnTypes(MLIRContext *context,
 LogicalResult ResizeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                          Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  Sizes input = tensorType(adaptor.getInput()).getShape();
+  Sizes input = getTensorType(adaptor.getInput()).getShape();
   Sizes sizes = adaptor.getSizes();
   ArrayRef<double> scales = adaptor.getScales(), roi = adaptor.getRoi();
   bool crops = adaptor.getCoordinates() == CoordinateMode::tf_crop_and_resize;
@@ -477,7 +477,7 @@ static SmallVector<LayoutPreference> preferChannelsLast(Operation *op,
                                                         ImageLayout layout,
                                                         LayoutTarget target,
                                                         int64_t steps) {
-  auto type = tensorType(op->getOperand(0));
+  auto type = getTensorType(op->getOperand(0));
   if (target != LayoutTarget::Cpu || layout != ImageLayout::channels_first ||
       type.getRank() != 4)
     return {};
@@ -486,7 +486,7 @@ static SmallVector<LayoutPreference> preferChannelsLast(Operation *op,
 
 /// Elements of `result` times the numbers in `perElement`.
 static int64_t countSteps(Value result, ArrayRef<int64_t> perElement) {
-  auto type = tensorType(result);
+  auto type = getTensorType(result);
   if (!type.hasStaticShape() || ShapedType::isDynamicShape(perElement))
     return 0;
   int64_t steps = type.getNumElements();
@@ -503,7 +503,7 @@ static FailureOr<ValueLayouts> imageLayouts(Op op, unsigned count, Value value,
   bool isImage = value == op->getResult(0) ||
                  llvm::is_contained(op->getOperands().take_front(count), value);
   if (op.getLayout() != ImageLayout::channels_first || !isImage ||
-      layout != getChannelsLast(tensorType(op->getResult(0)).getRank(),
+      layout != getChannelsLast(getTensorType(op->getResult(0)).getRank(),
                                 op->getContext()))
     return failure();
   return sameLayouts(op, count, layout);
@@ -521,9 +521,9 @@ static FailureOr<ValueLayouts> imageLayouts(Op op, unsigned count, Value value,
   }
 // Over channels-last images a vector takes a step for each of its lanes. A step
 // of a single element is taken to cost as much time as moving a byte.
-LATHE_IMAGE_LAYOUT(ConvOp, 1,
-                   countSteps(getResult(),
-                              tensorType(getFilter()).getShape().drop_front()))
+LATHE_IMAGE_LAYOUT(
+    ConvOp, 1,
+    countSteps(getResult(), getTensorType(getFilter()).getShape().drop_front()))
 LATHE_IMAGE_LAYOUT(MaxPoolOp, 1, countSteps(getResult(), getKernel()))
 LATHE_IMAGE_LAYOUT(AvgPoolOp, 1, countSteps(getResult(), getKernel()))
 LATHE_IMAGE_LAYOUT(MaxPoolGradientOp, 2, countSteps(getResult(), {}))

@@ -10,13 +10,13 @@
 namespace lathe {
 
 static SmallVector<int64_t> allButFirst(Value value) {
-  return llvm::to_vector(llvm::seq<int64_t>(1, tensorType(value).getRank()));
+  return llvm::to_vector(llvm::seq<int64_t>(1, getTensorType(value).getRank()));
 }
 
 // Windows overlap, so one scale holds for a whole image.
 SmallVector<QuantizableOperand>
 ConvOp::getQuantizableOperands(std::string &whyNot) {
-  Type element = tensorType(getResult()).getElementType();
+  Type element = getTensorType(getResult()).getElementType();
   if (!isa<FloatType>(element)) {
     llvm::raw_string_ostream(whyNot)
         << "computes in '" << element << "', not in floats";
@@ -30,7 +30,7 @@ namespace {
 /// Where the convolution's dims stand.
 struct ImageDims {
   explicit ImageDims(ConvOp op)
-      : rank(tensorType(op.getInput()).getRank()),
+      : rank(getTensorType(op.getInput()).getRank()),
         channel(op.getLayout() == ImageLayout::channels_last ? rank - 1 : 1),
         spatial(op.getLayout() == ImageLayout::channels_last ? 1 : 2) {}
   int64_t rank, channel, spatial;
@@ -43,7 +43,7 @@ struct ImageDims {
   }
   /// Values of the output channels, `[out, 1...]`, along the result's.
   Value alongChannels(Composer &c, Value value) const {
-    auto type = tensorType(value);
+    auto type = getTensorType(value);
     if (type.getRank() == 0)
       return value;
     SmallVector<int64_t> shape(rank, 1);
@@ -56,10 +56,10 @@ struct ImageDims {
 /// `input` with what stands for 0, `zeroPoint`, around it.
 static Value padWithZeroPoint(Composer &c, Value input, Value zeroPoint,
                               ArrayRef<int64_t> low, ArrayRef<int64_t> high) {
-  if (tensorType(zeroPoint).getRank() == 0)
+  if (getTensorType(zeroPoint).getRank() == 0)
     return c.make<PadOp>(input, zeroPoint, low, high);
   // One zero point per image: a mask says where the image is.
-  auto type = tensorType(input);
+  auto type = getTensorType(input);
   SmallVector<int64_t> one(type.getShape());
   one[0] = 1;
   Type i1 = IntegerType::get(input.getContext(), 1);
@@ -95,7 +95,7 @@ ConvOp::buildQuantized(OpBuilder &builder, ArrayRef<QuantizedOperand> operands,
     return c.make<ConvOp>(input, by, Value(), getStrides(), getDilations(), low,
                           high, groups, getLayout());
   };
-  ArrayRef<int64_t> window = tensorType(filter).getShape().drop_front();
+  ArrayRef<int64_t> window = getTensorType(filter).getShape().drop_front();
   Type i32 = builder.getI32Type();
   auto sumFilter = [&] {
     return dims.alongChannels(
@@ -105,7 +105,7 @@ ConvOp::buildQuantized(OpBuilder &builder, ArrayRef<QuantizedOperand> operands,
   };
   // Of each window of each group; one group has a single sum for all outputs.
   auto sumInput = [&] {
-    SmallVector<int64_t> shape(tensorType(filter).getShape());
+    SmallVector<int64_t> shape(getTensorType(filter).getShape());
     if (getGroups() == 1)
       shape[0] = 1;
     auto type = RankedTensorType::get(shape, builder.getI8Type());
@@ -117,7 +117,7 @@ ConvOp::buildQuantized(OpBuilder &builder, ArrayRef<QuantizedOperand> operands,
       c, convolve(filter, getGroups()), {scales[0], zeroPoints[0], sumInput},
       {dims.alongChannels(c, scales[1]), dims.alongChannels(c, zeroPoints[1]),
        sumFilter},
-      depth, tensorType(getResult()).getElementType());
+      depth, getTensorType(getResult()).getElementType());
   if (Value bias = getBias())
     result = c.make<AddOp>(result, dims.alongChannels(c, bias));
   return SmallVector<Value>{result};

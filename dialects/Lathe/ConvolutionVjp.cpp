@@ -53,12 +53,12 @@ struct Windows {
 
 Value channelsFirst(VjpBuilder &b, Value value, ImageLayout layout) {
   return layout == ImageLayout::channels_last
-             ? b.moveAxis(value, tensorType(value).getRank() - 1, 1)
+             ? b.moveAxis(value, getTensorType(value).getRank() - 1, 1)
              : value;
 }
 Value backToLayout(VjpBuilder &b, Value value, ImageLayout layout) {
   return layout == ImageLayout::channels_last
-             ? b.moveAxis(value, 1, tensorType(value).getRank() - 1)
+             ? b.moveAxis(value, 1, getTensorType(value).getRank() - 1)
              : value;
 }
 
@@ -72,7 +72,7 @@ Value spread(VjpBuilder &b, Value g, Value filter, const Windows &w,
 /// `[a, groups * b, rest...]` -> `[b, groups * a, rest...]`: what a convolution
 /// sums over and what it keeps change places.
 Value exchange(VjpBuilder &b, Value value, int64_t groups) {
-  Sizes shape = tensorType(value).getShape();
+  Sizes shape = getTensorType(value).getShape();
   int64_t inner = shape[1] / groups, rank = shape.size();
   SmallVector<int64_t> apart{shape[0], groups, inner}, order{2, 1, 0},
       together{inner, groups * shape[0]};
@@ -96,7 +96,7 @@ Value correlate(VjpBuilder &b, Value x, Value g, const Windows &w,
                      w.dilations, w.strides, w.low, w.highOrZero(),
                      uint64_t(groups), ImageLayout::channels_first);
   // Beyond the kernel lie products with what no window reached.
-  Sizes shape = tensorType(sums).getShape();
+  Sizes shape = getTensorType(sums).getShape();
   SmallVector<int64_t> starts, axes;
   for (size_t i = 0; i < w.kernel.size(); ++i) {
     starts.push_back(0);
@@ -114,8 +114,8 @@ Gradients ConvOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   int64_t groups = getGroups();
   Value x = channelsFirst(b, getInput(), getLayout());
   Value g = channelsFirst(b, cotangents[0], getLayout());
-  Sizes in = tensorType(x).getShape(), out = tensorType(g).getShape();
-  Sizes filter = tensorType(getFilter()).getShape();
+  Sizes in = getTensorType(x).getShape(), out = getTensorType(g).getShape();
+  Sizes filter = getTensorType(getFilter()).getShape();
   SmallVector<Value> gradients;
   if (productOf(in) == 0 || productOf(out) == 0 || productOf(filter) == 0) {
     gradients = {b.zerosLike(getInput()), b.zerosLike(getFilter())};
@@ -139,7 +139,7 @@ Gradients ConvOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 /// Images and channels alike: `[n, c, rest...]` -> `[n * c, 1, rest...]`.
 static Value oneChannel(VjpBuilder &b, Value value) {
-  Sizes shape = tensorType(value).getShape();
+  Sizes shape = getTensorType(value).getShape();
   SmallVector<int64_t> merged{shape[0] * shape[1], 1};
   llvm::append_range(merged, shape.drop_front(2));
   return b.reshape(value, merged);
@@ -150,12 +150,12 @@ Gradients AvgPoolOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
   Value x = channelsFirst(b, getInput(), getLayout());
   Value g = b.widen(channelsFirst(b, cotangents[0], getLayout()));
-  Sizes in = tensorType(x).getShape(), out = tensorType(g).getShape();
+  Sizes in = getTensorType(x).getShape(), out = getTensorType(g).getShape();
   if (productOf(in) == 0 || productOf(out) == 0)
     return SmallVector<Value>{b.zerosLike(getInput())};
   Sizes spatial = in.drop_front(2);
   Windows w(*this, spatial, getKernel(), out.drop_front(2));
-  Type element = tensorType(g).getElementType();
+  Type element = getTensorType(g).getElementType();
   SmallVector<int64_t> one{1, 1}, pixels{1, 1};
   llvm::append_range(one, getKernel());
   llvm::append_range(pixels, spatial);
@@ -185,7 +185,7 @@ Gradients AvgPoolOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 /// Whether every element is in one window at most, and none in the padding.
 template <typename OpTy> static bool hasTiles(OpTy op) {
-  auto input = tensorType(op.getInput());
+  auto input = getTensorType(op.getInput());
   Sizes kernel = op.getKernel();
   Windows w(op, input.getShape(), kernel, kernel);
   auto isNot = [](int64_t wanted) {
@@ -202,21 +202,22 @@ template <typename OpTy> static bool hasTiles(OpTy op) {
 template <typename OpTy>
 static Value differentiateMaxPool(OpTy op, OpBuilder &builder, Value g) {
   VjpBuilder b(builder, op);
-  if (hasTiles(op) && tensorType(g).getNumElements() != 0)
+  if (hasTiles(op) && getTensorType(g).getNumElements() != 0)
     return b.make<MaxPoolGradientOp>(op.getInput(), g, op.getKernel(),
                                      op.getLayout());
   Value x = channelsFirst(b, op.getInput(), op.getLayout());
   g = channelsFirst(b, g, op.getLayout());
-  Sizes in = tensorType(x).getShape();
-  int64_t elements = productOf(in), places = tensorType(g).getNumElements();
+  Sizes in = getTensorType(x).getShape();
+  int64_t elements = productOf(in), places = getTensorType(g).getNumElements();
   if (elements == 0 || places == 0)
     return b.zerosLike(op.getInput());
   Type i64 = IntegerType::get(op.getContext(), 64);
   auto pool = builder.create<MaxPoolWithIndexOp>(
-      op.getLoc(), tensorType(g),
-      RankedTensorType::get(tensorType(g).getShape(), i64), x, op.getKernel(),
-      op.getStrides(), op.getDilations(), op.getPadLow(), op.getPadHigh(),
-      op.getCeilMode(), ImageLayout::channels_first, /*column_major=*/false);
+      op.getLoc(), getTensorType(g),
+      RankedTensorType::get(getTensorType(g).getShape(), i64), x,
+      op.getKernel(), op.getStrides(), op.getDilations(), op.getPadLow(),
+      op.getPadHigh(), op.getCeilMode(), ImageLayout::channels_first,
+      /*column_major=*/false);
   // Images have nothing to do with each other: the places count within one.
   int64_t images = in[0] * in[1], pixels = elements / images;
   int64_t windows = places / images;
@@ -231,7 +232,7 @@ static Value differentiateMaxPool(OpTy op, OpBuilder &builder, Value g) {
       b.constant(i64, pixels));
   index = b.select(nowhere, b.constant(i64, int64_t(0)), b.sub(index, first));
   Value zeros =
-      b.splat(tensorType(g).getElementType(), Sizes{images, pixels}, 0.0);
+      b.splat(getTensorType(g).getElementType(), Sizes{images, pixels}, 0.0);
   Value sums = b.make<ScatterElementsOp>(zeros, index, updates, /*axis=*/1,
                                          ScatterMode::add);
   return backToLayout(b, b.reshape(sums, in), op.getLayout());
@@ -258,13 +259,13 @@ Gradients MaxPoolWithIndexOp::buildVjp(OpBuilder &builder,
 // from the unit matrix, so whatever its rules are, they hold here.
 Gradients ResizeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  Sizes in = tensorType(getInput()).getShape();
+  Sizes in = getTensorType(getInput()).getShape();
   Sizes out = getType().getShape();
   int64_t rank = in.size();
   if (productOf(in) == 0 || productOf(out) == 0)
     return SmallVector<Value>{b.zerosLike(getInput())};
   Value g = b.widen(cotangents[0]);
-  Type element = tensorType(g).getElementType();
+  Type element = getTensorType(g).getElementType();
   bool crops = getCoordinates() == CoordinateMode::tf_crop_and_resize;
   for (int64_t d = 0; d < rank; ++d) {
     double scale =
@@ -288,7 +289,7 @@ Gradients ResizeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
         getCubicCoefficient(), getExcludeOutside(), roi, APFloat(0.0));
     // The dim last, as rows of a product with the matrix [in, out].
     Value rows = b.moveAxis(g, d, rank - 1);
-    SmallVector<int64_t> shape(tensorType(rows).getShape());
+    SmallVector<int64_t> shape(getTensorType(rows).getShape());
     rows = b.reshape(rows, {productOf(Sizes(shape).drop_back()), out[d]});
     rows = b.make<MatmulOp>(rows, matrix, /*transpose_lhs=*/false,
                             /*transpose_rhs=*/true);

@@ -66,10 +66,10 @@ static LogicalResult inferElementwise(MLIRContext *context,
 //===----------------------------------------------------------------------===//
 
 static SmallVector<AffineMap> elementwiseMaps(Operation *op) {
-  ArrayRef<int64_t> result = tensorType(op->getResult(0)).getShape();
+  ArrayRef<int64_t> result = getTensorType(op->getResult(0)).getShape();
   SmallVector<AffineMap> maps;
   for (Value operand : op->getOperands()) {
-    ArrayRef<int64_t> shape = tensorType(operand).getShape();
+    ArrayRef<int64_t> shape = getTensorType(operand).getShape();
     // An open size may turn out to be a 1 that stretches.
     if (op->getNumOperands() > 1 && ShapedType::isDynamicShape(shape))
       return {};
@@ -84,13 +84,13 @@ static SmallVector<AffineMap> elementwiseMaps(Operation *op) {
 /// but for single elements, which are the same in any.
 static FailureOr<ValueLayouts> elementwiseLayouts(Operation *op, Value value,
                                                   AffineMap layout) {
-  int64_t rank = tensorType(op->getResult(0)).getRank();
-  if (tensorType(value).getRank() != rank || layout.getNumDims() != rank)
+  int64_t rank = getTensorType(op->getResult(0)).getRank();
+  if (getTensorType(value).getRank() != rank || layout.getNumDims() != rank)
     return failure();
   ValueLayouts layouts;
   for (Value operand : op->getOperands())
     layouts.operands.push_back(
-        llvm::all_of(tensorType(operand).getShape(),
+        llvm::all_of(getTensorType(operand).getShape(),
                      [](int64_t size) { return size == 1; })
             ? AffineMap()
             : layout);
@@ -130,8 +130,8 @@ OperandSets NegOp::getScalableOperands() { return {{0}}; }
 //===----------------------------------------------------------------------===//
 
 LogicalResult CompareOp::verify() {
-  Type lhs = tensorType(getLhs()).getElementType();
-  Type rhs = tensorType(getRhs()).getElementType();
+  Type lhs = getTensorType(getLhs()).getElementType();
+  Type rhs = getTensorType(getRhs()).getElementType();
   if (lhs != rhs)
     return emitOpError("expected operands of one element type, got ")
            << lhs << " and " << rhs;
@@ -139,8 +139,8 @@ LogicalResult CompareOp::verify() {
 }
 
 LogicalResult SelectOp::verify() {
-  Type onTrue = tensorType(getOnTrue()).getElementType();
-  Type onFalse = tensorType(getOnFalse()).getElementType();
+  Type onTrue = getTensorType(getOnTrue()).getElementType();
+  Type onFalse = getTensorType(getOnFalse()).getElementType();
   if (onTrue != onFalse)
     return emitOpError("expected values of one element type, got ")
            << onTrue << " and " << onFalse;

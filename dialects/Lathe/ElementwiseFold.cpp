@@ -228,7 +228,7 @@ Number evaluate(OpTy op, ArrayRef<Number> x, NumberKind from, NumberKind to) {
 
 template <typename OpTy>
 Attribute foldConstants(OpTy op, ArrayRef<Attribute> operands) {
-  auto type = tensorType(op.getResult());
+  auto type = getTensorType(op.getResult());
   FailureOr<int64_t> elements = elementCount(type.getShape());
   if (!type.hasStaticShape() || failed(elements))
     return {};
@@ -295,7 +295,7 @@ bool isSplatOf(Attribute attribute, double value) {
 /// `value` where it may stand for the result of `op`, whose other operand
 /// `constant` changes nothing.
 Value unlessBroadcast(Operation *op, Value value, Attribute constant) {
-  auto type = tensorType(op->getResult(0));
+  auto type = getTensorType(op->getResult(0));
   if (value.getType() != type)
     return {};
   // An open size of `value` may be a 1 that the constant stretches.
@@ -319,7 +319,7 @@ Value foldNeutral(Operation *op, ArrayRef<Attribute> operands, double neutral,
 /// round. For integers and Booleans only: NaN * 0.0 is NaN.
 Attribute foldAbsorbing(Operation *op, ArrayRef<Attribute> operands,
                         int64_t absorbing) {
-  auto type = tensorType(op->getResult(0));
+  auto type = getTensorType(op->getResult(0));
   if (type.hasStaticShape() && !isa<FloatType>(type.getElementType()) &&
       llvm::any_of(operands, [&](Attribute operand) {
         return isSplatOf(operand, absorbing);

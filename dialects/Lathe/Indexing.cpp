@@ -26,7 +26,7 @@ static bool mayDiffer(int64_t a, int64_t b) {
 }
 
 static FailureOr<int64_t> axisOf(const Site &site, Value input, int64_t axis) {
-  int64_t rank = tensorType(input).getRank();
+  int64_t rank = getTensorType(input).getRank();
   FailureOr<int64_t> normal = normalizeAxis(axis, rank);
   if (failed(normal))
     return inferenceError(site, "expected an axis of an input of rank " +
@@ -43,9 +43,9 @@ static LogicalResult inferGather(const Site &site, Value input, Value indices,
   FailureOr<int64_t> normal = axisOf(site, input, axis);
   if (failed(normal))
     return failure();
-  ArrayRef<int64_t> in = tensorType(input).getShape();
+  ArrayRef<int64_t> in = getTensorType(input).getShape();
   SmallVector<int64_t> shape(in.take_front(*normal));
-  llvm::append_range(shape, tensorType(indices).getShape());
+  llvm::append_range(shape, getTensorType(indices).getShape());
   llvm::append_range(shape, in.drop_front(*normal + 1));
   return inferLike(input, shape, types);
 }
@@ -75,8 +75,8 @@ static LogicalResult checkElements(const Site &site, Value input, Value indices,
   FailureOr<int64_t> normal = axisOf(site, input, axis);
   if (failed(normal))
     return failure();
-  ArrayRef<int64_t> in = tensorType(input).getShape();
-  ArrayRef<int64_t> at = tensorType(indices).getShape();
+  ArrayRef<int64_t> in = getTensorType(input).getShape();
+  ArrayRef<int64_t> at = getTensorType(indices).getShape();
   if (in.size() != at.size())
     return inferenceError(site, "expected indices of the input's rank " +
                                     Twine(in.size()) + ", got rank " +
@@ -98,15 +98,15 @@ LogicalResult GatherElementsOp::inferReturnTypes(MLIRContext *,
                            adaptor.getAxis())))
     return failure();
   return inferLike(adaptor.getInput(),
-                   tensorType(adaptor.getIndices()).getShape(), types);
+                   getTensorType(adaptor.getIndices()).getShape(), types);
 }
 
 /// The shape of the slices that index tuples select: the outer dims of
 /// `indices`, then the input dims that the tuples leave.
 static FailureOr<SmallVector<int64_t>>
 tupleShape(const Site &site, Value input, Value indices, int64_t batch) {
-  ArrayRef<int64_t> in = tensorType(input).getShape();
-  ArrayRef<int64_t> at = tensorType(indices).getShape();
+  ArrayRef<int64_t> in = getTensorType(input).getShape();
+  ArrayRef<int64_t> at = getTensorType(indices).getShape();
   if (at.empty() || ShapedType::isDynamic(at.back()))
     return inferenceError(site, "expected indices with a last dim of static "
                                 "size, got " +
@@ -147,10 +147,10 @@ LogicalResult GatherNdOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 static LogicalResult checkUpdates(const Site &site, Value input, Value updates,
                                   ArrayRef<int64_t> expected,
                                   ScatterMode mode) {
-  Type element = tensorType(input).getElementType();
-  if (tensorType(updates).getElementType() != element)
+  Type element = getTensorType(input).getElementType();
+  if (getTensorType(updates).getElementType() != element)
     return inferenceError(site, "expected updates of the input's element type");
-  ArrayRef<int64_t> shape = tensorType(updates).getShape();
+  ArrayRef<int64_t> shape = getTensorType(updates).getShape();
   if (failed(verifyCompatibleShape(shape, expected)))
     return inferenceError(site, "expected updates of shape " +
                                     shapeText(expected) + ", got " +
@@ -169,7 +169,7 @@ LogicalResult ScatterElementsOp::inferReturnTypes(MLIRContext *,
   if (failed(checkElements(site, adaptor.getInput(), adaptor.getIndices(),
                            adaptor.getAxis())) ||
       failed(checkUpdates(site, adaptor.getInput(), adaptor.getUpdates(),
-                          tensorType(adaptor.getIndices()).getShape(),
+                          getTensorType(adaptor.getIndices()).getShape(),
                           adaptor.getMode())))
     return failure();
   types.push_back(adaptor.getInput().getType());

@@ -11,7 +11,7 @@ namespace lathe {
 
 static SmallVector<QuantizableOperand>
 describeTable(Operation *op, int64_t axis, std::string &whyNot) {
-  auto type = tensorType(op->getOperand(0));
+  auto type = getTensorType(op->getOperand(0));
   if (!isa<FloatType>(type.getElementType())) {
     llvm::raw_string_ostream(whyNot)
         << "reads a table of '" << type.getElementType() << "', not of floats";
@@ -30,10 +30,10 @@ static FailureOr<SmallVector<Value>> lookUp(OpBuilder &builder, Operation *op,
                                             Value indices, int64_t axis,
                                             std::string &whyNot) {
   Composer c(builder, op);
-  auto type = tensorType(table.quantized);
-  auto result = tensorType(op->getResult(0));
+  auto type = getTensorType(table.quantized);
+  auto result = getTensorType(op->getResult(0));
   axis = *normalizeAxis(axis, type.getRank());
-  auto scaleType = tensorType(table.scale);
+  auto scaleType = getTensorType(table.scale);
   Value scale = table.scale, zeroPoint = table.zeroPoint;
   int64_t scaleAxis = 0, group = 0;
   if (scaleType.getNumElements() != 1) {

@@ -38,12 +38,12 @@ struct GatherScatter {
 Value findWinners(GatherScatter &at, Value input, Value updates) {
   VjpBuilder &b = at.b;
   Type i64 = IntegerType::get(input.getContext(), 64);
-  auto type = tensorType(updates);
+  auto type = getTensorType(updates);
   Value order = b.reshape(
       b.make<IotaOp>(ArrayRef(type.getNumElements()), /*axis=*/0, i64),
       type.getShape());
-  Value none =
-      b.broadcast(b.constant(i64, int64_t(-1)), tensorType(input).getShape());
+  Value none = b.broadcast(b.constant(i64, int64_t(-1)),
+                           getTensorType(input).getShape());
   Value last = at.scatter(none, order, ScatterMode::assign);
   return b.compare(ComparePredicate::eq, at.gather(last), order);
 }
@@ -56,11 +56,11 @@ std::pair<Value, Value> differentiateProduct(GatherScatter &at, Value input,
   Value zero = b.number(0, input), one = b.number(1, input);
   Value isZero = b.compare(ComparePredicate::eq, updates, zero);
   Value nonzero = b.select(isZero, one, updates);
-  Value zeros = at.scatter(b.zerosLike(input),
-                           b.cast(isZero, tensorType(input).getElementType()),
-                           ScatterMode::add);
-  Value ones = b.splat(tensorType(input).getElementType(),
-                       tensorType(input).getShape(), 1.0);
+  Value zeros = at.scatter(
+      b.zerosLike(input), b.cast(isZero, getTensorType(input).getElementType()),
+      ScatterMode::add);
+  Value ones = b.splat(getTensorType(input).getElementType(),
+                       getTensorType(input).getShape(), 1.0);
   Value factor = at.scatter(ones, updates, ScatterMode::mul);
   Value product =
       at.gather(b.mul(g, at.scatter(input, nonzero, ScatterMode::mul)));
@@ -77,7 +77,7 @@ std::pair<Value, Value> differentiateExtremum(GatherScatter &at, Value input,
                                               Value updates, Value result,
                                               Value g) {
   VjpBuilder &b = at.b;
-  Type element = tensorType(input).getElementType();
+  Type element = getTensorType(input).getElementType();
   Value best = b.cast(b.compare(ComparePredicate::eq, input, result), element);
   Value update = b.cast(
       b.compare(ComparePredicate::eq, updates, at.gather(result)), element);
@@ -118,9 +118,9 @@ Gradients differentiateScatter(OpTy op, GatherScatter at, Value cotangent) {
 
 Gradients GatherOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t axis = *normalizeAxis(getAxis(), type.getRank());
-  ArrayRef<int64_t> at = tensorType(getIndices()).getShape();
+  ArrayRef<int64_t> at = getTensorType(getIndices()).getShape();
   // Rows in front, one index each; then back.
   SmallVector<int64_t> front, rows;
   int64_t count = at.size(), rank = type.getRank() - 1 + count;
@@ -153,8 +153,8 @@ Gradients GatherElementsOp::buildVjp(OpBuilder &builder,
 Gradients GatherNdOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
   Value indices = getIndices();
-  Type element = tensorType(indices).getElementType();
-  SmallVector<int64_t> shape(tensorType(indices).getShape());
+  Type element = getTensorType(indices).getElementType();
+  SmallVector<int64_t> shape(getTensorType(indices).getShape());
   shape.back() = 1;
   SmallVector<Value> parts;
   for (int64_t i = 0, e = getBatchDims(); i < e; ++i)

@@ -174,7 +174,7 @@ LogicalResult checkBiasElementType(const Site &site, Value bias, Type element) {
 
 FailureOr<int64_t> vectorLength(const Site &site, Value operand,
                                 StringRef what) {
-  RankedTensorType type = tensorType(operand);
+  RankedTensorType type = getTensorType(operand);
   if (type.getRank() != 1)
     return inferenceError(site, "expected '" + what + "' of rank 1, got rank " +
                                     Twine(type.getRank()));

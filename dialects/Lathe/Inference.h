@@ -129,10 +129,6 @@ FailureOr<RankedTensorType> rankedOperand(const Site &site, Value operand,
                                           StringRef what, int64_t least,
                                           bool exactly = false);
 
-inline RankedTensorType tensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 /// The indexing map of an operand of shape `shape` that is NumPy-broadcast to
 /// a result of shape `result`: constant 0 where a static 1 stretches.
 AffineMap broadcastMap(ArrayRef<int64_t> shape, ArrayRef<int64_t> result,

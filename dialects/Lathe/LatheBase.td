@@ -39,7 +39,6 @@ def Lathe_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;
-  // Types of stored numbers are the quant dialect's.
   // Each in the file of its family: what registers all ops in one file takes
   // longer to compile than any other.
   let extraClassDeclaration = [{
@@ -58,6 +57,7 @@ def Lathe_Dialect : Dialect {
     void addControlOps();
     void addGradientOps();
   }];
+  // Types of stored numbers are the quant dialect's.
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::quant::QuantizationDialect"];
 }
 

@@ -35,7 +35,7 @@ inline AffineMap orNull(AffineMap layout) {
 /// not the rank of the first result.
 inline FailureOr<ValueLayouts> sameLayouts(Operation *op, unsigned count,
                                            AffineMap layout) {
-  if (int64_t(layout.getNumDims()) != tensorType(op->getResult(0)).getRank())
+  if (int64_t(layout.getNumDims()) != getTensorType(op->getResult(0)).getRank())
     return failure();
   ValueLayouts layouts;
   layouts.operands.assign(op->getNumOperands(), AffineMap());

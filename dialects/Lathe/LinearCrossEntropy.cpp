@@ -55,11 +55,11 @@ LogicalResult LinearCrossEntropyOp::inferReturnTypes(
 }
 
 LogicalResult LinearCrossEntropyOp::verify() {
-  Type element = tensorType(getInput()).getElementType();
+  Type element = getTensorType(getInput()).getElementType();
   for (Value operand : {getWeight(), getBias()})
-    if (operand && tensorType(operand).getElementType() != element)
+    if (operand && getTensorType(operand).getElementType() != element)
       return emitOpError("expected weight and bias of the input's elements ")
-             << element << ", got " << tensorType(operand).getElementType();
+             << element << ", got " << getTensorType(operand).getElementType();
   if (getChunk() < 1)
     return emitOpError("expected a chunk of 1 row or more, got ") << getChunk();
   double smoothing = getLabelSmoothing().convertToDouble();
@@ -76,9 +76,9 @@ FusionKind LinearCrossEntropyOp::getFusionKind() { return FusionKind::Opaque; }
 /// `counted` (null where all are).
 static Value buildLogitsGradient(VjpBuilder &b, LinearCrossEntropyOp op,
                                  Value softmax, Value labels, Value counted) {
-  int64_t classes = tensorType(softmax).getDimSize(1);
+  int64_t classes = getTensorType(softmax).getDimSize(1);
   Value index = b.make<IotaOp>(ArrayRef(classes), /*axis=*/0,
-                               tensorType(labels).getElementType());
+                               getTensorType(labels).getElementType());
   Value isLabel =
       b.compare(ComparePredicate::eq,
                 b.make<UnsqueezeOp>(labels, ArrayRef<int64_t>(1)), index);
@@ -99,22 +99,24 @@ static Value buildCounted(VjpBuilder &b, LinearCrossEntropyOp op,
   std::optional<int64_t> ignored = op.getIgnoreIndex();
   if (!ignored)
     return Value();
-  return b.compare(ComparePredicate::ne, labels,
-                   b.constant(tensorType(labels).getElementType(), *ignored));
+  return b.compare(
+      ComparePredicate::ne, labels,
+      b.constant(getTensorType(labels).getElementType(), *ignored));
 }
 
 /// How many rows count, as a rank-0 float; `counted` may be null.
 static Value buildCount(VjpBuilder &b, LinearCrossEntropyOp op, Value counted) {
-  Type wide = getWide(tensorType(op.getInput()).getElementType());
+  Type wide = getWide(getTensorType(op.getInput()).getElementType());
   if (counted)
     return b.make<ReduceSumOp>(b.cast(counted, wide), ArrayRef<int64_t>());
-  return b.constant(wide, double(tensorType(op.getLabels()).getNumElements()));
+  return b.constant(wide,
+                    double(getTensorType(op.getLabels()).getNumElements()));
 }
 
 /// 1 / count, by which the gradients of the rows' losses are those of their
 /// mean. Where no row counts they are 0, as those of cross_entropy.
 static Value buildShare(VjpBuilder &b, LinearCrossEntropyOp op, Value count) {
-  int64_t numRows = tensorType(op.getLabels()).getNumElements();
+  int64_t numRows = getTensorType(op.getLabels()).getNumElements();
   if (!op.getIgnoreIndex())
     return b.number(1.0 / double(std::max<int64_t>(1, numRows)), count);
   return b.div(b.number(1, count), b.make<MaxOp>(count, b.number(1, count)));
@@ -126,11 +128,11 @@ class ChunkedLoss {
 public:
   ChunkedLoss(LinearCrossEntropyOp op, OpBuilder &builder)
       : op(op), builder(builder), b(builder, op),
-        element(tensorType(op.getInput()).getElementType()),
+        element(getTensorType(op.getInput()).getElementType()),
         wide(getWide(element)),
-        width(tensorType(op.getInput()).getShape().back()),
-        classes(tensorType(op.getWeight()).getDimSize(0)),
-        numRows(tensorType(op.getLabels()).getNumElements()),
+        width(getTensorType(op.getInput()).getShape().back()),
+        classes(getTensorType(op.getWeight()).getDimSize(0)),
+        numRows(getTensorType(op.getLabels()).getNumElements()),
         chunk(std::min<int64_t>(op.getChunk(), numRows)),
         trips((numRows + chunk - 1) / chunk),
         wantsGradients(llvm::any_of(op->getResults().drop_front(),
@@ -162,7 +164,7 @@ private:
 } // namespace
 
 Value ChunkedLoss::cut(Value x) {
-  auto type = tensorType(x);
+  auto type = getTensorType(x);
   SmallVector<int64_t> rest(type.getShape().drop_front());
   int64_t missing = trips * chunk - numRows;
   if (missing) {
@@ -237,7 +239,7 @@ SmallVector<Value> ChunkedLoss::build() {
   for (Value init : inits)
     body->addArgument(init.getType(), loc);
   for (Value input : inputs) {
-    auto type = tensorType(input);
+    auto type = getTensorType(input);
     body->addArgument(type.clone(type.getShape().drop_front()), loc);
   }
   // The region has no op yet, from which a builder could take the context.
@@ -259,7 +261,7 @@ SmallVector<Value> ChunkedLoss::build() {
 
   SmallVector<Type> types;
   for (auto [i, value] : llvm::enumerate(yields)) {
-    auto type = tensorType(value);
+    auto type = getTensorType(value);
     SmallVector<int64_t> shape(type.getShape());
     if (i >= inits.size())
       shape.insert(shape.begin(), trips);
@@ -278,9 +280,10 @@ SmallVector<Value> ChunkedLoss::build() {
     if (trips * chunk != numRows)
       dRows = b.make<SliceOp>(dRows, ArrayRef<int64_t>(0), ArrayRef(numRows),
                               ArrayRef<int64_t>(0), ArrayRef<int64_t>());
-    results.push_back(b.reshape(dRows, tensorType(op.getInput()).getShape()));
+    results.push_back(
+        b.reshape(dRows, getTensorType(op.getInput()).getShape()));
   } else {
-    results.push_back(zeros(tensorType(op.getInput()).getShape()));
+    results.push_back(zeros(getTensorType(op.getInput()).getShape()));
   }
   results.push_back(hasWeight ? scan.getResult(0) : zeros(weightShape));
   if (op.getBias())
@@ -306,10 +309,10 @@ static SmallVector<Value> buildWithoutRows(LinearCrossEntropyOp op,
 FailureOr<SmallVector<Value>>
 LinearCrossEntropyOp::decompose(OpBuilder &builder) {
   for (Value operand : getOperands())
-    if (!tensorType(operand).hasStaticShape())
+    if (!getTensorType(operand).hasStaticShape())
       return failure();
-  if (tensorType(getLabels()).getNumElements() == 0 ||
-      tensorType(getWeight()).getDimSize(0) == 0)
+  if (getTensorType(getLabels()).getNumElements() == 0 ||
+      getTensorType(getWeight()).getDimSize(0) == 0)
     return buildWithoutRows(*this, builder);
   return ChunkedLoss(*this, builder).build();
 }
@@ -321,9 +324,9 @@ LinearCrossEntropyOp::decompose(OpBuilder &builder) {
 static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
                            LinearCrossEntropyOp op, ValueRange cotangents,
                            Value &gInput, Value &gWeight, Value &gBias) {
-  auto inputType = tensorType(op.getInput());
+  auto inputType = getTensorType(op.getInput());
   int64_t width = inputType.getShape().back();
-  int64_t numRows = tensorType(op.getLabels()).getNumElements();
+  int64_t numRows = getTensorType(op.getLabels()).getNumElements();
   auto plus = [&](Value sum, Value term) {
     return sum ? b.add(sum, term) : term;
   };
@@ -348,7 +351,8 @@ static void addSecondOrder(VjpBuilder &b, OpBuilder &builder,
   if (cotangents[2])
     ofRows = plus(ofRows, b.make<LinearOp>(x, cotangents[2], Value()));
   if (op.getBias() && cotangents[3])
-    ofRows = plus(ofRows, b.broadcast(cotangents[3], tensorType(d).getShape()));
+    ofRows =
+        plus(ofRows, b.broadcast(cotangents[3], getTensorType(d).getShape()));
   if (counted)
     ofRows = b.select(b.make<UnsqueezeOp>(counted, ArrayRef<int64_t>(1)),
                       ofRows, b.number(0, ofRows));

@@ -69,13 +69,13 @@ FusionKind CrossEntropyOp::getFusionKind() { return FusionKind::Opaque; }
 // gather: so the loss stays one reduction over rows that a kernel can hold.
 FailureOr<SmallVector<Value>> CrossEntropyOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getLogits());
+  auto type = getTensorType(getLogits());
   int64_t classes = type.getShape().back(), last = type.getRank() - 1;
   if (ShapedType::isDynamic(classes))
     return failure();
   Value logits = c.widen(getLogits());
-  Type element = tensorType(logits).getElementType();
-  Type labelType = tensorType(getLabels()).getElementType();
+  Type element = getTensorType(logits).getElementType();
+  Type labelType = getTensorType(getLabels()).getElementType();
   Value zero = c.constant(element, 0.0);
 
   Value logs = c.make<LogSoftmaxOp>(logits);
@@ -131,8 +131,8 @@ LogicalResult MseOp::inferReturnTypes(MLIRContext *,
 }
 
 LogicalResult MseOp::verify() {
-  Type prediction = tensorType(getPrediction()).getElementType();
-  Type target = tensorType(getTarget()).getElementType();
+  Type prediction = getTensorType(getPrediction()).getElementType();
+  Type target = getTensorType(getTarget()).getElementType();
   if (prediction != target)
     return emitOpError(
                "expected prediction and target of one element type, got ")
@@ -149,7 +149,7 @@ FailureOr<SmallVector<Value>> MseOp::decompose(OpBuilder &builder) {
   Value loss =
       reduceLoss(c, c.make<MulOp>(difference, difference), getReduction());
   return SmallVector<Value>{
-      c.cast(loss, tensorType(getPrediction()).getElementType())};
+      c.cast(loss, getTensorType(getPrediction()).getElementType())};
 }
 
 } // namespace lathe

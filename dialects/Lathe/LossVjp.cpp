@@ -14,10 +14,10 @@ namespace lathe {
 Gradients CrossEntropyOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
   Value logits = b.widen(getLogits()), labels = getLabels();
-  auto type = tensorType(logits);
+  auto type = getTensorType(logits);
   int64_t last = type.getRank() - 1, classes = type.getShape().back();
   Type element = type.getElementType();
-  Type labelType = tensorType(labels).getElementType();
+  Type labelType = getTensorType(labels).getElementType();
   Value zero = b.number(0, logits);
 
   Value column = b.make<UnsqueezeOp>(labels, ArrayRef(last));
@@ -41,11 +41,11 @@ Gradients CrossEntropyOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
                                        ArrayRef<int64_t>()));
     else
       g = b.scale(g, 1.0 / double(std::max<int64_t>(
-                               1, tensorType(labels).getNumElements())));
+                               1, getTensorType(labels).getNumElements())));
   }
   if (counted)
     g = b.select(counted, g, zero);
-  if (tensorType(g).getRank() == last && last > 0)
+  if (getTensorType(g).getRank() == last && last > 0)
     g = b.make<UnsqueezeOp>(g, ArrayRef(last));
   return SmallVector<Value>{b.gradientOf(getLogits(), b.mul(gradient, g)),
                             Value()};
@@ -57,7 +57,7 @@ Gradients MseOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   double factor = 2.0;
   if (getReduction() == LossReduction::mean)
     factor /= double(
-        std::max<int64_t>(1, tensorType(getPrediction()).getNumElements()));
+        std::max<int64_t>(1, getTensorType(getPrediction()).getNumElements()));
   Value g = b.scale(b.widen(cotangents[0]), factor);
   Value gradient = b.mul(difference, g);
   return SmallVector<Value>{b.gradientOf(getPrediction(), gradient),

@@ -24,7 +24,8 @@ MaxPoolGradientOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
 }
 
 LogicalResult MaxPoolGradientOp::verify() {
-  auto input = tensorType(getInput()), cotangent = tensorType(getCotangent());
+  auto input = getTensorType(getInput()),
+       cotangent = getTensorType(getCotangent());
   ArrayRef<int64_t> kernel = getKernel();
   if (input.getRank() != int64_t(kernel.size()) + 2)
     return emitOpError("expected a size in 'kernel' for each of ")
@@ -50,11 +51,11 @@ FusionKind MaxPoolGradientOp::getFusionKind() { return FusionKind::Opaque; }
 // is a reduction over the places: all of it is one kernel over rows.
 FailureOr<SmallVector<Value>> MaxPoolGradientOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   if (!type.hasStaticShape() || type.getNumElements() == 0)
     return failure();
   auto reshape = [&](Value x, ArrayRef<int64_t> shape) -> Value {
-    return c.make<ReshapeOp>(tensorType(x).clone(shape), x,
+    return c.make<ReshapeOp>(getTensorType(x).clone(shape), x,
                              builder.getDenseI64ArrayAttr(shape),
                              builder.getUnitAttr());
   };
@@ -105,9 +106,9 @@ FailureOr<SmallVector<Value>> MaxPoolGradientOp::decompose(OpBuilder &builder) {
   Value isFirst = c.make<CompareOp>(ComparePredicate::eq, place, firstAt);
   Value result = c.make<SelectOp>(
       isFirst, g,
-      isa<FloatType>(tensorType(x).getElementType())
-          ? c.constant(tensorType(x).getElementType(), 0.0)
-          : c.constant(tensorType(x).getElementType(), int64_t(0)));
+      isa<FloatType>(getTensorType(x).getElementType())
+          ? c.constant(getTensorType(x).getElementType(), 0.0)
+          : c.constant(getTensorType(x).getElementType(), int64_t(0)));
   result = c.cast(reshape(result, covered), type.getElementType());
   if (!isWhole)
     result = c.make<PadOp>(result, Value(), zeros, rest);

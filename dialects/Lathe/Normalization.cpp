@@ -52,7 +52,7 @@ static Value subtractMax(Composer &c, Value x, int64_t axis) {
 
 FailureOr<SmallVector<Value>> SoftmaxOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t axis = *normalizeAxis(getAxis(), type.getRank());
   Value exp = c.make<ExpOp>(subtractMax(c, c.widen(getInput()), axis));
   Value sum = c.make<ReduceSumOp>(exp, ArrayRef(axis), /*keepdims=*/true);
@@ -62,7 +62,7 @@ FailureOr<SmallVector<Value>> SoftmaxOp::decompose(OpBuilder &builder) {
 
 FailureOr<SmallVector<Value>> LogSoftmaxOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t axis = *normalizeAxis(getAxis(), type.getRank());
   Value shifted = subtractMax(c, c.widen(getInput()), axis);
   Value sum = c.make<ReduceSumOp>(c.make<ExpOp>(shifted), ArrayRef(axis),
@@ -161,7 +161,7 @@ FusionKind RmsNormOp::getFusionKind() { return FusionKind::Opaque; }
 /// be null.
 static Value normalize(Composer &c, Value x, ArrayRef<int64_t> axes,
                        const APFloat &epsilon, Value scale, Value bias) {
-  Type element = tensorType(x).getElementType();
+  Type element = getTensorType(x).getElementType();
   Value variance = c.make<ReduceMeanOp>(c.make<MulOp>(x, x), axes,
                                         /*keepdims=*/true);
   Value shifted =
@@ -176,7 +176,7 @@ static Value normalize(Composer &c, Value x, ArrayRef<int64_t> axes,
 
 FailureOr<SmallVector<Value>> LayerNormOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(
       *normalizeAxis(getAxis(), type.getRank()), type.getRank()));
   Value x = c.widen(getInput());
@@ -187,7 +187,7 @@ FailureOr<SmallVector<Value>> LayerNormOp::decompose(OpBuilder &builder) {
 }
 FailureOr<SmallVector<Value>> RmsNormOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   Value result = normalize(c, c.widen(getInput()), ArrayRef(type.getRank() - 1),
                            getEpsilon(), getScale(), /*bias=*/Value());
   return SmallVector<Value>{c.cast(result, type.getElementType())};
@@ -241,9 +241,9 @@ LogicalResult BatchNormOp::inferReturnTypes(MLIRContext *,
 
 /// All parameters have the input's element type.
 static LogicalResult verifyParameterTypes(Operation *op) {
-  Type element = tensorType(op->getOperand(0)).getElementType();
+  Type element = getTensorType(op->getOperand(0)).getElementType();
   for (Value parameter : op->getOperands().drop_front()) {
-    Type type = tensorType(parameter).getElementType();
+    Type type = getTensorType(parameter).getElementType();
     if (type != element)
       return op->emitOpError("expected parameters of the input's element type ")
              << element << ", got " << type;
@@ -272,10 +272,10 @@ void BatchNormOp::applyLayouts(const ValueLayouts &layouts) {
 // computed once, when weights are loaded.
 FailureOr<SmallVector<Value>> BatchNormOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t axis = *normalizeAxis(getAxis(), type.getRank());
   Value x = c.widen(getInput());
-  Value epsilon = c.constant(tensorType(x).getElementType(),
+  Value epsilon = c.constant(getTensorType(x).getElementType(),
                              getEpsilon().convertToDouble());
   Value deviation =
       c.make<SqrtOp>(c.make<AddOp>(c.widen(getVariance()), epsilon));
@@ -320,7 +320,7 @@ FusionKind BatchNormTrainingOp::getFusionKind() { return FusionKind::Opaque; }
 FailureOr<SmallVector<Value>>
 BatchNormTrainingOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t axis = *normalizeAxis(getAxis(), type.getRank());
   SmallVector<int64_t> axes;
   int64_t count = 1;
@@ -333,7 +333,7 @@ BatchNormTrainingOp::decompose(OpBuilder &builder) {
   if (!type.hasStaticShape() || axes.empty())
     return failure();
   Value x = c.widen(getInput());
-  Type element = tensorType(x).getElementType();
+  Type element = getTensorType(x).getElementType();
   auto along = [&](Value value) {
     return c.alongAxis(value, axis, type.getRank());
   };

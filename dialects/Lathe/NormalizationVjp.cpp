@@ -11,7 +11,7 @@ namespace lathe {
 
 Gradients SoftmaxOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  int64_t axis = *normalizeAxis(getAxis(), tensorType(getInput()).getRank());
+  int64_t axis = *normalizeAxis(getAxis(), getTensorType(getInput()).getRank());
   Value y = b.widen(getResult()), g = b.widen(cotangents[0]);
   Value inner = b.sum(b.mul(g, y), {axis});
   return SmallVector<Value>{
@@ -20,7 +20,7 @@ Gradients SoftmaxOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 Gradients LogSoftmaxOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  int64_t axis = *normalizeAxis(getAxis(), tensorType(getInput()).getRank());
+  int64_t axis = *normalizeAxis(getAxis(), getTensorType(getInput()).getRank());
   Value y = b.widen(getResult()), g = b.widen(cotangents[0]);
   Value spread = b.mul(b.make<ExpOp>(y), b.sum(g, {axis}));
   return SmallVector<Value>{b.gradientOf(getInput(), b.sub(g, spread))};
@@ -53,7 +53,7 @@ differentiateNorm(VjpBuilder &b, Value input, Value centred,
 
 Gradients LayerNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  int64_t rank = tensorType(getInput()).getRank();
+  int64_t rank = getTensorType(getInput()).getRank();
   auto axes = llvm::to_vector(
       llvm::seq<int64_t>(*normalizeAxis(getAxis(), rank), rank));
   Value x = b.widen(getInput());
@@ -64,7 +64,7 @@ Gradients LayerNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 Gradients RmsNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  int64_t last = tensorType(getInput()).getRank() - 1;
+  int64_t last = getTensorType(getInput()).getRank() - 1;
   return differentiateNorm(b, getInput(), b.widen(getInput()), {last},
                            getEpsilon(), getScale(), /*bias=*/Value(),
                            /*isCentred=*/false, b.widen(cotangents[0]));
@@ -72,7 +72,7 @@ Gradients RmsNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 Gradients BatchNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  int64_t rank = tensorType(getInput()).getRank();
+  int64_t rank = getTensorType(getInput()).getRank();
   int64_t axis = *normalizeAxis(getAxis(), rank);
   SmallVector<int64_t> others;
   for (int64_t i = 0; i < rank; ++i)
@@ -84,7 +84,7 @@ Gradients BatchNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   };
   auto gradientOf = [&](Value parameter, Value whole) {
     Value sum = others.empty() ? whole : b.sum(whole, others, false);
-    return b.cast(sum, tensorType(parameter).getElementType());
+    return b.cast(sum, getTensorType(parameter).getElementType());
   };
   Value x = b.widen(getInput()), g = b.widen(cotangents[0]);
   Value epsilon = b.number(getEpsilon().convertToDouble(), x);
@@ -107,7 +107,7 @@ Gradients BatchNormOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 Gradients BatchNormTrainingOp::buildVjp(OpBuilder &builder,
                                         ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   int64_t rank = type.getRank(), axis = *normalizeAxis(getAxis(), rank);
   SmallVector<int64_t> axes;
   int64_t count = 1;
@@ -123,7 +123,7 @@ Gradients BatchNormTrainingOp::buildVjp(OpBuilder &builder,
     return b.make<ReduceMeanOp>(value, axes, /*keepdims=*/false);
   };
   auto gradientOf = [&](Value operand, Value gradient) {
-    return gradient ? b.cast(gradient, tensorType(operand).getElementType())
+    return gradient ? b.cast(gradient, getTensorType(operand).getElementType())
                     : Value();
   };
   Value x = b.widen(getInput());

@@ -108,12 +108,12 @@ static LogicalResult checkStorage(Operation *op, Type element,
 }
 
 template <typename OpTy> static LogicalResult verifyFloatInput(OpTy op) {
-  Type input = tensorType(op.getInput()).getElementType();
-  Type scale = tensorType(op.getScale()).getElementType();
+  Type input = getTensorType(op.getInput()).getElementType();
+  Type scale = getTensorType(op.getScale()).getElementType();
   if (input != scale)
     return op.emitOpError("expected a scale of the input's element type ")
            << input << ", got " << scale;
-  return checkStorage(op, tensorType(op.getZeroPoint()).getElementType(),
+  return checkStorage(op, getTensorType(op.getZeroPoint()).getElementType(),
                       op.getStorage());
 }
 
@@ -136,8 +136,8 @@ LogicalResult DequantizeOp::inferReturnTypes(MLIRContext *,
       results);
 }
 LogicalResult DequantizeOp::verify() {
-  Type input = tensorType(getInput()).getElementType();
-  Type zero = tensorType(getZeroPoint()).getElementType();
+  Type input = getTensorType(getInput()).getElementType();
+  Type zero = getTensorType(getZeroPoint()).getElementType();
   if (input != zero)
     return emitOpError("expected a zero point of the input's element type ")
            << input << ", got " << zero;
@@ -157,6 +157,8 @@ LogicalResult FakeQuantizeOp::inferReturnTypes(MLIRContext *,
 LogicalResult FakeQuantizeOp::verify() { return verifyFloatInput(*this); }
 
 FusionKind QuantizeOp::getFusionKind() { return FusionKind::Opaque; }
+// Bytes are read twice as well as once.
+bool DequantizeOp::isCheapToRepeat() { return true; }
 SmallVector<SmallVector<unsigned, 2>> DequantizeOp::getScalableOperands() {
   return {{getScaleMutable().getOperandNumber()}};
 }
@@ -171,8 +173,8 @@ FusionKind FakeQuantizeOp::getFusionKind() { return FusionKind::Opaque; }
 template <typename OpTy>
 static FailureOr<ValueLayouts> followLayout(OpTy op, Value value,
                                             AffineMap layout) {
-  int64_t rank = tensorType(op.getInput()).getRank();
-  bool isWhole = tensorType(op.getScale()).getRank() == rank;
+  int64_t rank = getTensorType(op.getInput()).getRank();
+  bool isWhole = getTensorType(op.getScale()).getRank() == rank;
   if (!isWhole && (value == op.getScale() || value == op.getZeroPoint()))
     return failure();
   return sameLayouts(op, isWhole ? 3 : 1, layout);
@@ -180,7 +182,7 @@ static FailureOr<ValueLayouts> followLayout(OpTy op, Value value,
 
 template <typename OpTy>
 static void moveAxis(OpTy op, const ValueLayouts &layouts) {
-  int64_t rank = tensorType(op.getInput()).getRank();
+  int64_t rank = getTensorType(op.getInput()).getRank();
   if (succeeded(normalizeAxis(op.getAxis(), rank)))
     op.setAxis(storedAxis(layouts.results[0], op.getAxis()));
 }
@@ -204,9 +206,9 @@ LATHE_QUANTIZATION_LAYOUT(FakeQuantizeOp)
 /// A scale or zero point that broadcasts against an input of `shape`.
 template <typename OpTy>
 static Value spread(Composer &c, OpTy op, Value parameter) {
-  ArrayRef<int64_t> shape = tensorType(op.getInput()).getShape();
+  ArrayRef<int64_t> shape = getTensorType(op.getInput()).getShape();
   int64_t rank = shape.size(), group = op.getGroup();
-  auto type = tensorType(parameter);
+  auto type = getTensorType(parameter);
   if (type.getRank() == 0 || (group == 0 && type.getRank() == rank))
     return parameter;
   int64_t axis = *normalizeAxis(op.getAxis(), rank);
@@ -234,8 +236,8 @@ static Value spread(Composer &c, OpTy op, Value parameter) {
 // floats.
 template <typename OpTy> static Value quantize(Composer &c, OpTy op) {
   Value x = c.widen(op.getInput());
-  Type element = tensorType(x).getElementType(),
-       stored = tensorType(op.getZeroPoint()).getElementType();
+  Type element = getTensorType(x).getElementType(),
+       stored = getTensorType(op.getZeroPoint()).getElementType();
   Value scale = spread(c, op, c.widen(op.getScale()));
   Value zero = spread(c, op, c.cast(op.getZeroPoint(), element));
   Value quotient = c.make<DivOp>(x, scale);
@@ -255,9 +257,9 @@ template <typename OpTy> static Value quantize(Composer &c, OpTy op) {
 
 template <typename OpTy>
 static Value dequantize(Composer &c, OpTy op, Value stored) {
-  auto type = tensorType(stored);
+  auto type = getTensorType(stored);
   Value scale = c.widen(op.getScale());
-  Type element = tensorType(scale).getElementType();
+  Type element = getTensorType(scale).getElementType();
   // Below 32 bits the difference is exact in floats; above it is taken in i64.
   Type difference = type.getElementTypeBitWidth() < 32
                         ? element
@@ -271,7 +273,7 @@ static Value dequantize(Composer &c, OpTy op, Value stored) {
     shifted = c.make<SubOp>(shifted, zero);
   shifted = c.cast(shifted, element);
   Value result = c.make<MulOp>(shifted, spread(c, op, scale));
-  return c.cast(result, tensorType(op.getScale()).getElementType());
+  return c.cast(result, getTensorType(op.getScale()).getElementType());
 }
 
 FailureOr<SmallVector<Value>> QuantizeOp::decompose(OpBuilder &builder) {
@@ -291,7 +293,7 @@ LogicalResult quantizeBeforeMaximum(QuantizeOp op) {
   auto pool = op.getInput().getDefiningOp<MaxPoolOp>();
   DenseFPElementsAttr scale;
   if (!pool || op.getStorage() ||
-      !tensorType(op.getResult()).getElementType().isInteger(8) ||
+      !getTensorType(op.getResult()).getElementType().isInteger(8) ||
       !matchPattern(op.getScale(), m_Constant(&scale)) || !scale.isSplat() ||
       op.getScale().getType().getRank() != 0 ||
       scale.getSplatValue<APFloat>().isNegative() ||
@@ -307,8 +309,8 @@ LogicalResult quantizeBeforeMaximum(QuantizeOp op) {
   IRMapping mapping;
   mapping.map(op.getInput(), pool.getInput());
   auto moved = cast<QuantizeOp>(builder.clone(*op, mapping));
-  Type element = tensorType(op.getResult()).getElementType();
-  moved.getResult().setType(tensorType(pool.getInput()).clone(element));
+  Type element = getTensorType(op.getResult()).getElementType();
+  moved.getResult().setType(getTensorType(pool.getInput()).clone(element));
   mapping.map(pool.getInput(), moved.getResult());
   auto result = cast<MaxPoolOp>(builder.clone(*pool, mapping));
   result.getResult().setType(op.getType());
@@ -328,12 +330,12 @@ namespace {
 /// scale.
 struct Clamped {
   Clamped(VjpBuilder &b, FakeQuantizeOp op) {
-    Type element = tensorType(op.getInput()).getElementType();
+    Type element = getTensorType(op.getInput()).getElementType();
     scale = spread(b, op, op.getScale());
     zero = spread(b, op, b.cast(op.getZeroPoint(), element));
     place = b.add(b.div(op.getInput(), scale), zero);
     StorageRange range = getStorageRange(
-        tensorType(op.getZeroPoint()).getElementType(), op.getStorageAttr());
+        getTensorType(op.getZeroPoint()).getElementType(), op.getStorageAttr());
     low = b.constant(element, double(range.low));
     high = b.constant(element, double(range.high));
   }
@@ -345,8 +347,8 @@ struct Clamped {
 /// used for.
 static Value sumBack(VjpBuilder &b, FakeQuantizeOp op, Value value,
                      Value parameter) {
-  SmallVector<int64_t> shape(tensorType(value).getShape());
-  ArrayRef<int64_t> result = tensorType(parameter).getShape();
+  SmallVector<int64_t> shape(getTensorType(value).getShape());
+  ArrayRef<int64_t> result = getTensorType(parameter).getShape();
   int64_t rank = shape.size(), group = op.getGroup();
   if (result.empty() || (group == 0 && int64_t(result.size()) == rank))
     return b.gradientOf(parameter, value);

@@ -48,7 +48,8 @@ def QuantizeOp : Lathe_QuantizationOp<"quantize"> {
   let arguments = !con((ins Lathe_FloatTensor:$input), parameters);
   let results = (outs Lathe_QuantizedTensor:$result);
 }
-def DequantizeOp : Lathe_QuantizationOp<"dequantize", [Scalable]> {
+def DequantizeOp : Lathe_QuantizationOp<"dequantize", [
+    DeclareOpInterfaceMethods<ScalableOpInterface, ["isCheapToRepeat"]>]> {
   let summary = "(q - zero_point) * scale";
   let description = "As for `quantize`; the scale's type is the result's. The difference does not wrap.";
   let arguments = !con((ins Lathe_QuantizedTensor:$input), parameters);

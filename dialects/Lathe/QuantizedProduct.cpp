@@ -30,8 +30,8 @@ StorageRange getStorageRange(Type element, TypeAttr storage) {
 Value alignParameter(Composer &c, Value parameter,
                      const QuantizedOperand &operand,
                      ArrayRef<int64_t> reducedAxes, std::string &whyNot) {
-  auto type = tensorType(parameter);
-  ArrayRef<int64_t> shape = tensorType(operand.quantized).getShape();
+  auto type = getTensorType(parameter);
+  ArrayRef<int64_t> shape = getTensorType(operand.quantized).getShape();
   int64_t rank = shape.size();
   auto reshape = [&](ArrayRef<int64_t> to) {
     return to == type.getShape() ? parameter : c.make<ReshapeOp>(parameter, to);
@@ -76,10 +76,10 @@ LogicalResult alignParameters(Composer &c, ArrayRef<QuantizedOperand> operands,
 
 LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
                          std::string &whyNot) {
-  Type first = tensorType(operands[0].quantized).getElementType();
+  Type first = getTensorType(operands[0].quantized).getElementType();
   llvm::raw_string_ostream os(whyNot);
   for (const QuantizedOperand &operand : operands) {
-    Type element = tensorType(operand.quantized).getElementType();
+    Type element = getTensorType(operand.quantized).getElementType();
     if (element.isFloat8E4M3FN() && !isZeroConstant(operand.zeroPoint)) {
       os << "takes 8-bit floats with a zero point that is the constant 0";
       return failure();
@@ -100,7 +100,7 @@ LogicalResult checkBytes(ArrayRef<QuantizedOperand> operands,
 
 Value subtractZeroPoints(Composer &c, Value sum, const ProductSide &lhs,
                          const ProductSide &rhs, int64_t depth) {
-  Type i32 = tensorType(sum).getElementType();
+  Type i32 = getTensorType(sum).getElementType();
   bool hasLeft = !isZeroConstant(lhs.zeroPoint),
        hasRight = !isZeroConstant(rhs.zeroPoint);
   Value left = hasLeft ? c.cast(lhs.zeroPoint, i32) : Value(),
@@ -126,7 +126,7 @@ Value finishProduct(Composer &c, Value sum, const ProductSide &lhs,
   Value result = c.cast(subtractZeroPoints(c, sum, lhs, rhs, depth), wide);
   Value left = c.cast(lhs.scale, wide), right = c.cast(rhs.scale, wide);
   // The product of the scales is small, where one of them is a single number.
-  if (tensorType(left).getRank() == 0 || tensorType(right).getRank() == 0)
+  if (getTensorType(left).getRank() == 0 || getTensorType(right).getRank() == 0)
     result = c.make<MulOp>(result, c.make<MulOp>(left, right));
   else
     result = c.make<MulOp>(c.make<MulOp>(result, left), right);

@@ -106,7 +106,7 @@ SmallVector<Value> DropoutOp::buildInference(OpBuilder &) {
 
 FailureOr<SmallVector<Value>> DropoutOp::decompose(OpBuilder &builder) {
   Composer c(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   double rate = getRate().convertToDouble();
   if (rate == 0.0)
     return SmallVector<Value>{getInput()};
@@ -118,7 +118,7 @@ FailureOr<SmallVector<Value>> DropoutOp::decompose(OpBuilder &builder) {
   Value keep =
       c.make<CompareOp>(ComparePredicate::ge, random, c.constant(f32, rate));
   Value x = c.widen(getInput());
-  Type element = tensorType(x).getElementType();
+  Type element = getTensorType(x).getElementType();
   Value scaled = c.make<MulOp>(x, c.constant(element, 1.0 / (1.0 - rate)));
   Value result = c.make<SelectOp>(keep, scaled, c.constant(element, 0.0));
   return SmallVector<Value>{c.cast(result, type.getElementType())};

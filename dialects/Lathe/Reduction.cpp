@@ -60,7 +60,7 @@ static SmallVector<AffineMap> reductionMaps(RankedTensorType input,
 template <typename OpTy>
 static FailureOr<ValueLayouts> reductionLayouts(OpTy op, Value value,
                                                 AffineMap layout) {
-  int64_t rank = tensorType(op.getInput()).getRank();
+  int64_t rank = getTensorType(op.getInput()).getRank();
   if (int64_t(layout.getNumDims()) != rank)
     return failure();
   if (op.getKeepdims())
@@ -97,7 +97,7 @@ static void applyToReduction(OpTy op, const ValueLayouts &layouts) {
   }                                                                            \
   FusionKind OP::getFusionKind() { return FusionKind::Reduction; }             \
   SmallVector<AffineMap> OP::getFusionMaps() {                                 \
-    return reductionMaps(tensorType(getInput()), getAxes(), getKeepdims());    \
+    return reductionMaps(getTensorType(getInput()), getAxes(), getKeepdims()); \
   }                                                                            \
   FailureOr<ValueLayouts> OP::getLayouts(Value value, AffineMap layout) {      \
     return reductionLayouts(*this, value, layout);                             \

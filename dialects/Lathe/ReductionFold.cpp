@@ -65,7 +65,8 @@ Number finish(Number total, int64_t count, NumberKind kind) {
 
 template <typename OpTy>
 OpFoldResult foldReduction(OpTy op, Attribute operand) {
-  auto input = tensorType(op.getInput()), type = tensorType(op.getResult());
+  auto input = getTensorType(op.getInput()),
+       type = getTensorType(op.getResult());
   FailureOr<SmallVector<int64_t>> axes =
       normalizeAxes(op.getAxes(), input.getRank());
   if (failed(axes))

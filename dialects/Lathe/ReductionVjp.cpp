@@ -16,8 +16,8 @@ struct Reduced {
   template <typename OpTy>
   Reduced(OpTy op, OpBuilder &builder, Value cotangent)
       : b(builder, op), input(op.getInput()), x(b.widen(input)),
-        axes(*normalizeAxes(op.getAxes(), tensorType(input).getRank())) {
-    ArrayRef<int64_t> shape = tensorType(input).getShape();
+        axes(*normalizeAxes(op.getAxes(), getTensorType(input).getRank())) {
+    ArrayRef<int64_t> shape = getTensorType(input).getShape();
     SmallVector<int64_t> kept(shape);
     for (int64_t axis : axes) {
       kept[axis] = 1;
@@ -28,7 +28,7 @@ struct Reduced {
   }
 
   SmallVector<Value> result(Value gradient) {
-    gradient = b.broadcast(gradient, tensorType(input).getShape());
+    gradient = b.broadcast(gradient, getTensorType(input).getShape());
     return {b.gradientOf(input, gradient)};
   }
 
@@ -45,7 +45,7 @@ Gradients differentiateExtremum(OpTy op, OpBuilder &builder, Value cotangent) {
   Reduced r(op, builder, cotangent);
   VjpBuilder &b = r.b;
   Value isBest = b.compare(ComparePredicate::eq, r.x, r.y);
-  Value share = b.cast(isBest, tensorType(r.x).getElementType());
+  Value share = b.cast(isBest, getTensorType(r.x).getElementType());
   Value ties = b.sum(share, r.axes);
   return r.result(b.mul(share, b.div(r.g, ties)));
 }
@@ -78,7 +78,8 @@ Gradients ReduceProdOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   Value isZero = b.compare(ComparePredicate::eq, r.x, zero);
   Value nonzero = b.select(isZero, one, r.x);
   Value product = b.make<ReduceProdOp>(nonzero, r.axes, /*keepdims=*/true);
-  Value zeros = b.sum(b.cast(isZero, tensorType(r.x).getElementType()), r.axes);
+  Value zeros =
+      b.sum(b.cast(isZero, getTensorType(r.x).getElementType()), r.axes);
   Value none = b.compare(ComparePredicate::eq, zeros, zero);
   Value single = b.compare(ComparePredicate::eq, zeros, one);
   Value others = b.select(none, b.div(product, nonzero), zero);

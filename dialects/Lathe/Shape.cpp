@@ -120,7 +120,7 @@ static FailureOr<SmallVector<int64_t>> reshapeShape(const Site &site,
 LogicalResult ReshapeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                           Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  auto shape = reshapeShape(site, tensorType(adaptor.getInput()).getShape(),
+  auto shape = reshapeShape(site, getTensorType(adaptor.getInput()).getShape(),
                             adaptor.getShape(), adaptor.getAllowZero());
   if (failed(shape))
     return failure();
@@ -137,7 +137,7 @@ LogicalResult DynamicReshapeOp::inferReturnTypes(MLIRContext *,
     return failure();
   FailureOr<SmallVector<int64_t>> shape;
   if (auto constant = getConstantIntegers(adaptor.getShape()))
-    shape = reshapeShape(site, tensorType(adaptor.getInput()).getShape(),
+    shape = reshapeShape(site, getTensorType(adaptor.getInput()).getShape(),
                          *constant, adaptor.getAllowZero());
   else if (ShapedType::isDynamic(*rank))
     return inferenceError(site, "expected a 'shape' of known length");
@@ -151,7 +151,7 @@ LogicalResult DynamicReshapeOp::inferReturnTypes(MLIRContext *,
 LogicalResult SqueezeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                           Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   ArrayRef<int64_t> axes = adaptor.getAxes();
   if (axes.empty() && ShapedType::isDynamicShape(input))
     return inferenceError(site,
@@ -178,7 +178,7 @@ LogicalResult SqueezeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult UnsqueezeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                             Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   ArrayRef<int64_t> axes = adaptor.getAxes();
   if (axes.empty())
     return inferLike(adaptor.getInput(), input, types);
@@ -200,7 +200,7 @@ LogicalResult UnsqueezeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult TransposeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                             Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   ArrayRef<int64_t> permutation = adaptor.getPermutation();
   if (permutation.size() != input.size() ||
       failed(normalizeAxes(permutation, input.size())))
@@ -240,7 +240,7 @@ static FailureOr<SmallVector<int64_t>> broadcastTo(const Site &site,
 LogicalResult BroadcastOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                             Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  auto shape = broadcastTo(site, tensorType(adaptor.getInput()).getShape(),
+  auto shape = broadcastTo(site, getTensorType(adaptor.getInput()).getShape(),
                            adaptor.getShape());
   if (failed(shape))
     return failure();
@@ -248,9 +248,10 @@ LogicalResult BroadcastOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 }
 
 SmallVector<AffineMap> BroadcastOp::getFusionMaps() {
-  ArrayRef<int64_t> result = tensorType(getResult()).getShape();
-  return {broadcastMap(tensorType(getInput()).getShape(), result, getContext()),
-          AffineMap::getMultiDimIdentityMap(result.size(), getContext())};
+  ArrayRef<int64_t> result = getTensorType(getResult()).getShape();
+  return {
+      broadcastMap(getTensorType(getInput()).getShape(), result, getContext()),
+      AffineMap::getMultiDimIdentityMap(result.size(), getContext())};
 }
 
 LogicalResult DynamicBroadcastOp::inferReturnTypes(MLIRContext *,
@@ -258,7 +259,7 @@ LogicalResult DynamicBroadcastOp::inferReturnTypes(MLIRContext *,
                                                    Adaptor adaptor,
                                                    Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   FailureOr<int64_t> length = vectorLength(site, adaptor.getShape(), "shape");
   if (failed(length))
     return failure();
@@ -342,7 +343,7 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                         Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
   SmallVector<int64_t> shape;
-  if (failed(sliceShape(site, tensorType(adaptor.getInput()).getShape(),
+  if (failed(sliceShape(site, getTensorType(adaptor.getInput()).getShape(),
                         adaptor.getStarts(), adaptor.getEnds(),
                         adaptor.getAxes(), adaptor.getSteps(), shape)))
     return failure();
@@ -352,7 +353,7 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult DynamicSliceOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                                Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   int64_t length = kDynamic;
   std::pair<Value, StringRef> vectors[] = {{adaptor.getStarts(), "starts"},
                                            {adaptor.getEnds(), "ends"},

@@ -121,7 +121,7 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
   RankedTensorType type = getType();
   bool copies = !getAllowZero() &&
                 llvm::all_of(getShape(), [](int64_t s) { return s == 0; }) &&
-                tensorType(getInput()).getRank() == type.getRank();
+                getTensorType(getInput()).getRank() == type.getRank();
   if (getInput().getType() == type && (copies || sizesFollow(type)))
     return getInput();
   if (DenseElementsAttr result = reshapeConstant(adaptor.getInput(), type))
@@ -219,7 +219,7 @@ OpFoldResult BroadcastOp::fold(FoldAdaptor adaptor) {
 
 /// The normal form of every dim of a slice; failure where a sliced dim is open.
 static FailureOr<SmallVector<SliceRange>> rangesOf(SliceOp op) {
-  ArrayRef<int64_t> input = tensorType(op.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(op.getInput()).getShape();
   SmallVector<SliceRange> ranges;
   for (int64_t size : input)
     ranges.push_back({0, 1, size});
@@ -242,7 +242,7 @@ OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
   FailureOr<SmallVector<SliceRange>> ranges = rangesOf(*this);
   if (failed(ranges))
     return {};
-  ArrayRef<int64_t> shape = tensorType(getInput()).getShape();
+  ArrayRef<int64_t> shape = getTensorType(getInput()).getShape();
   bool whole = getInput().getType() == type;
   for (auto [range, size] : llvm::zip(*ranges, shape))
     whole &= range.start == 0 && range.step == 1 && range.size == size;
@@ -291,7 +291,7 @@ OpFoldResult ConcatOp::fold(FoldAdaptor adaptor) {
     return {};
   SmallVector<Value> kept;
   for (Value input : getInputs())
-    if (tensorType(input).getDimSize(*axis) != 0)
+    if (getTensorType(input).getDimSize(*axis) != 0)
       kept.push_back(input);
   if (kept.empty() || kept.size() == getInputs().size())
     return {};
@@ -332,7 +332,7 @@ OpFoldResult GatherOp::fold(FoldAdaptor adaptor) {
   std::optional<SmallVector<int64_t>> indices =
       getConstantIntegers(getIndices());
   FailureOr<int64_t> axis =
-      normalizeAxis(getAxis(), tensorType(getInput()).getRank());
+      normalizeAxis(getAxis(), getTensorType(getInput()).getRank());
   if (!input || !indices || failed(axis) || !isSmall(type))
     return {};
   ArrayRef<int64_t> from = input.getType().getShape();
@@ -344,7 +344,7 @@ OpFoldResult GatherOp::fold(FoldAdaptor adaptor) {
     index = *normal;
   }
   SmallVector<int64_t> strides = stridesOf(from);
-  ArrayRef<int64_t> at = tensorType(getIndices()).getShape();
+  ArrayRef<int64_t> at = getTensorType(getIndices()).getShape();
   SmallVector<int64_t> atStrides = stridesOf(at);
   return gatherConstant(type, input, [&](int64_t i) {
     SmallVector<int64_t> position = positionOf(i, type.getShape());
@@ -366,7 +366,7 @@ OpFoldResult GatherOp::fold(FoldAdaptor adaptor) {
 //===----------------------------------------------------------------------===//
 
 OpFoldResult ShapeOfOp::fold(FoldAdaptor) {
-  RankedTensorType input = tensorType(getInput());
+  RankedTensorType input = getTensorType(getInput());
   if (!input.hasStaticShape() || getType().getDimSize(0) != input.getRank())
     return {};
   return DenseElementsAttr::get(getType(), input.getShape());

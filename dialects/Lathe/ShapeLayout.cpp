@@ -66,8 +66,8 @@ static AffineMap reshapeLayout(ArrayRef<int64_t> from, ArrayRef<int64_t> to,
 }
 
 FailureOr<ValueLayouts> ReshapeOp::getLayouts(Value value, AffineMap layout) {
-  ArrayRef<int64_t> from = tensorType(getInput()).getShape(),
-                    to = tensorType(getResult()).getShape();
+  ArrayRef<int64_t> from = getTensorType(getInput()).getShape(),
+                    to = getTensorType(getResult()).getShape();
   bool isInput = value == getInput();
   if (llvm::is_contained(from, 0) ||
       layout.getNumDims() != (isInput ? from : to).size())

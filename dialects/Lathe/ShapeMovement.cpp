@@ -28,7 +28,7 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   Site site{location, getOperationName()};
   if (adaptor.getInputs().empty())
     return inferenceError(site, "expected at least one input");
-  RankedTensorType first = tensorType(adaptor.getInputs().front());
+  RankedTensorType first = getTensorType(adaptor.getInputs().front());
   FailureOr<int64_t> axis = normalizeAxis(adaptor.getAxis(), first.getRank());
   if (failed(axis))
     return inferenceError(site, "expected an axis of inputs of rank " +
@@ -36,7 +36,7 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                     Twine(int64_t(adaptor.getAxis())));
   SmallVector<int64_t> shape(first.getShape());
   for (auto [n, input] : llvm::enumerate(adaptor.getInputs().drop_front())) {
-    ArrayRef<int64_t> other = tensorType(input).getShape();
+    ArrayRef<int64_t> other = getTensorType(input).getShape();
     if (other.size() != shape.size())
       return inferenceError(site, "expected inputs of equal rank, got " +
                                       shapeText(first.getShape()) + " and " +
@@ -64,14 +64,14 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 static FailureOr<SmallVector<int64_t>>
 padShape(const Site &site, Value inputValue, Value value, ArrayRef<int64_t> low,
          ArrayRef<int64_t> high, PadMode mode) {
-  ArrayRef<int64_t> input = tensorType(inputValue).getShape();
+  ArrayRef<int64_t> input = getTensorType(inputValue).getShape();
   if (low.size() != input.size() || high.size() != input.size())
     return inferenceError(
         site, "expected " + Twine(input.size()) + " amounts at each end, got " +
                   Twine(low.size()) + " and " + Twine(high.size()));
   if (value &&
-      tensorType(value) !=
-          RankedTensorType::get({}, tensorType(inputValue).getElementType()))
+      getTensorType(value) !=
+          RankedTensorType::get({}, getTensorType(inputValue).getElementType()))
     return inferenceError(site, "expected a rank-0 'value' of the input's "
                                 "element type");
   SmallVector<int64_t> shape(input);
@@ -112,7 +112,7 @@ LogicalResult PadOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult DynamicPadOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                              Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  int64_t rank = tensorType(adaptor.getInput()).getRank();
+  int64_t rank = getTensorType(adaptor.getInput()).getRank();
   FailureOr<int64_t> length = vectorLength(site, adaptor.getPads(), "pads");
   if (failed(length))
     return failure();
@@ -155,7 +155,7 @@ static FailureOr<SmallVector<int64_t>> tileShape(const Site &site,
 LogicalResult TileOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                        Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  auto shape = tileShape(site, tensorType(adaptor.getInput()).getShape(),
+  auto shape = tileShape(site, getTensorType(adaptor.getInput()).getShape(),
                          adaptor.getRepeats());
   if (failed(shape))
     return failure();
@@ -165,7 +165,7 @@ LogicalResult TileOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult DynamicTileOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                               Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  ArrayRef<int64_t> input = tensorType(adaptor.getInput()).getShape();
+  ArrayRef<int64_t> input = getTensorType(adaptor.getInput()).getShape();
   auto length = vectorLength(site, adaptor.getRepeats(), "repeats");
   if (failed(length))
     return failure();
@@ -185,7 +185,7 @@ LogicalResult DynamicTileOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult ReverseOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                           Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
-  RankedTensorType type = tensorType(adaptor.getInput());
+  RankedTensorType type = getTensorType(adaptor.getInput());
   if (failed(normalizeAxes(adaptor.getAxes(), type.getRank())))
     return inferenceError(site, "expected different axes of an input of rank " +
                                     Twine(type.getRank()) + ", got " +
@@ -201,7 +201,7 @@ LogicalResult ReverseOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
 LogicalResult ShapeOfOp::inferReturnTypes(MLIRContext *context, MaybeLoc,
                                           Adaptor adaptor, Types &types) {
   types.push_back(
-      RankedTensorType::get({tensorType(adaptor.getInput()).getRank()},
+      RankedTensorType::get({getTensorType(adaptor.getInput()).getRank()},
                             IntegerType::get(context, 64)));
   return success();
 }
@@ -269,9 +269,9 @@ LogicalResult DynamicRangeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
                                                Adaptor adaptor, Types &types) {
   Site site{location, getOperationName()};
   for (Value operand : adaptor.getOperands())
-    if (tensorType(operand).getRank() != 0)
+    if (getTensorType(operand).getRank() != 0)
       return inferenceError(site, "expected operands of rank 0, got rank " +
-                                      Twine(tensorType(operand).getRank()));
+                                      Twine(getTensorType(operand).getRank()));
   FailureOr<int64_t> count = rangeCount(site, adaptor.getStart(),
                                         adaptor.getLimit(), adaptor.getDelta());
   if (failed(count))

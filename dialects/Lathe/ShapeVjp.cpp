@@ -20,7 +20,8 @@ using Sizes = ArrayRef<int64_t>;
 template <typename OpTy>
 static Gradients differentiateView(OpTy op, OpBuilder &builder, Value g) {
   VjpBuilder b(builder, op);
-  return SmallVector<Value>{b.reshape(g, tensorType(op.getInput()).getShape())};
+  return SmallVector<Value>{
+      b.reshape(g, getTensorType(op.getInput()).getShape())};
 }
 Gradients ReshapeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   return differentiateView(*this, builder, cotangents[0]);
@@ -43,13 +44,13 @@ Gradients TransposeOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 Gradients BroadcastOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
   return SmallVector<Value>{
-      b.sumTo(cotangents[0], tensorType(getInput()).getShape())};
+      b.sumTo(cotangents[0], getTensorType(getInput()).getShape())};
 }
 
 /// Elements [start, start + size) of one dim.
 static Value sliceDim(VjpBuilder &b, Value value, int64_t dim, int64_t start,
                       int64_t size) {
-  if (start == 0 && size == tensorType(value).getDimSize(dim))
+  if (start == 0 && size == getTensorType(value).getDimSize(dim))
     return value;
   return b.make<SliceOp>(value, Sizes(start), Sizes(start + size), Sizes(dim),
                          Sizes());
@@ -60,7 +61,7 @@ static Value padDim(VjpBuilder &b, Value value, int64_t dim, int64_t low,
                     int64_t high) {
   if (low == 0 && high == 0)
     return value;
-  int64_t rank = tensorType(value).getRank();
+  int64_t rank = getTensorType(value).getRank();
   SmallVector<int64_t> lows(rank, 0), highs(rank, 0);
   lows[dim] = low;
   highs[dim] = high;
@@ -81,7 +82,7 @@ static Value unsliceDim(VjpBuilder &b, Value g, int64_t dim, SliceRange range,
   }
   int64_t used = range.size;
   if (step > 1 && range.size > 1) {
-    SmallVector<int64_t> apart(tensorType(g).getShape());
+    SmallVector<int64_t> apart(getTensorType(g).getShape());
     SmallVector<int64_t> together = apart;
     apart.insert(apart.begin() + dim + 1, 1);
     together[dim] *= step;
@@ -94,7 +95,7 @@ static Value unsliceDim(VjpBuilder &b, Value g, int64_t dim, SliceRange range,
 
 Gradients SliceOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   Value g = cotangents[0];
   for (auto [i, start, end] : llvm::enumerate(getStarts(), getEnds())) {
     int64_t dim = getAxes().empty()
@@ -112,7 +113,7 @@ Gradients ConcatOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   int64_t axis = *normalizeAxis(getAxis(), getType().getRank()), start = 0;
   SmallVector<Value> gradients;
   for (Value input : getInputs()) {
-    int64_t size = tensorType(input).getDimSize(axis);
+    int64_t size = getTensorType(input).getDimSize(axis);
     gradients.push_back(sliceDim(b, cotangents[0], axis, start, size));
     start += size;
   }
@@ -156,7 +157,7 @@ static Value foldPadding(VjpBuilder &b, Value g, int64_t dim, int64_t size,
 
 Gradients PadOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  auto type = tensorType(getInput());
+  auto type = getTensorType(getInput());
   Value g = cotangents[0];
   if (getMode() != PadMode::constant) {
     for (int64_t dim = 0; dim < type.getRank(); ++dim) {
@@ -190,7 +191,7 @@ Gradients PadOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
 
 Gradients TileOp::buildVjp(OpBuilder &builder, ValueRange cotangents) {
   VjpBuilder b(builder, *this);
-  Sizes shape = tensorType(getInput()).getShape();
+  Sizes shape = getTensorType(getInput()).getShape();
   SmallVector<int64_t> apart, axes;
   for (auto [size, count] : llvm::zip_equal(shape, getRepeats())) {
     axes.push_back(apart.size());

@@ -10,7 +10,7 @@
 namespace lathe {
 
 Value VjpBuilder::reshape(Value a, ArrayRef<int64_t> shape) {
-  if (tensorType(a).getShape() == shape)
+  if (getTensorType(a).getShape() == shape)
     return a;
   return make<ReshapeOp>(a, shape, /*allow_zero=*/true);
 }
@@ -23,14 +23,14 @@ Value VjpBuilder::transpose(Value a, ArrayRef<int64_t> permutation) {
 
 Value VjpBuilder::moveAxis(Value a, int64_t from, int64_t to) {
   auto permutation =
-      llvm::to_vector(llvm::seq<int64_t>(0, tensorType(a).getRank()));
+      llvm::to_vector(llvm::seq<int64_t>(0, getTensorType(a).getRank()));
   permutation.erase(permutation.begin() + from);
   permutation.insert(permutation.begin() + to, from);
   return transpose(a, permutation);
 }
 
 Value VjpBuilder::broadcast(Value a, ArrayRef<int64_t> shape) {
-  if (tensorType(a).getShape() == shape)
+  if (getTensorType(a).getShape() == shape)
     return a;
   return make<BroadcastOp>(a, shape);
 }
@@ -40,7 +40,7 @@ Value VjpBuilder::splat(Type element, ArrayRef<int64_t> shape, double value) {
 }
 
 Value VjpBuilder::sumTo(Value a, ArrayRef<int64_t> shape) {
-  ArrayRef<int64_t> from = tensorType(a).getShape();
+  ArrayRef<int64_t> from = getTensorType(a).getShape();
   int64_t leading = from.size() - shape.size();
   SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(0, leading));
   for (auto [i, size] : llvm::enumerate(shape))
@@ -50,7 +50,7 @@ Value VjpBuilder::sumTo(Value a, ArrayRef<int64_t> shape) {
 }
 
 Value VjpBuilder::gradientOf(Value like, Value a) {
-  auto type = tensorType(like);
+  auto type = getTensorType(like);
   return cast(sumTo(a, type.getShape()), type.getElementType());
 }
 

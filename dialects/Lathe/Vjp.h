@@ -45,7 +45,7 @@ public:
   }
   /// `value` as a rank-0 tensor of the element type of `like`.
   Value number(double value, Value like) {
-    return constant(tensorType(like).getElementType(), value);
+    return constant(getTensorType(like).getElementType(), value);
   }
   Value scale(Value a, double factor) { return mul(a, number(factor, a)); }
   Value sum(Value a, ArrayRef<int64_t> axes, bool keepdims = true) {
@@ -64,7 +64,8 @@ public:
   /// Zeros (or another number) of a static shape, as a stretched constant.
   Value splat(Type element, ArrayRef<int64_t> shape, double value);
   Value zerosLike(Value a) {
-    return splat(tensorType(a).getElementType(), tensorType(a).getShape(), 0.0);
+    return splat(getTensorType(a).getElementType(), getTensorType(a).getShape(),
+                 0.0);
   }
 
   /// The transpose of a broadcast: `a` summed over the dims in which a tensor

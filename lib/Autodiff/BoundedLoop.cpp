@@ -36,7 +36,7 @@ public:
       return a && b ? std::min(*a, *b) : a ? a : b;
     }
     auto compare = value.getDefiningOp<CompareOp>();
-    if (!compare || tensorType(compare.getLhs()).getRank() != 0)
+    if (!compare || getTensorType(compare.getLhs()).getRank() != 0)
       return std::nullopt;
     std::optional<int64_t> bound =
         count(compare.getLhs(), compare.getPredicate(), compare.getRhs());

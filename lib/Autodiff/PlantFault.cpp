@@ -35,7 +35,7 @@ std::optional<FaultKind> faultFromName(StringRef name) {
 
 /// The permutation that swaps the last two dims, where that keeps the type.
 static std::optional<SmallVector<int64_t>> swapOf(Value value) {
-  auto type = tensorType(value);
+  auto type = getTensorType(value);
   int64_t rank = type.getRank();
   if (rank < 2 || type.getDimSize(rank - 1) < 2 ||
       type.getDimSize(rank - 1) != type.getDimSize(rank - 2))
@@ -160,12 +160,12 @@ void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
     }
     auto sum = dyn_cast<ReduceSumOp>(step);
     if (kind == FaultKind::NoBroadcastSum && sum &&
-        tensorType(sum.getInput()).getNumElements() >
+        getTensorType(sum.getInput()).getNumElements() >
             sum.getType().getNumElements() &&
         sum.getType().getNumElements() && isHere()) {
       SmallVector<int64_t> starts, ends,
           axes = *normalizeAxes(sum.getAxes(),
-                                tensorType(sum.getInput()).getRank());
+                                getTensorType(sum.getInput()).getRank());
       starts.assign(axes.size(), 0);
       ends.assign(axes.size(), 1);
       Value first = b.make<SliceOp>(sum.getInput(), starts, ends, axes,
@@ -179,7 +179,7 @@ void FaultPlanter::operator()(Operation *op, ArrayRef<Operation *> built,
       for (Value term : step->getOperands())
         if (isHere()) {
           Value alone =
-              b.broadcast(term, tensorType(step->getResult(0)).getShape());
+              b.broadcast(term, getTensorType(step->getResult(0)).getShape());
           if (alone == term) // an op to stand for it, so that uses differ
             alone = b.scale(term, 1.0);
           substitute(step->getResult(0), alone, gradients);
@@ -210,7 +210,7 @@ void FaultPlanter::changeGradient(unsigned index,
     if (!isHere())
       return;
     if (kind == FaultKind::WrongType) {
-      SmallVector<int64_t> shape(tensorType(gradient).getShape());
+      SmallVector<int64_t> shape(getTensorType(gradient).getShape());
       shape.push_back(1);
       gradients[index] = b.reshape(gradient, shape);
     } else {

@@ -26,9 +26,9 @@ namespace lathe {
 
 using namespace lathe;
 
-/// Between these a scale and its reciprocal are normal numbers, and so is what
-/// they are multiplied with, usually.
-static constexpr double kLeastScale = 0x1p-60, kMostScale = 0x1p60;
+/// Between these 1 / scale leaves any factor of a use a normal number.
+/// Constants are looked at; what weights hold is not known here.
+static constexpr double kLeastScale = 0x1p-30, kMostScale = 0x1p30;
 
 /// Links of a chain of ops that a factor goes up; longer ones are no epilogue.
 static constexpr unsigned kMaxDepth = 32;
@@ -45,6 +45,20 @@ static std::optional<double> getNumber(Value scale) {
   return number;
 }
 
+/// Whether elements that are normal f32, or 0, stay so by `factor`: an infinite
+/// scale would make NaN of a 0.
+static bool takesFactor(Value value, double factor) {
+  DenseFPElementsAttr elements;
+  if (!matchPattern(value, m_Constant(&elements)))
+    return true;
+  auto fits = [&](const APFloat &element) {
+    double product = std::abs(element.convertToDouble()) * factor;
+    return product == 0 || (product >= 0x1p-126 && product <= 0x1p127);
+  };
+  return elements.isSplat() ? fits(elements.getSplatValue<APFloat>())
+                            : llvm::all_of(elements.getValues<APFloat>(), fits);
+}
+
 static Value makeNumber(OpBuilder &builder, Value like, double number) {
   auto type = cast<RankedTensorType>(like.getType());
   return builder.create<ConstantOp>(
@@ -57,24 +71,27 @@ namespace {
 /// What `quantize` reads, with a factor.
 class Factor {
 public:
-  Factor(QuantizeOp quantize, const LoadTime &loadTime)
-      : block(quantize->getBlock()), loadTime(loadTime), builder(quantize) {}
+  Factor(QuantizeOp quantize, double factor, const LoadTime &loadTime)
+      : block(quantize->getBlock()), factor(factor), loadTime(loadTime),
+        builder(quantize) {}
 
   /// Finds what has to be multiplied for `value` to be. Of several ways the
   /// first is taken.
   LogicalResult plan(Value value, std::string &whyNot, unsigned depth = 0);
-  /// `value` times `factor`, of rank 0, as planned.
-  Value emit(Value value, Value factor);
+  /// `value` times `multiplier`, of rank 0, as planned.
+  Value emit(Value value, Value multiplier);
   /// Erases what nobody reads any more.
   void eraseUnused();
 
 private:
   Block *block;
+  double factor;
   const LoadTime &loadTime;
   OpBuilder builder;
   /// Of the ops on the way, each behind those it reads: the operands to
   /// multiply.
   llvm::MapVector<Operation *, SmallVector<unsigned, 2>> ways;
+  DenseMap<Value, Value> emitted;
 };
 
 class FoldRequantization
@@ -104,8 +121,12 @@ class FoldRequantization
 } // namespace
 
 LogicalResult Factor::plan(Value value, std::string &whyNot, unsigned depth) {
-  if (loadTime.isKnownOrSlice(value))
-    return success();
+  if (loadTime.isKnownOrSlice(value)) {
+    if (takesFactor(value, factor))
+      return success();
+    whyNot = "a constant before it would leave the numbers of f32";
+    return failure();
+  }
   Operation *op = value.getDefiningOp();
   if (!op) {
     whyNot = "nothing takes a factor before it";
@@ -117,9 +138,7 @@ LogicalResult Factor::plan(Value value, std::string &whyNot, unsigned depth) {
              (scalable ? "' stands outside of the loop" : "' takes no factor");
     return failure();
   }
-  // Bytes are read twice as well as once; what is computed is not to be
-  // computed twice.
-  if (!value.hasOneUse() && !isa<DequantizeOp>(op)) {
+  if (!value.hasOneUse() && !scalable.isCheapToRepeat()) {
     whyNot = "others read the result of '" +
              op->getName().getStringRef().str() + "', too";
     return failure();
@@ -138,17 +157,20 @@ LogicalResult Factor::plan(Value value, std::string &whyNot, unsigned depth) {
   return failure();
 }
 
-Value Factor::emit(Value value, Value factor) {
+Value Factor::emit(Value value, Value multiplier) {
+  Value &result = emitted[value];
+  if (result)
+    return result;
   if (loadTime.isKnownOrSlice(value))
-    return builder.createOrFold<MulOp>(value.getLoc(), value.getType(), value,
-                                       factor);
+    return result = builder.createOrFold<MulOp>(value.getLoc(), value.getType(),
+                                                value, multiplier);
   Operation *op = value.getDefiningOp();
   SmallVector<Value> operands(op->getOperands());
   for (unsigned index : ways.lookup(op))
-    operands[index] = emit(operands[index], factor);
+    operands[index] = emit(operands[index], multiplier);
   Operation *scaled = builder.clone(*op);
   scaled->setOperands(operands);
-  return scaled->getResult(0);
+  return emitted[value] = scaled->getResult(0);
 }
 
 void Factor::eraseUnused() {
@@ -164,7 +186,7 @@ LogicalResult FoldRequantization::fold(QuantizeOp op, const LoadTime &loadTime,
     whyNot = "it is not one constant number";
     return failure();
   }
-  Factor factor(op, loadTime);
+  Factor factor(op, 1.0 / *scale, loadTime);
   if (failed(factor.plan(op.getInput(), whyNot)))
     return failure();
   OpBuilder builder(op);

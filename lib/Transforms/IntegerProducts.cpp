@@ -57,7 +57,8 @@ class IntegerProducts
     SmallVector<QuantizeOp> roundings;
     getOperation()->walk([&](QuantizeOp op) { roundings.push_back(op); });
     for (QuantizeOp op : roundings)
-      (void)quantizeBeforeMaximum(op);
+      if (succeeded(quantizeBeforeMaximum(op)))
+        ++numPooled;
   }
 
   LogicalResult convert(QuantizableOpInterface op, std::string &whyNot);

@@ -121,3 +121,41 @@ func.func @weight() -> tensor<8xi8> {
   %q = lathe.quantize %w, %t, %z : (tensor<8xf32>, tensor<f32>, tensor<i8>) -> tensor<8xi8>
   return %q : tensor<8xi8>
 }
+
+// -----
+
+// 1e25 / 1e-7 is an f32, 1e32 / 1e-7 is none: 0 times it would be NaN.
+// CHECK-LABEL: func.func @overflow
+// CHECK-DAG: lathe.constant dense<{{1\.0*E\+32|9.99.*E\+31}}> : tensor<f32>
+// CHECK: %[[ONE:.+]] = lathe.constant dense<1.000000e+00> : tensor<f32>
+// CHECK: lathe.quantize %{{.*}}, %[[ONE]],
+// CHECK: lathe.quantize
+func.func @overflow(%x: tensor<8xui8>, %y: tensor<8xui8>) -> (tensor<8xui8>, tensor<8xui8>) {
+  %s = lathe.constant dense<1.0e+25> : tensor<f32>
+  %u = lathe.constant dense<1.0e+32> : tensor<f32>
+  %t = lathe.constant dense<1.0e-07> : tensor<f32>
+  %z = lathe.constant dense<7> : tensor<ui8>
+  %d = lathe.dequantize %x, %s, %z : (tensor<8xui8>, tensor<f32>, tensor<ui8>) -> tensor<8xf32>
+  %q = lathe.quantize %d, %t, %z : (tensor<8xf32>, tensor<f32>, tensor<ui8>) -> tensor<8xui8>
+  %e = lathe.dequantize %y, %u, %z : (tensor<8xui8>, tensor<f32>, tensor<ui8>) -> tensor<8xf32>
+  // expected-remark @below {{divides by its scale: a constant before it would leave the numbers of f32}}
+  %p = lathe.quantize %e, %t, %z : (tensor<8xf32>, tensor<f32>, tensor<ui8>) -> tensor<8xui8>
+  return %q, %p : tensor<8xui8>, tensor<8xui8>
+}
+
+// -----
+
+// Read twice by one sum, bytes are read once with the factor.
+// CHECK-LABEL: func.func @twice
+// CHECK: %[[NEW:.+]] = lathe.dequantize %arg0
+// CHECK-NOT: lathe.dequantize
+// CHECK: lathe.add %[[NEW]], %[[NEW]]
+func.func @twice(%x: tensor<8xui8>) -> tensor<8xui8> {
+  %s = lathe.constant dense<0.25> : tensor<f32>
+  %t = lathe.constant dense<0.5> : tensor<f32>
+  %z = lathe.constant dense<0> : tensor<ui8>
+  %d = lathe.dequantize %x, %s, %z : (tensor<8xui8>, tensor<f32>, tensor<ui8>) -> tensor<8xf32>
+  %m = lathe.add %d, %d : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  %q = lathe.quantize %m, %t, %z : (tensor<8xf32>, tensor<f32>, tensor<ui8>) -> tensor<8xui8>
+  return %q : tensor<8xui8>
+}

@@ -83,12 +83,14 @@ def FusibleOpInterface : OpInterface<"FusibleOpInterface"> {
 def LayoutOpInterface : OpInterface<"LayoutOpInterface"> {
   let cppNamespace = "::lathe";
   let description = [{
-    What a change of data layout means to an op whose sizes are static.
+    What a change of data layout means to an op. Sizes are static, but for
+    getPreferredLayouts.
   }];
   let methods = [
     InterfaceMethod<[{
         Layouts of the first operand that `target` computes faster with, the best
-        first. Empty for ops that do not mind, and for those that have theirs.
+        first. Empty for ops that do not mind, and for those that have theirs. Where
+        sizes are open nobody reads the gain, which must not be computed of them.
       }],
       "::llvm::SmallVector<::lathe::LayoutPreference>", "getPreferredLayouts",
       (ins "::lathe::LayoutTarget":$target), "", "return {};">,
@@ -120,6 +122,11 @@ def ScalableOpInterface : OpInterface<"ScalableOpInterface"> {
       }],
       "::llvm::SmallVector<::llvm::SmallVector<unsigned, 2>>", "getScalableOperands",
       (ins)>,
+    InterfaceMethod<[{
+        Whether it costs less to compute the op twice, with the factor and without,
+        than to store a result that others read, too.
+      }],
+      "bool", "isCheapToRepeat", (ins), "", "return false;">,
   ];
 }
 

@@ -444,6 +444,11 @@ def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
     `lathe-quantize` take the same way. Refused are scales that differ along the
     axis of the sum; `explain` says so.
 
+    Behind products bytes flow on: what is quantized behind a `max_pool` whose
+    result is read quantized alone is quantized before it, so that the largest of
+    bytes is taken. A NaN counts as 0 there, as `quantize` makes it, where the pool
+    would have handed it on.
+
     Before:
     ```mlir
     %a = lathe.dequantize %qx, %sx, %zx : (tensor<4x8xui8>, tensor<4x1xf32>, tensor<4x1xui8>) -> tensor<4x8xf32>
@@ -463,7 +468,8 @@ def IntegerProducts : Pass<"lathe-integer-products", "::mlir::func::FuncOp"> {
            "Remark which products stay in floats, and why">
   ];
   let statistics = [
-    Statistic<"numConverted", "converted", "products computed in integers">
+    Statistic<"numConverted", "converted", "products computed in integers">,
+    Statistic<"numPooled", "pooled", "maxima taken of bytes">
   ];
 }
 

@@ -53,8 +53,6 @@ void ConvolutionEmitter::emitRegisters() {
   if (pixels.segments) {
     first = std::min(pixels.tiling.big, registerRows);
     second = pixels.tiling.big - first;
-  } else if (pixels.tiling.big == 1) {
-    second = 0;
   }
   tileUnit->emitConfigure(first, second);
 }

@@ -67,6 +67,7 @@ void TileUnit::emitConfigure(int64_t first, int64_t second) {
       bytes[48 + tile] = rowsOf[tile];
     }
   std::string name = symbol + ".tiles";
+  assert(!module.lookupSymbol(name) && "configured once in a function");
   auto type = MemRefType::get({64}, b.getI8Type());
   {
     OpBuilder::InsertionGuard guard(b);

@@ -6,8 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Harness.h"
+#include "llvm/ADT/StringExtras.h"
 #include <cstring>
 
+using namespace lathe;
 using namespace lathe::bench;
 
 int main(int argc, char **argv) {
@@ -31,6 +33,19 @@ int main(int argc, char **argv) {
              "[--isa=sse|avx2|avx2-vnni|avx512|avx512-vnni|avx512-bf16]\n";
       return 2;
     }
+  }
+  static constexpr llvm::StringLiteral families[] = {
+      "contraction", "bytes", "convolution", "attention", "gradients", "peaks"};
+  if (!only.empty() && !llvm::is_contained(families, only)) {
+    llvm::errs() << "kernel-bench: --only: expected one of "
+                 << llvm::join(llvm::ArrayRef(families), ", ") << ", got '"
+                 << only << "'\n";
+    return 2;
+  }
+  if (auto target = cpu::CpuTarget::host(isa); !target) {
+    llvm::errs() << "kernel-bench: --isa: "
+                 << llvm::toString(target.takeError()) << "\n";
+    return 2;
   }
   auto wanted = [&](llvm::StringRef family) {
     return only.empty() || only == family;
@@ -60,6 +75,10 @@ int main(int argc, char **argv) {
     checkAttention(harness, checker);
   if (wanted("gradients"))
     checkAttentionGradients(harness, checker);
+  if (checker.passed + checker.failed == 0) {
+    llvm::errs() << "kernel-bench: '" << only << "' has nothing to check\n";
+    return 2;
+  }
   llvm::outs() << "kernel-bench: " << checker.passed << " passed, "
                << checker.failed << " failed\n";
   return checker.failed != 0;

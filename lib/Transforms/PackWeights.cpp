@@ -17,6 +17,9 @@ namespace lathe {
 
 using namespace lathe;
 
+/// Of a panel: more are no panel, but a matrix.
+static constexpr int64_t kMostColumns = 4096;
+
 /// Of a type that the microkernel reads.
 static bool isPackable(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
@@ -77,6 +80,11 @@ class PackWeights : public lathe::impl::PackWeightsBase<PackWeights> {
   using PackWeightsBase::PackWeightsBase;
 
   void runOnOperation() override {
+    if (panel < 1 || panel > kMostColumns) {
+      getOperation().emitError("expected 'panel' of 1 to ")
+          << kMostColumns << " columns, got " << int64_t(panel);
+      return signalPassFailure();
+    }
     LoadTime loadTime(getOperation());
     SmallVector<Operation *> worklist;
     getOperation()->walk([&](Operation *op) {

@@ -53,10 +53,15 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
     SmallVector<QuantizableOpInterface> worklist;
     getOperation()->walk(
         [&](QuantizableOpInterface op) { worklist.push_back(op); });
+    bool isAnyDone = false;
+    std::string firstNote;
     for (QuantizableOpInterface op : worklist) {
       std::string note;
       bool isDone = succeeded(quantize(op, loadTime, note));
       ++(isDone ? numQuantized : numRefused);
+      isAnyDone |= isDone;
+      if (firstNote.empty())
+        firstNote = note;
       if (explain)
         op.emitRemark(isDone ? "is quantized: " : "stays in floats: ") << note;
     }
@@ -69,6 +74,10 @@ class Quantize : public lathe::impl::QuantizeBase<Quantize> {
           << " operands have no range of use in '" << ranges
           << "', and their products stay in floats: the first is '"
           << withoutRanges.front() << "'";
+    else if (!isAnyDone && keep.empty() && !worklist.empty())
+      getOperation().emitWarning()
+          << "'" << scheme << "' rounds none of " << worklist.size()
+          << " products: the first " << firstNote;
   }
 
   /// Lets elementwise readers of `value` behind `roundTrip` read what that

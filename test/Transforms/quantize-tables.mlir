@@ -40,6 +40,7 @@ func.func @gather(%ids: tensor<7xi64>) -> tensor<8x7x4xf32> {
 
 // CHECK-LABEL: func.func @activations
 // CHECK-NOT: lathe.quantize
+// expected-warning @below {{rounds none of}}
 func.func @activations(%t: tensor<100x64xf32>, %i: tensor<100x64xi32>, %ids: tensor<7xi64>) -> (tensor<7x64xf32>, tensor<7x64xi32>) {
   // expected-remark @below {{stays in floats: has no weight that is known at load}}
   %0 = lathe.gather %t, %ids : (tensor<100x64xf32>, tensor<7xi64>) -> tensor<7x64xf32>
@@ -54,6 +55,7 @@ lathe.parameter @table : tensor<100x64xf32>
 
 // CHECK-LABEL: func.func @known
 // CHECK-NOT: lathe.quantize
+// expected-warning @below {{rounds none of}}
 func.func @known() -> tensor<2x64xf32> {
   %t = lathe.get_parameter @table : tensor<100x64xf32>
   %ids = lathe.constant dense<[3, 5]> : tensor<2xi64>

@@ -42,6 +42,7 @@ func.func @layers(%x: tensor<4x96xf32>) -> tensor<4x96xf32> {
 
 // CHECK-LABEL: func.func @scores
 // CHECK-NOT: fake_quantize
+// expected-warning @below {{rounds none of}}
 func.func @scores(%a: tensor<4x8xf32>, %b: tensor<8x4xf32>) -> tensor<4x4xf32> {
   // expected-remark @below {{stays in floats: has no weight that is a parameter}}
   %0 = lathe.matmul %a, %b : (tensor<4x8xf32>, tensor<8x4xf32>) -> tensor<4x4xf32>

@@ -86,6 +86,7 @@ lathe.parameter @v : tensor<8x8xf32>
 lathe.parameter @h : tensor<8x8xf16>
 lathe.parameter @i : tensor<8x8xi8>
 lathe.parameter @m : tensor<8x8xf32> {mutable}
+// expected-warning @below {{rounds none of}}
 func.func @refused(%x: tensor<8x8xf32>, %y: tensor<8x8xf32>, %z: tensor<8x8xf16>, %q: tensor<8x8xi8>)
     -> (tensor<8x8xf32>, tensor<8x8xf32>, tensor<8x8xf16>, tensor<8x8xi32>, tensor<8x8xf32>) {
   %w = lathe.get_parameter @w : tensor<8x8xf32>
@@ -111,6 +112,7 @@ func.func @refused(%x: tensor<8x8xf32>, %y: tensor<8x8xf32>, %z: tensor<8x8xf16>
 // CHECK-LABEL: func.func @has_its_own
 // CHECK-NOT: lathe.quantize
 lathe.parameter @q : tensor<8x8xi8>
+// expected-warning @below {{rounds none of}}
 func.func @has_its_own(%x: tensor<8x8xf32>) -> tensor<8x8xf32> {
   %q = lathe.get_parameter @q : tensor<8x8xi8>
   %s = lathe.constant dense<0.5> : tensor<f32>

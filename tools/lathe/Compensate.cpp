@@ -18,6 +18,7 @@
 #include "lathe/Support/Error.h"
 #include "lathe/Support/ErrorCompensation.h"
 #include "lathe/Support/Progress.h"
+#include "lathe/Support/Recipe.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -378,6 +379,9 @@ int Compensation::run() {
   auto start = std::chrono::steady_clock::now();
   if (!options.quantization.scheme)
     return fail("expected --quantize with the scheme that the weights are for");
+  if (options.keepWeights && options.keepBiases)
+    return fail("with --keep-weights and --keep-biases nothing is left to "
+                "change");
   if (findQuantizationMethod(options.quantization.scheme.name)->isFloat)
     return fail("expected a scheme of integers, got " +
                 quote(options.quantization.scheme.text()));
@@ -393,6 +397,18 @@ int Compensation::run() {
   compile.quantization = {};
   list = instrumentProducts(module().lookupSymbol<func::FuncOp>(entry),
                             options.quantization.keep);
+  for (StringRef pattern : options.quantization.keep)
+    if (llvm::none_of(list.products,
+                      [&](const auto &product) {
+                        return matchesPattern(pattern, product.name);
+                      }) &&
+        llvm::none_of(list.refused, [&](const auto &refused) {
+          return matchesPattern(pattern, refused.first);
+        }))
+      return fail("--keep: no product is called " + quote(pattern) +
+                  (list.products.empty()
+                       ? ""
+                       : ", one is " + quote(list.products.front().name)));
   if (list.products.empty())
     return fail(list.refused.empty()
                     ? "the model has no op that could be quantized"

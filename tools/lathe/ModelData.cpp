@@ -300,6 +300,10 @@ Error Opener::chooseShapes() {
                    : array && array->shape().size() == shape.size()
                        ? array->shape()[i]
                        : shape[i];
+    if (llvm::is_contained(shape, 0))
+      return makeError("the batch is empty: the input {0} has a size of 0 "
+                       "(--batch and --dim set the open ones)",
+                       quote(input.name));
   }
   return Error::success();
 }

@@ -66,14 +66,14 @@ static std::vector<std::string> parsePortableIsas(StringRef text) {
 void ModelOptions::addIsaOption(CLI::App &verb) {
   std::vector<std::string> names = cpu::CpuTarget::getIsaNames();
   if (!makesArtifacts) {
-    verb.add_option("--isa", isa,
+    verb.add_option("--isa,--cpu-features", isa,
                     "Use less than this processor has: sse, avx2, avx2-vnni, "
                     "avx512 (without VNNI), avx512-vnni, avx512-bf16 or amx; "
                     "amx-emulated does in memory what AMX does")
         ->check(CLI::IsMember(names));
     return;
   }
-  verb.add_option("--isa", isa,
+  verb.add_option("--isa,--cpu-features", isa,
                   "Instead of for this very processor, compile for all that "
                   "have sse, avx2, avx2-vnni, avx512 (without VNNI), "
                   "avx512-vnni, avx512-bf16 or amx. Of several, such as "
@@ -415,7 +415,8 @@ std::unique_ptr<Model> loadModel(MLIRContext &context,
   const QuantizationMethod *method =
       findQuantizationMethod(quantization.scheme.name);
   if (method && method->needsRanges() && quantization.ranges.empty()) {
-    fail("--quantize int8-static takes --ranges FILE, which 'lathe calibrate' "
+    fail("--quantize " + method->name.str() +
+         " takes --ranges FILE, which 'lathe calibrate' "
          "writes; int8-dynamic needs none");
     return nullptr;
   }

@@ -115,7 +115,7 @@ void addQuantizationOptions(CLI::App &verb, QuantizationOptions &options) {
       ->check(CLI::Validator(
           [](std::string &path) -> std::string {
             if (!llvm::sys::fs::exists(path))
-              return "there is no file '" + path + "'";
+              return "expected a file that is there, got '" + path + "'";
             return llvm::sys::fs::is_directory(path)
                        ? "expected a file, '" + path + "' is a folder"
                        : "";

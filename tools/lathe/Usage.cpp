@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 
 namespace lathe {
 
@@ -163,7 +164,7 @@ static std::string checkWhole(const std::string &text, bool isUnsigned) {
          ", got '" + text + "'";
 }
 
-void checkWholeNumbers(CLI::App &app) {
+void checkNumbers(CLI::App &app) {
   for (CLI::App *verb : app.get_subcommands([](CLI::App *) { return true; }))
     for (CLI::Option *option :
          verb->get_options([](const CLI::Option *) { return true; })) {
@@ -171,6 +172,14 @@ void checkWholeNumbers(CLI::App &app) {
       if (type == "UINT" || type == "INT")
         option->check([isUnsigned = type == "UINT"](const std::string &text) {
           return checkWhole(text, isUnsigned);
+        });
+      // Of a range, too, whose ends NaN is neither below nor above.
+      if (llvm::StringRef(type).starts_with("FLOAT"))
+        option->check([](const std::string &text) -> std::string {
+          double number;
+          return llvm::to_float(text, number) && std::isnan(number)
+                     ? "expected a number, got '" + text + "'"
+                     : "";
         });
     }
 }

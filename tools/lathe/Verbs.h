@@ -42,9 +42,9 @@ std::string suggest(llvm::StringRef word, llvm::ArrayRef<std::string> names);
 /// What is wrong with an option's value: "expected a number, got 'many'".
 std::string describeValueError(const CLI::Option &option,
                                const CLI::ParseError &error);
-/// Makes every option of whole numbers refuse what is none, a sign it cannot
-/// have, and more than 64 bits.
-void checkWholeNumbers(CLI::App &app);
+/// Makes every option of numbers refuse NaN, and those of whole numbers what is
+/// none, a sign they cannot have, and more than 64 bits.
+void checkNumbers(CLI::App &app);
 /// Says what is wrong with the options of the verb that was given, and the
 /// nearest name where one is unknown.
 void explainUsage(const CLI::App &app, const CLI::ParseError &error);

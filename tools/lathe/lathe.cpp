@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
   lathe::addTrainVerb(app, exitCode);
   lathe::addDoctorVerb(app, exitCode);
   lathe::addGenerateVerb(app, exitCode);
-  lathe::checkWholeNumbers(app);
+  lathe::checkNumbers(app);
   if (argc > 1 && argv[1][0] != '-' && !lathe::checkVerb(app, argv[1]))
     return lathe::kUsage;
   try {

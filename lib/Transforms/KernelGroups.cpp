@@ -17,12 +17,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelGroups.h"
+#include "KernelRules.h"
 
 #include "lathe/Analysis/Cost.h"
 #include "lathe/Analysis/StoredWeights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallPtrSet.h"
@@ -35,94 +34,6 @@ static constexpr unsigned kSearchBudget = 512;
 /// Elementwise ops that a contraction takes.
 static constexpr unsigned kMaxEpilogue = 24;
 
-/// Ops with a schedule that reads and writes through transposes.
-static bool isAttention(Operation *op) {
-  return isa<AttentionOp, AttentionTrainingOp, AttentionBackwardOp>(op);
-}
-
-static FusionKind getKind(Operation *op) {
-  auto fusible = dyn_cast<FusibleOpInterface>(op);
-  return fusible ? fusible.getFusionKind() : FusionKind::Opaque;
-}
-
-bool lathe::belongsInKernel(Operation *op) {
-  // A reshape of row-major data is another name for the same bytes.
-  return isa_and_nonnull<LatheDialect>(op->getDialect()) &&
-         op->getNumRegions() == 0 && op->getNumResults() != 0 &&
-         isMemoryEffectFree(op) && !op->hasTrait<OpTrait::ConstantLike>() &&
-         !isa<GetParameterOp, ReshapeOp>(op);
-}
-
-bool lathe::isSmallConstant(Value value) {
-  // Schedules read arrays of floats from memory like any other operand; a few
-  // integers are positions or axes, which decide what a kernel does.
-  DenseElementsAttr elements;
-  return matchPattern(value, m_Constant(&elements)) &&
-         (elements.isSplat() || (elements.getNumElements() <= 16 &&
-                                 !isa<FloatType>(elements.getElementType())));
-}
-
-/// A transpose that only `reader` reads: a schedule reads its input in place.
-static TransposeOp getTransposeFor(Value value, Operation *reader) {
-  auto transpose = value.getDefiningOp<TransposeOp>();
-  auto isReader = [&](Operation *user) { return user == reader; };
-  bool isPrivate = transpose && llvm::all_of(value.getUsers(), isReader);
-  return isPrivate ? transpose : TransposeOp();
-}
-
-/// The schedule family a contraction is made for. It is a hint to people and to
-/// the target, which tries its schedules in turn.
-static StringRef getContractionSchedule(Operation *op) {
-  return isa<ConvOp, PackedConvOp>(op) ? "convolution" : "contraction";
-}
-
-/// Whether kernels of rows read the f32 form of a 16-bit value: they can read
-/// the value itself, which is half the bytes, and widen it.
-static bool isWidenedByReaders(Operation *op) {
-  auto cast = dyn_cast<CastOp>(op);
-  auto from = cast ? dyn_cast<FloatType>(getElementTypeOrSelf(cast.getInput()))
-                   : FloatType();
-  return from && from.getWidth() == 16 &&
-         getElementTypeOrSelf(cast.getType()).isF32() &&
-         llvm::all_of(cast->getUsers(), [&](Operation *user) {
-           return user->getBlock() == op->getBlock() && belongsInKernel(user) &&
-                  getKind(user) != FusionKind::Contraction &&
-                  RowDomain::start(user).has_value();
-         });
-}
-
-/// Whether `reader` alone reads `op`, which makes more bytes than it reads: the
-/// product of a number per row and one per column, bytes as floats. `ops` gets
-/// what it takes, `room` at most, in order; some may be there more than once.
-static bool isExpansion(Operation *op, Operation *reader,
-                        SmallVectorImpl<Operation *> &ops, unsigned &room) {
-  if (getKind(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
-      op->getNumOperands() == 0 || room == 0 ||
-      llvm::any_of(op->getUsers(),
-                   [&](Operation *user) { return user != reader; }))
-    return false;
-  --room;
-  int64_t elements = getNumElements(op->getResult(0).getType());
-  for (Value operand : op->getOperands()) {
-    Operation *producer = operand.getDefiningOp();
-    if (!isSmallConstant(operand) &&
-        getNumElements(operand.getType()) >= elements &&
-        !getElementTypeOrSelf(operand).isInteger(8) &&
-        (!producer || producer->getBlock() != op->getBlock() ||
-         !isExpansion(producer, op, ops, room)))
-      return false;
-  }
-  ops.push_back(op);
-  return true;
-}
-
-/// Whether `op` gives bytes where it reads floats.
-static bool isRounding(Operation *op) {
-  return isa<CastOp>(op) &&
-         isa<FloatType>(getElementTypeOrSelf(op->getOperand(0))) &&
-         getElementTypeOrSelf(op->getResult(0)).isInteger(8);
-}
-
 KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
     : block(block), options(options) {
   collect();
@@ -131,7 +42,7 @@ KernelGroups::KernelGroups(Block &block, const KernelGroupOptions &options)
       formAttention(&op);
   for (Operation &op : block)
     if (belongsInKernel(&op) && !getGroup(&op) &&
-        getKind(&op) == FusionKind::Contraction)
+        getFusionKindOf(&op) == FusionKind::Contraction)
       formContraction(&op);
   for (Operation &op : block)
     if (belongsInKernel(&op) && !getGroup(&op))
@@ -345,7 +256,8 @@ void KernelGroups::formContraction(Operation *op) {
   };
   auto admits = [&](Operation *user) -> std::string {
     if (!belongsInKernel(user) || getGroup(user) ||
-        getKind(user) != FusionKind::Elementwise || user->getNumResults() != 1)
+        getFusionKindOf(user) != FusionKind::Elementwise ||
+        user->getNumResults() != 1)
       return "is not elementwise";
     auto result = cast<RankedTensorType>(user->getResult(0).getType());
     if (result.getShape() != type.getShape())
@@ -542,7 +454,7 @@ bool KernelGroups::sortUnits() {
     for (Operation *op : ops) {
       std::optional<RowDomain> rows = RowDomain::start(op);
       StringRef schedule = isAttention(op) ? "attention"
-                           : getKind(op) == FusionKind::Contraction
+                           : getFusionKindOf(op) == FusionKind::Contraction
                                ? getContractionSchedule(op)
                            : rows ? "rows"
                                   : "opaque";
@@ -557,7 +469,7 @@ std::string KernelGroups::getReason(Operation *producer,
   if (auto it = reasons.find({producer, consumer}); it != reasons.end())
     return it->second;
   auto fits = [](Operation *op) {
-    FusionKind kind = getKind(op);
+    FusionKind kind = getFusionKindOf(op);
     return kind != FusionKind::Opaque && getOpAccess(op).has_value();
   };
   if (!options.fuse)
@@ -574,7 +486,7 @@ std::string KernelGroups::getReason(Operation *producer,
       return "attention takes only transposes of its operands and result that "
              "nobody else reads";
   }
-  if (getKind(consumer) == FusionKind::Contraction)
+  if (getFusionKindOf(consumer) == FusionKind::Contraction)
     return "a contraction takes no producers: it would compute them again for "
            "every tile of the product";
   for (Operation *op : {producer, consumer})

@@ -37,14 +37,6 @@ struct KernelGroupOptions {
   unsigned maxInputs = 24;
 };
 
-/// Whether `op` becomes part of a kernel; the rest (parameters, constants,
-/// reshapes, control flow, terminators) stays outside.
-bool belongsInKernel(Operation *op);
-
-/// Whether a use of `value` inside a kernel can be served by a copy of the
-/// constant inside that kernel: splats, and at most 16 integers.
-bool isSmallConstant(Value value);
-
 class KernelGroups {
 public:
   KernelGroups(Block &block, const KernelGroupOptions &options);

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 using namespace llvm;
 
@@ -63,7 +64,8 @@ static std::string show(const json &value) {
   return text.size() > 40 ? text.substr(0, 40) + "..." : text;
 }
 
-/// The list `key` of a site, or nothing where there is none.
+/// The list `key` of a site, or nothing where there is none. What was seen is
+/// for people: no scale is made of it.
 static Error readList(const json &site, const char *key,
                       std::vector<double> &out) {
   auto found = site.find(key);
@@ -71,13 +73,14 @@ static Error readList(const json &site, const char *key,
     return Error::success();
   if (!found->is_array() || found->empty())
     return makeError("expected '{0}' to be a list of numbers", key);
+  bool isSeen = StringRef(key).starts_with("seen_");
   for (const json &number : *found) {
-    // Scales of f32 are made of them.
-    if (!number.is_number() || !(std::abs(number.get<double>()) <=
-                                 std::numeric_limits<float>::max() / 2))
-      return makeError("expected finite numbers in '{0}', at most half the "
-                       "largest f32, got {1}",
-                       key, show(number));
+    double limit =
+        isSeen ? std::numeric_limits<float>::max() : Ranges::kMaxReach;
+    if (!number.is_number() || !(std::abs(number.get<double>()) <= limit))
+      return makeError("expected finite numbers in '{0}', at most {1}the "
+                       "largest f32, got {2}",
+                       key, isSeen ? "" : "half ", show(number));
     out.push_back(number.get<double>());
   }
   return Error::success();
@@ -183,7 +186,19 @@ Expected<Ranges> parseRanges(StringRef text) {
     return makeError("it nests lists and objects more than {0} deep",
                      kMaxDepth);
   // Numbers beyond f64 become an error here, too.
-  json whole = json::parse(text.begin(), text.end(), nullptr,
+  // Of two sites of one name JSON would keep one, in silence.
+  std::string within, repeated;
+  std::set<std::string> names;
+  auto noteNames = [&](int depth, json::parse_event_t event, json &value) {
+    if (event == json::parse_event_t::key && depth == 1)
+      within = value.get<std::string>();
+    else if (event == json::parse_event_t::key && depth == 2 &&
+             within == "sites" &&
+             !names.insert(value.get<std::string>()).second)
+      repeated = value.get<std::string>();
+    return true;
+  };
+  json whole = json::parse(text.begin(), text.end(), noteNames,
                            /*allow_exceptions=*/false);
   if (whole.is_discarded())
     return makeError("it is not valid JSON");
@@ -201,6 +216,8 @@ Expected<Ranges> parseRanges(StringRef text) {
   if (sites->size() > kMaxSites)
     return makeError("it holds {0} sites, more than the {1} a ranges file may",
                      sites->size(), kMaxSites);
+  if (!repeated.empty())
+    return makeError("it holds the site {0} more than once", quote(repeated));
   Ranges result;
   result.model = readText(whole, "model");
   result.method = readText(whole, "method");

@@ -382,8 +382,10 @@ LogicalResult Quantize::quantize(QuantizableOpInterface op,
   if (site && (chosen.isStatic || chosen.isDynamic)) {
     const SiteRanges *smoothing =
         findSmoothing(*site, *roles, weight.get(), note);
-    if (!note.empty())
+    if (!note.empty()) {
+      withoutRanges.push_back(site->name);
       return failure();
+    }
     Value value =
         quantizeActivation(b, *site, *roles->activation, smoothing, how, note);
     if (!value)

@@ -145,6 +145,12 @@ llvm::Error Calibration::choose(const SiteObserver &observer,
       if (histogram.count() == 0)
         return makeError("no number that flows into {0} is finite",
                          quote(site.name));
+      if (double reach = std::max(std::abs(range.low), std::abs(range.high));
+          reach > Ranges::kMaxReach)
+        return makeError("the numbers that flow into {0} reach {1}, more than "
+                         "half the largest f32, which no scale can be made of; "
+                         "--method percentile leaves a few of them out",
+                         quote(site.name), formatNumber(reach));
       if (histogram.notFinite() && firstBad.empty())
         firstBad = site.name;
       bad += histogram.notFinite();

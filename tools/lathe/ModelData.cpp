@@ -349,6 +349,9 @@ Expected<ModelData> ModelData::open(ModelDataOptions &options,
   if (Error error = opener.makeDataset())
     return std::move(error);
   int64_t available = opener.dataset ? opener.dataset->size() : 0;
+  if (!opener.dataset)
+    model.noteUnused({"--samples"},
+                     "where all inputs are made up: one batch is (--batch)");
   int64_t wanted = std::min(options.samples, available);
   if (opener.dataset && wanted < opener.batch) {
     // A batch no larger than the data, where the model leaves it open.

@@ -102,7 +102,18 @@ void RecipeOptions::add(CLI::App &verb) {
           "Quantization-aware: train with products rounded as lathe run "
           "--quantize rounds them, such as int4-weights; gradients go straight "
           "through the rounding")
-      ->check(kQuantizationScheme);
+      ->check(kQuantizationScheme)
+      ->check(CLI::Validator(
+          [](std::string &text) -> std::string {
+            // Ranges found before would not be those of the trained weights.
+            return findQuantizationMethod(parseQuantizationScheme(text)->name)
+                           ->needsRanges()
+                       ? "expected a scheme without ranges, such as "
+                         "int8-dynamic, got '" +
+                             text + "'"
+                       : "";
+          },
+          ""));
   addPrecisionOption(verb, r.precision,
                      "What products, convolutions and attention compute on; "
                      "f16 scales the loss");

@@ -33,6 +33,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,9 @@ struct SiteRanges {
 };
 
 struct Ranges {
+  /// Numbers of a range are at most this: scales in f32 are made of them.
+  static constexpr double kMaxReach = std::numeric_limits<float>::max() / 2;
+
   std::string model, method; ///< for people
   int64_t samples = 0;
   /// Products to leave in floats: names, with * for any letters.
@@ -65,8 +69,8 @@ struct Ranges {
 };
 
 /// Errors: no ranges file, another version, lists of different or no length,
-/// numbers that are not finite, low above high, "keep" that lists no texts;
-/// more than 65,536 sites or names, 131,072 ranges or 16 MiB.
+/// numbers beyond kMaxReach, low above high, a site twice, "keep" that lists no
+/// texts; more than 65,536 sites or names, 131,072 ranges or 16 MiB.
 llvm::Expected<Ranges> parseRanges(llvm::StringRef text);
 /// The same from a file, which the error names.
 llvm::Expected<Ranges> readRanges(llvm::StringRef path);

@@ -124,9 +124,20 @@ TEST(Ranges, Refuses) {
   refuse(wrap(R"({"x#0": {"low": [1e999], "high": [2]}})"), "not valid JSON");
   refuse(wrap(R"({"x#0": {"low": [1], "high": [1e300]}})"),
          "at most half the largest f32, got 1e+300");
+  // What is no part of a range may be as large as numbers get.
+  EXPECT_EQ(must(parseRanges(wrap(R"({"x#0": {"low": [1], "high": [2],
+                                              "seen_high": [3e38]}})")))
+                .sites.size(),
+            1u);
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [2], "seen_high": [1e39]}})"),
+         "expected finite numbers in 'seen_high', at most the largest f32");
   refuse(wrap(R"({"x#0": {"low": [null], "high": [2]}})"),
          "expected finite numbers in 'low', at most half the largest f32, got "
          "null");
+  refuse(wrap(R"({"x#0": {"low": [1], "high": [2]},
+                  "y#0": {"low": [1], "high": [2]},
+                  "x#0": {"low": [1], "high": [3]}})"),
+         "it holds the site 'x#0' more than once");
   refuse(wrap(R"({}, "keep": "a")"),
          "expected 'keep' to be a list of names, got \"a\"");
   refuse(wrap(R"({}, "keep": {"a": 1})"),

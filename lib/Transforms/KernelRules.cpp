@@ -65,8 +65,8 @@ bool lathe::isWidenedByReaders(Operation *op) {
 
 bool lathe::isExpansion(Operation *op, Operation *reader,
                         SmallVectorImpl<Operation *> &ops, unsigned &room) {
-  if (getFusionKindOf(op) != FusionKind::Elementwise || op->getNumResults() != 1 ||
-      op->getNumOperands() == 0 || room == 0 ||
+  if (getFusionKindOf(op) != FusionKind::Elementwise ||
+      op->getNumResults() != 1 || op->getNumOperands() == 0 || room == 0 ||
       llvm::any_of(op->getUsers(),
                    [&](Operation *user) { return user != reader; }))
     return false;

@@ -45,7 +45,7 @@ bool isWidenedByReaders(Operation *op);
 /// product of a number per row and one per column, bytes as floats. `ops` gets
 /// what it takes, `room` at most, in order; some may be there more than once.
 bool isExpansion(Operation *op, Operation *reader,
-                        SmallVectorImpl<Operation *> &ops, unsigned &room);
+                 SmallVectorImpl<Operation *> &ops, unsigned &room);
 
 /// Whether `op` gives bytes where it reads floats.
 bool isRounding(Operation *op);

@@ -10,6 +10,7 @@
 #include "lathe/Support/AtomicFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SHA256.h"
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 using namespace llvm;
@@ -78,11 +80,7 @@ bool DiskCache::put(StringRef key, StringRef bytes) {
   if (sys::fs::create_directories(folder, /*IgnoreExisting=*/true,
                                   sys::fs::owner_all))
     return false;
-  // The folder is listed once per process, and again when this process alone
-  // would have filled it: other writers do the same for their share.
-  if (!knownBytes || *knownBytes + size > capacity)
-    knownBytes = trim(size);
-  *knownBytes += size;
+  makeRoom(size);
   std::string header = (kEntryMagic + sha256Hex(bytes) + "\n").str();
   // The checksum finds what a crash tore: no need to wait for the disk.
   Error error = writeFileAtomically(entryPath(key), {header, bytes},
@@ -92,6 +90,34 @@ bool DiskCache::put(StringRef key, StringRef bytes) {
   return ok;
 }
 
+// A file in the folder has a byte for every KiB stored since the folder was
+// listed. Files are made longer without a lock, and their length is known
+// without reading them. What is replaced, or removed by others, stays in the
+// count, so the folder is listed too early rather than too late.
+static constexpr StringLiteral kCountName = "kib-stored";
+static constexpr uint64_t kCountUnit = 1024;
+
+void DiskCache::makeRoom(uint64_t incoming) {
+  std::string path = folder + "/" + kCountName.str();
+  int count =
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  struct stat info;
+  bool counts = count >= 0 && ::fstat(count, &info) == 0;
+  uint64_t units = counts ? info.st_size : 0;
+  // An empty file is new: what was in the folder before it is not in it.
+  if (units == 0 || units > (capacity - incoming) / kCountUnit)
+    units = divideCeil(trim(incoming), kCountUnit);
+  if (counts) {
+    // A file that does not grow is listed for once more, which does no harm.
+    if (units != static_cast<uint64_t>(info.st_size))
+      (void)!::ftruncate(count, units);
+    std::string more(divideCeil(incoming, kCountUnit), '\0');
+    (void)!::write(count, more.data(), more.size());
+  }
+  if (count >= 0)
+    ::close(count);
+}
+
 uint64_t DiskCache::trim(uint64_t incoming) {
   struct File {
     sys::TimePoint<> used;
@@ -99,39 +125,40 @@ uint64_t DiskCache::trim(uint64_t incoming) {
     std::string path;
   };
   std::vector<File> files;
-  uint64_t total = incoming;
+  uint64_t total = 0;
   std::error_code ec;
   auto now = std::chrono::system_clock::now();
   for (sys::fs::directory_iterator it(folder, ec), end; it != end && !ec;
        it.increment(ec)) {
+    StringRef name = sys::path::filename(it->path());
+    bool entry = name.ends_with(kEntrySuffix);
+    bool temporary = !entry && name.contains(".entry.tmp");
+    if (!entry && !temporary)
+      continue;
     ErrorOr<sys::fs::basic_file_status> status = it->status();
     if (!status || status->type() != sys::fs::file_type::regular_file)
       continue;
-    StringRef name = sys::path::filename(it->path());
-    bool entry = name.ends_with(kEntrySuffix);
-    // Temporary files an hour old belong to a writer that was killed.
-    if (!entry && name.contains(".entry.tmp") &&
-        now - status->getLastModificationTime() > std::chrono::hours(1))
+    if (entry) {
+      total += status->getSize();
+      files.push_back(
+          {status->getLastModificationTime(), status->getSize(), it->path()});
+    } else if (now - status->getLastModificationTime() > std::chrono::hours(1))
+      // Its writer was killed.
       (void)sys::fs::remove(it->path());
-    if (!entry)
-      continue;
-    total += status->getSize();
-    files.push_back(
-        {status->getLastModificationTime(), status->getSize(), it->path()});
   }
-  if (total <= capacity)
-    return total - incoming;
+  // Some slack, so that not every `put` into a full folder lists it.
+  uint64_t goal = capacity - std::max(capacity / 10, incoming);
+  if (total <= goal)
+    return total;
   std::sort(files.begin(), files.end(),
             [](const File &a, const File &b) { return a.used < b.used; });
-  // Some slack, so that not every `put` of a full cache has to remove.
-  uint64_t goal = capacity - capacity / 10;
   for (const File &file : files) {
     if (total <= goal)
       break;
     if (!sys::fs::remove(file.path))
       total -= file.size;
   }
-  return total - incoming;
+  return total;
 }
 
 } // namespace lathe

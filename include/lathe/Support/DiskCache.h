@@ -19,8 +19,8 @@ namespace lathe {
 std::string sha256Hex(llvm::StringRef bytes);
 
 /// Bytes by key, one file per entry. Never in the way: what cannot be read is
-/// absent, what cannot be written is not kept. Several processes may use one
-/// folder at once.
+/// absent, what cannot be written is not kept. Several processes and threads
+/// may use one folder at once.
 class DiskCache {
 public:
   /// LATHE_CACHE_DIR, else XDG_CACHE_HOME/lathe, else ~/.cache/lathe; empty
@@ -36,19 +36,22 @@ public:
   /// A damaged entry is removed. `key` is any text; its SHA-256 names the file.
   std::optional<std::string> get(llvm::StringRef key);
   /// Keeps `bytes`; true if they are on disk now. Oldest-used entries go when
-  /// the folder exceeds the capacity.
+  /// the folder exceeds the capacity, a tenth of which is then free.
   bool put(llvm::StringRef key, llvm::StringRef bytes);
 
   const std::string &directory() const { return folder; }
 
 private:
   std::string entryPath(llvm::StringRef key) const;
-  /// Makes room for `incoming` bytes; returns the bytes that stay.
+  /// Counts `incoming` bytes; lists the folder only if by the count they do not
+  /// fit, or if nobody has counted yet.
+  void makeRoom(uint64_t incoming);
+  /// Lists the folder, removes entries until `incoming` bytes fit with a tenth
+  /// to spare, and returns the bytes that stay.
   uint64_t trim(uint64_t incoming);
 
   std::string folder;
   uint64_t capacity;
-  std::optional<uint64_t> knownBytes;
 };
 
 } // namespace lathe

@@ -2,6 +2,8 @@
 #include "lathe/Runtime/CudaNvrtc.h"
 #include "TestHelpers.h"
 #include "lathe/Support/DiskCache.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 
 #include <cstdlib>
 #include <optional>
@@ -244,7 +246,8 @@ TEST_F(CudaNvrtc, DamagedCacheEntryIsMadeAgain) {
   std::vector<std::string> entries;
   for (llvm::sys::fs::directory_iterator it(folder.path(), ec), end;
        it != end && !ec; it.increment(ec))
-    entries.push_back(it->path());
+    if (llvm::sys::path::extension(it->path()) == ".entry")
+      entries.push_back(it->path());
   ASSERT_EQ(entries.size(), 1u);
   std::string good = slurp(entries[0]);
   for (const std::string &bad :

@@ -191,7 +191,53 @@ TEST(DiskCache, ConcurrentWritersAgree) {
   for (std::thread &thread : threads)
     thread.join();
   EXPECT_EQ(wrong, 0);
-  EXPECT_EQ(folder.fileCount(), 1u);
+  EXPECT_EQ(folder.fileCount(), 2u); // the entry and the count
+}
+
+static void makeOldFile(const std::string &path) {
+  spill(path, "torn");
+  timespec times[2] = {{0, UTIME_OMIT}, {time(nullptr) - 7200, 0}};
+  utimensat(AT_FDCWD, path.c_str(), times, 0);
+}
+
+// What a killed writer left goes when the folder is listed, and shows when that
+// is: listing a large folder takes a second, a process may store one kernel.
+TEST(DiskCache, ListsTheFolderOnlyWhenItMayBeFull) {
+  TempFolder folder;
+  std::string left = folder / "k.entry.tmp-1";
+  auto put = [&](const std::string &key) {
+    return DiskCache(folder.path(), 20480).put(key, std::string(1000, 'x'));
+  };
+  makeOldFile(left);
+  ASSERT_TRUE(put("first"));
+  EXPECT_FALSE(llvm::sys::fs::exists(left)); // nobody had counted
+  makeOldFile(left);
+  for (int i = 0; i < 8; ++i)
+    ASSERT_TRUE(put("k" + std::to_string(i)));
+  EXPECT_TRUE(llvm::sys::fs::exists(left));
+  for (int i = 0; i < 200; ++i)
+    ASSERT_TRUE(put("m" + std::to_string(i)));
+  EXPECT_FALSE(llvm::sys::fs::exists(left));
+  EXPECT_LE(folder.fileCount(), 20u);
+  EXPECT_TRUE(DiskCache(folder.path()).get("m199"));
+}
+
+TEST(DiskCache, KeepsToItsCapacityWhateverTheCountSays) {
+  for (int64_t length : {-1, 0, 1, 1 << 30}) {
+    TempFolder folder;
+    std::string count = folder / "kib-stored";
+    if (length < 0) {
+      ASSERT_FALSE(llvm::sys::fs::create_directory(count));
+    } else {
+      spill(count, "");
+      ASSERT_EQ(truncate(count.c_str(), length), 0);
+    }
+    for (int i = 0; i < 100; ++i)
+      ASSERT_TRUE(DiskCache(folder.path(), 20480)
+                      .put("k" + std::to_string(i), std::string(1000, 'x')));
+    EXPECT_LE(folder.fileCount(), 21u) << length;
+    EXPECT_GE(folder.fileCount(), 9u) << length;
+  }
 }
 
 TEST(DiskCache, DirectoryFollowsTheEnvironment) {

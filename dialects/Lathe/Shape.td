@@ -92,8 +92,9 @@ def DynamicSliceOp : Lathe_PureOp<"dynamic_slice", [FusibleKindOnly, AttrSizedOp
   }];
   let hasCanonicalizer = 1;
 }
-def ConcatOp : Lathe_PureOp<"concat", [KeepsElements, FusibleKindOnly, Differentiable, SameOperandsAndResultElementType, AdaptsToLayout]> {
+def ConcatOp : Lathe_PureOp<"concat", [KeepsElements, FusibleKindOnly, Differentiable, Decomposable, SameOperandsAndResultElementType, AdaptsToLayout]> {
   let summary = "joins tensors along an axis";
+  let description = "More than 32 are joined in parts first: lathe-decompose does it.";
   let arguments = (ins Variadic<Lathe_Tensor>:$inputs, I64Attr:$axis);
   let results = (outs Lathe_Tensor:$result);
   let hasFolder = 1;

@@ -60,6 +60,24 @@ LogicalResult ConcatOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   return inferLike(adaptor.getInputs().front(), shape, types);
 }
 
+FusionKind ConcatOp::getFusionKind() { return FusionKind::Opaque; }
+
+// What a kernel costs to compile grows with the cube of the inputs it joins:
+// 32 take 0.1 s, 128 take 4 s. Parts of one size may share a kernel.
+FailureOr<SmallVector<Value>> ConcatOp::decompose(OpBuilder &builder) {
+  constexpr size_t kMost = 32;
+  size_t count = getInputs().size();
+  if (count <= kMost)
+    return failure();
+  SmallVector<Value> parts;
+  for (size_t first = 0; first < count; first += kMost)
+    parts.push_back(builder.create<ConcatOp>(
+        getLoc(), getInputs().slice(first, std::min(kMost, count - first)),
+        getAxis()));
+  return SmallVector<Value>{
+      builder.create<ConcatOp>(getLoc(), getType(), parts, getAxis())};
+}
+
 /// `pads` are the lows, then the highs.
 static FailureOr<SmallVector<int64_t>>
 padShape(const Site &site, Value inputValue, Value value, ArrayRef<int64_t> low,
@@ -279,7 +297,6 @@ LogicalResult DynamicRangeOp::inferReturnTypes(MLIRContext *, MaybeLoc location,
   return inferLike(adaptor.getStart(), {*count}, types);
 }
 
-FusionKind ConcatOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind PadOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind DynamicPadOp::getFusionKind() { return FusionKind::Opaque; }
 FusionKind TileOp::getFusionKind() { return FusionKind::Opaque; }

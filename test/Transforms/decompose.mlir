@@ -319,3 +319,19 @@ func.func @attention_backward(%q: tensor<2x8x5x16xf32>, %k: tensor<2x2x7x16xf32>
   %0:3 = lathe.attention_backward %q, %k, %v, %g, %r, %r : (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>, tensor<2x8x5x32xf32>, tensor<2x8x5xf32>, tensor<2x8x5xf32>) -> (tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>)
   return %0#0, %0#1, %0#2 : tensor<2x8x5x16xf32>, tensor<2x2x7x16xf32>, tensor<2x2x7x32xf32>
 }
+
+// -----
+
+// More than 32 are joined in parts; 32 are left alone.
+// CHECK-LABEL: func @concat_of_many
+// CHECK-SAME: (%[[X:.*]]: tensor<1x2xf32>, %[[Y:.*]]: tensor<1x2xf32>)
+// CHECK: %[[FIRST:.*]] = lathe.concat %[[X]], %[[Y]], %[[X]], {{.*}} {axis = -2 : i64} : {{.*}} -> tensor<32x2xf32>
+// CHECK: %[[REST:.*]] = lathe.concat %[[X]], %[[Y]] {axis = -2 : i64} : {{.*}} -> tensor<2x2xf32>
+// CHECK: %[[ALL:.*]] = lathe.concat %[[FIRST]], %[[REST]] {axis = -2 : i64} : {{.*}} -> tensor<34x2xf32>
+// CHECK: %[[WHOLE:.*]] = lathe.concat {{.*}} -> tensor<32x2xf32>
+// CHECK: return %[[ALL]], %[[WHOLE]]
+func.func @concat_of_many(%x: tensor<1x2xf32>, %y: tensor<1x2xf32>) -> (tensor<34x2xf32>, tensor<32x2xf32>) {
+  %0 = lathe.concat %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y {axis = -2 : i64} : (tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>) -> tensor<34x2xf32>
+  %1 = lathe.concat %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y, %x, %y {axis = -2 : i64} : (tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>) -> tensor<32x2xf32>
+  return %0, %1 : tensor<34x2xf32>, tensor<32x2xf32>
+}

@@ -8,6 +8,7 @@
 #include "lathe/Runtime/WeightSource.h"
 
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
@@ -42,18 +43,16 @@ Error WeightSource::addIndex(StringRef path) {
     return file.takeError();
   if ((*file)->size() > maxIndex)
     return makeError("{0} is too large for an index of weights", quote(path));
-  // Deep nesting would exhaust the stack when the document is destroyed.
-  auto shallow = [](int depth, nlohmann::json::parse_event_t,
-                    nlohmann::json &) { return depth < 8; };
-  nlohmann::json index = nlohmann::json::parse((*file)->bytes().begin(),
-                                               (*file)->bytes().end(), shallow,
-                                               /*allow_exceptions=*/false);
-  if (!index.is_object() || !index.contains("weight_map") ||
-      !index["weight_map"].is_object())
+  auto index = parseJson((*file)->bytes());
+  if (!index)
+    return prefixError(quote(path) + " is not an index of weights",
+                       index.takeError());
+  auto map = index->find("weight_map");
+  if (map == index->end() || !map->is_object())
     return makeError("{0} is not an index of weights: it has no weight_map",
                      quote(path));
   std::set<std::string> names;
-  for (const auto &[key, value] : index["weight_map"].items()) {
+  for (const auto &[key, value] : map->items()) {
     if (!value.is_string())
       return makeError("{0} names no file for {1}", quote(path), quote(key));
     names.insert(value.get<std::string>());

@@ -9,6 +9,7 @@
 
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "lathe/Support/MappedFile.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -16,13 +17,12 @@
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
 using namespace llvm;
 
 namespace lathe {
 
-using json = nlohmann::json;
+using json = nlohmann::ordered_json;
 
 static constexpr StringLiteral kFormat = "lathe-ranges";
 static constexpr uint64_t kMaxBytes = uint64_t(16) << 20;
@@ -36,26 +36,6 @@ const SiteRanges *Ranges::find(StringRef name) const {
     if (site.name == name)
       return &site;
   return nullptr;
-}
-
-static bool isTooDeep(StringRef text) {
-  unsigned depth = 0;
-  bool inString = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (inString) {
-      i += c == '\\';
-      inString = c != '"';
-    } else if (c == '"') {
-      inString = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth)
-        return true;
-    } else if (c == ']' || c == '}') {
-      depth -= depth > 0;
-    }
-  }
-  return false;
 }
 
 /// For a message: JSON escapes what is no text.
@@ -182,26 +162,10 @@ Expected<Ranges> parseRanges(StringRef text) {
   if (text.size() > kMaxBytes)
     return makeError("it holds {0} bytes, more than the {1} a ranges file may",
                      text.size(), kMaxBytes);
-  if (isTooDeep(text))
-    return makeError("it nests lists and objects more than {0} deep",
-                     kMaxDepth);
-  // Numbers beyond f64 become an error here, too.
-  // Of two sites of one name JSON would keep one, in silence.
-  std::string within, repeated;
-  std::set<std::string> names;
-  auto noteNames = [&](int depth, json::parse_event_t event, json &value) {
-    if (event == json::parse_event_t::key && depth == 1)
-      within = value.get<std::string>();
-    else if (event == json::parse_event_t::key && depth == 2 &&
-             within == "sites" &&
-             !names.insert(value.get<std::string>()).second)
-      repeated = value.get<std::string>();
-    return true;
-  };
-  json whole = json::parse(text.begin(), text.end(), noteNames,
-                           /*allow_exceptions=*/false);
-  if (whole.is_discarded())
-    return makeError("it is not valid JSON");
+  auto parsed = parseJson(text, {kMaxDepth});
+  if (!parsed)
+    return parsed.takeError();
+  const json &whole = *parsed;
   if (!whole.is_object() || readText(whole, "format") != kFormat)
     return makeError("expected an object with \"format\": \"{0}\", as lathe "
                      "calibrate writes it",
@@ -216,8 +180,6 @@ Expected<Ranges> parseRanges(StringRef text) {
   if (sites->size() > kMaxSites)
     return makeError("it holds {0} sites, more than the {1} a ranges file may",
                      sites->size(), kMaxSites);
-  if (!repeated.empty())
-    return makeError("it holds the site {0} more than once", quote(repeated));
   Ranges result;
   result.model = readText(whole, "model");
   result.method = readText(whole, "method");

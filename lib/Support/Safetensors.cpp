@@ -9,6 +9,7 @@
 
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
@@ -241,18 +242,19 @@ TensorView Safetensors::view(const Entry &entry) const {
 Error writeSafetensors(StringRef path, ArrayRef<NamedView> tensors,
                        const std::map<std::string, std::string> &metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  StringSet<> names;
   if (!metadata.empty())
     header["__metadata__"] = metadata;
   uint64_t offset = 0;
   for (const NamedView &entry : tensors) {
-    if (header.contains(entry.name))
+    if (!names.insert(entry.name).second)
       return makeError("cannot write {0}: two tensors are named {1}",
                        quote(path), quote(entry.name));
     uint64_t end = offset + entry.tensor.numBytes();
-    header[entry.name] = {
-        {"dtype", dtypeSafetensorsName(entry.tensor.dtype()).str()},
-        {"shape", std::vector<int64_t>(entry.tensor.shape())},
-        {"data_offsets", {offset, end}}};
+    appendKey(header, entry.name,
+              {{"dtype", dtypeSafetensorsName(entry.tensor.dtype()).str()},
+               {"shape", std::vector<int64_t>(entry.tensor.shape())},
+               {"data_offsets", {offset, end}}});
     offset = end;
   }
   std::string text = header.dump(

@@ -10,6 +10,7 @@
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/DiskCache.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "lathe/Support/KeyPattern.h"
 #include "lathe/Support/Safetensors.h"
 #include "llvm/ADT/StringSet.h"
@@ -219,8 +220,9 @@ Error CheckpointFolder::save(TrainProgram &program,
     if (Error error = writeSafetensors(join(name, file), *views))
       return error;
     for (const NamedView &view : *views)
-      tensors[view.name] = {{"file", file},
-                            {"sha256", sha256Hex(view.tensor.rawBytes())}};
+      appendKey(
+          tensors, view.name,
+          {{"file", file}, {"sha256", sha256Hex(view.tensor.rawBytes())}});
   }
   for (const ExtraFile &file : extra)
     if (Error error = writeFileAtomically(join(name, file.name), {file.text}))
@@ -304,17 +306,20 @@ Expected<TrainingState> CheckpointFolder::loadStep(TrainProgram &program,
   if (!text)
     return text.takeError();
   TrainingState training;
-  json tensors;
+  auto whole = parseJson((*text)->bytes());
+  if (!whole)
+    return prefixError("checkpoint.json is damaged", whole.takeError());
+  StringMap<std::string> digests;
   try {
-    json whole = json::parse((*text)->bytes().begin(), (*text)->bytes().end());
-    const json &content = whole.at("content");
-    if (whole.at("sha256") != sha256Hex(content.dump()))
+    const json &content = whole->at("content");
+    if (whole->at("sha256") != sha256Hex(content.dump()))
       return makeError("the checksum of checkpoint.json does not hold");
     if (content.at("version") != kVersion)
       return makeError("it is of version {0}, expected {1}",
                        content.at("version").dump(), kVersion);
     training = fromJson(content.at("state"));
-    tensors = content.at("tensors");
+    for (const auto &[name, tensor] : content.at("tensors").items())
+      digests[name] = tensor.at("sha256");
   } catch (const json::exception &) {
     return makeError("checkpoint.json is damaged");
   }
@@ -324,16 +329,15 @@ Expected<TrainingState> CheckpointFolder::loadStep(TrainProgram &program,
     if (!file)
       return file.takeError();
     for (const Safetensors::Entry &entry : (*file)->entries()) {
-      auto digest = tensors.find(entry.name);
-      if (digest == tensors.end() || !digest->is_object() ||
-          digest->value("sha256", "") !=
-              sha256Hex((*file)->view(entry).rawBytes()))
+      auto digest = digests.find(entry.name);
+      if (digest == digests.end() ||
+          digest->second != sha256Hex((*file)->view(entry).rawBytes()))
         return makeError("the checksum of {0} does not hold",
                          quote(entry.name));
     }
     files.push_back(std::move(*file));
   }
-  if (tensors.size() != files[0]->entries().size() + files[1]->entries().size())
+  if (digests.size() != files[0]->entries().size() + files[1]->entries().size())
     return makeError("tensors are missing from it");
 
   ArrayRef<StateSpec> states = program.states();

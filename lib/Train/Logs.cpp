@@ -10,6 +10,7 @@
 #include "Event.pb.h"
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "lathe/Support/MappedFile.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
@@ -192,10 +193,12 @@ private:
     StringRef rest = (*old)->bytes();
     while (!rest.empty()) {
       auto [line, next] = rest.split('\n');
-      json value = json::parse(line.begin(), line.end(), nullptr,
-                               /*allow_exceptions=*/false);
-      if (value.is_object() && value.contains("step") &&
-          value["step"].is_number_unsigned() && value["step"] <= step)
+      auto value = parseJson(line);
+      if (!value)
+        llvm::consumeError(value.takeError());
+      else if (value->is_object() && value->contains("step") &&
+               (*value)["step"].is_number_unsigned() &&
+               (*value)["step"] <= step)
         kept += line.str() + "\n";
       rest = next;
     }

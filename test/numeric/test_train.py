@@ -332,6 +332,8 @@ class Train(cli.CommandLine):
         self.says("'learning_rat', did you mean 'learning-rate'?; 'colour'", "train", "net.mlir", "--recipe", "bad.json")
         self.write("bad.yaml", "data: [x\n")
         self.says("not valid YAML", "train", "net.mlir", "--recipe", "bad.yaml")
+        self.write("again.yaml", "seed: 3\nbatch: 4\nseed: 4\n")
+        self.says("has the key 'seed' more than once", "train", "net.mlir", "--recipe", "again.yaml")
         for name, text, words in (
             ("word", '{"batch": "many"}', "that does not fit 'batch': expected a whole number from 1 to 16777216, got 'many'"),
             ("fraction", '{"log_every": 1.5}', "that does not fit 'log_every': expected a whole number of 0 or more, got '1.5'"),
@@ -340,7 +342,9 @@ class Train(cli.CommandLine):
             ("null", '{"steps": null}', "the value of 'steps' is no number, text, list or object of these"),
             ("huge", '{"learning_rate": 1e400}', "it holds a number that no f64 can hold"),
             ("empty", "", "it is not valid JSON at byte 1"),
-            ("deep", "[" * 100000, "it is not valid JSON"),
+            ("deep", "[" * 100000, "it nests lists and objects more than 16 deep"),
+            ("again", '{"seed": 3, "seed": 4}', "it holds the key 'seed' more than once"),
+            ("many", "{" + ", ".join(f'"k{i}": 1' for i in range(300000)) + "}", "; and 299980 more"),
         ):
             with self.subTest(name):
                 self.write(f"{name}.json", text)

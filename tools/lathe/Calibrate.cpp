@@ -13,6 +13,7 @@
 #include "lathe/Support/AtomicFile.h"
 #include "lathe/Support/Error.h"
 #include "lathe/Support/Histogram.h"
+#include "lathe/Support/Json.h"
 #include "lathe/Support/Progress.h"
 #include "lathe/Support/Ranges.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -234,13 +235,13 @@ llvm::Error Calibration::writeFigures(const ModelData &data) const {
                                 {"samples", ranges.samples},
                                 {"batch", data.batchSize()},
                                 {"seconds", seconds}};
-  report["sites"] = nlohmann::ordered_json::object();
+  auto &sites = report["sites"] = nlohmann::ordered_json::object();
   for (auto [site, snr] : llvm::zip_equal(ranges.sites, snr)) {
-    auto &one = report["sites"][site.name];
-    one = {{"low", site.low},
-           {"high", site.high},
-           {"magnitude", site.magnitude},
-           {"clipped", site.clipped}};
+    auto &one = appendKey(sites, site.name,
+                          {{"low", site.low},
+                           {"high", site.high},
+                           {"magnitude", site.magnitude},
+                           {"clipped", site.clipped}});
     if (std::isfinite(snr))
       one["snr_db"] = snr;
   }

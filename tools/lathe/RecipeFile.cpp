@@ -9,9 +9,11 @@
 
 #include "Verbs.h"
 #include "lathe/Support/Error.h"
+#include "lathe/Support/Json.h"
 #include "lathe/Support/MappedFile.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/YAMLParser.h"
@@ -20,6 +22,8 @@ using namespace llvm;
 using json = nlohmann::ordered_json;
 
 namespace lathe {
+
+static constexpr size_t kMostUnknown = 20; ///< keys that a message names
 
 /// One value as the command line has it; nothing for lists and objects.
 static std::optional<std::string> scalarText(const json &value) {
@@ -57,18 +61,14 @@ static Error addJson(Recipe &recipe, const std::string &key,
 }
 
 static Error readJson(Recipe &recipe, StringRef text) {
-  json whole;
-  try {
-    // Comments are welcome in a recipe.
-    whole = json::parse(text.begin(), text.end(), nullptr, true, true);
-  } catch (const json::parse_error &error) {
-    return makeError("it is not valid JSON at byte {0}", error.byte);
-  } catch (const json::exception &) {
-    return makeError("it holds a number that no f64 can hold");
-  }
-  if (!whole.is_object())
+  JsonLimits limits;
+  limits.comments = true; // welcome in a recipe
+  auto whole = parseJson(text, limits);
+  if (!whole)
+    return whole.takeError();
+  if (!whole->is_object())
     return makeError("it is no object of options and values");
-  for (const auto &[key, value] : whole.items())
+  for (const auto &[key, value] : whole->items())
     if (Error error = addJson(recipe, key, value))
       return error;
   return Error::success();
@@ -180,10 +180,18 @@ Error applyRecipe(CLI::App &verb, const Recipe &recipe,
                   ArrayRef<const char *> excluded) {
   std::vector<std::string> keys = recipeKeys(verb, excluded);
   std::string unknown;
-  for (const Recipe::Entry &entry : recipe.entries)
-    if (!is_contained(keys, withDashes(entry.key)))
+  llvm::StringSet<> seen;
+  size_t count = 0;
+  for (const Recipe::Entry &entry : recipe.entries) {
+    if (!seen.insert(entry.key).second)
+      return makeError("the recipe {0} has the key {1} more than once",
+                       quote(recipe.path), quote(entry.key));
+    if (!is_contained(keys, withDashes(entry.key)) && ++count <= kMostUnknown)
       unknown += (unknown.empty() ? "" : "; ") + quote(entry.key) +
                  suggest(withDashes(entry.key), keys);
+  }
+  if (count > kMostUnknown)
+    unknown += formatv("; and {0} more", count - kMostUnknown);
   if (!unknown.empty())
     return makeError("the recipe {0} has keys that are no option: {1}",
                      quote(recipe.path), unknown);

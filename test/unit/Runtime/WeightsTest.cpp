@@ -174,10 +174,13 @@ TEST(Weights, ShardsAndTheirIndex) {
   EXPECT_NE(index(R"({"weight_map":{"a":"/etc/passwd"}})").find("beside"),
             std::string::npos);
   EXPECT_NE(index("[]").find("no weight_map"), std::string::npos);
-  EXPECT_NE(index("{").find("no weight_map"), std::string::npos);
+  EXPECT_NE(index("{").find("it is not valid JSON"), std::string::npos);
   EXPECT_NE(index(R"({"weight_map":{"a":1}})").find("no file"),
             std::string::npos);
-  EXPECT_NE(index((std::string(200000, '[')).c_str()).find("no weight_map"),
+  EXPECT_NE(index(R"({"weight_map":{"a":"1.safetensors","a":"2.safetensors"}})")
+                .find("it holds the key 'a' more than once"),
+            std::string::npos);
+  EXPECT_NE(index((std::string(200000, '[')).c_str()).find("more than 16 deep"),
             std::string::npos);
   WeightSource twice;
   ASSERT_EQ(message(twice.add(folder / "1.safetensors")), "");
